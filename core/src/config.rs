@@ -1,0 +1,190 @@
+//! What a node is told at its start. The shell reads files and flags; the core takes values.
+
+use std::time::Duration;
+
+use crate::addr::CanonicalAddr;
+use crate::crypto::WeakKey;
+use crate::ids::{GenesisHash, NodeId};
+use crate::limits::Limits;
+use crate::registry::Registry;
+
+/// The network's name: 1 to 32 characters of `a–z`, `0–9` and `-`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkName(String);
+
+impl NetworkName {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// If it is empty, longer than 32 bytes, or has other characters.
+    pub fn new(name: &str) -> Result<Self, ConfigError> {
+        let good = (1..=32).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if good { Ok(Self(name.to_owned())) } else { Err(ConfigError::NetworkName(name.to_owned())) }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A peer to start from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bootstrap {
+    /// Where it listens.
+    pub addr: CanonicalAddr,
+    /// The key that it must prove, if known.
+    pub id: Option<NodeId>,
+}
+
+/// Schedules and time-outs (`core/PROTOCOL.md`, "Times").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timings {
+    /// A dial that is not answered by then has failed.
+    pub dial_timeout: Duration,
+    /// From connect or accept to a live session; not extended by partial bytes.
+    pub handshake_timeout: Duration,
+    /// A link that takes no byte for so long while some wait is closed as slow.
+    pub write_timeout: Duration,
+    /// A link on which nothing was heard for so long gets a ping.
+    pub ping_after: Duration,
+    /// A link on which nothing was heard for so long is closed as silent.
+    pub silent_after: Duration,
+    /// How long the passive side waits for the canonical dialer before it knocks; jittered by 25 %.
+    pub passive_wait: Duration,
+    /// How long after a knock the passive side dials in earnest.
+    pub fallback_after: Duration,
+    /// First back-off; doubles with each failure.
+    pub backoff_first: Duration,
+    /// Longest back-off towards a masternode.
+    pub backoff_masternode: Duration,
+    /// Longest back-off towards others, and towards the incompatible.
+    pub backoff_other: Duration,
+    /// A session that lasted so long resets the back-off.
+    pub lasting_session: Duration,
+    /// How long a `disconnect` by the operator holds.
+    pub operator_hold: Duration,
+    /// Between two checks of all peers.
+    pub peer_check: Duration,
+    /// Between two heartbeats of a masternode.
+    pub heartbeat: Duration,
+    /// A masternode without a live session is active for so long after its last valid heartbeat.
+    pub active_for: Duration,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        let secs = Duration::from_secs;
+        Self {
+            dial_timeout: secs(5),
+            handshake_timeout: secs(5),
+            write_timeout: secs(5),
+            ping_after: secs(5),
+            silent_after: secs(15),
+            passive_wait: secs(5),
+            fallback_after: secs(2),
+            backoff_first: Duration::from_millis(500),
+            backoff_masternode: secs(10),
+            backoff_other: secs(600),
+            lasting_session: secs(30),
+            operator_hold: secs(600),
+            peer_check: secs(120),
+            heartbeat: secs(10),
+            active_for: secs(35),
+        }
+    }
+}
+
+/// Everything a node is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The network's name.
+    pub network: NetworkName,
+    /// Hash of the genesis file.
+    pub genesis: GenesisHash,
+    /// The registry in force at the tip.
+    pub registry: Registry,
+    /// Where others dial this node. Required of a masternode, and equal to its registry entry.
+    pub advertised: Option<CanonicalAddr>,
+    /// Peers to start from, beside the registry.
+    pub bootstrap: Vec<Bootstrap>,
+    /// Whether a registered key acts as a masternode (heartbeats) or stays silent.
+    pub masternode: MasternodeMode,
+    /// What this node calls its software, at most 32 printable ASCII characters.
+    pub agent: String,
+    /// Schedules and time-outs.
+    pub timings: Timings,
+    /// Bounds of everything that can grow.
+    pub limits: Limits,
+}
+
+/// Whether this node acts as a masternode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MasternodeMode {
+    /// If and only if its key is in the registry.
+    Auto,
+    /// It must be: a key that is not registered is an error.
+    Required,
+    /// Never: an observer, even with a registered key.
+    Disabled,
+}
+
+/// Why a node cannot start with what it was told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Not a network name.
+    #[error("network name {0:?}: use 1 to 32 characters of a-z, 0-9 and '-'")]
+    NetworkName(String),
+    /// The key is required to be registered and is not.
+    #[error("this node's key {0} is not in the genesis registry, but masternode mode is required")]
+    NotRegistered(NodeId),
+    /// A masternode without an address.
+    #[error(
+        "this node's key is registered as masternode at {registered}: set network.local_ip to {}",
+        registered.ip()
+    )]
+    NoAdvertisedAddr {
+        /// The registry's address.
+        registered: CanonicalAddr,
+    },
+    /// A masternode that would advertise another address than the registry's.
+    #[error(
+        "network.local_ip and port give {configured}, but the genesis registry has this node at {registered}"
+    )]
+    AdvertisedDiffers {
+        /// From the configuration.
+        configured: CanonicalAddr,
+        /// From the registry.
+        registered: CanonicalAddr,
+    },
+    /// This node's address is registered for another key.
+    #[error("{addr} is registered for masternode {other}, not for this node's key")]
+    AddressOfAnother {
+        /// The configured address.
+        addr: CanonicalAddr,
+        /// Whose it is.
+        other: NodeId,
+    },
+    /// A registered key is unusable.
+    #[error("masternode {0} has an invalid or weak public key")]
+    WeakKey(NodeId),
+    /// The agent text is too long or not printable.
+    #[error("agent: at most 32 printable ASCII characters")]
+    Agent,
+    /// A durable record does not decode.
+    #[error(
+        "the durable record {0:?} is damaged: restore the data directory from a backup, or start a new key"
+    )]
+    DamagedRecord(&'static str),
+    /// Two time-outs contradict each other.
+    #[error("timings: {0}")]
+    Timings(&'static str),
+}
+
+impl From<WeakKey> for ConfigError {
+    fn from(key: WeakKey) -> Self {
+        Self::WeakKey(key.0)
+    }
+}

@@ -1,0 +1,119 @@
+//! Persist before send: what a record must precede is parked until the record is durable.
+
+use std::collections::VecDeque;
+
+use crate::ids::Ticket;
+
+/// Values parked behind tickets. Records become durable in order, so an answer releases everything parked
+/// behind its ticket and the earlier ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate<T> {
+    next: u64,
+    durable: u64,
+    state: State,
+    parked: VecDeque<(Ticket, T)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Sound,
+    /// A write failed: nothing passes any more.
+    Poisoned,
+}
+
+/// What became of a value given to [`Gate::pass`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passage<T> {
+    /// Its record is durable: go on.
+    Open(T),
+    /// Kept until the record is durable.
+    Parked,
+    /// The gate is poisoned or full; the value is gone.
+    Barred,
+}
+
+impl<T> Gate<T> {
+    pub(crate) const fn new() -> Self {
+        Self { next: 1, durable: 0, state: State::Sound, parked: VecDeque::new() }
+    }
+
+    /// A ticket for a record about to be written.
+    pub(crate) fn issue(&mut self) -> Ticket {
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        ticket
+    }
+
+    /// Lets `value` through if the record of `behind` is durable, else parks it; at most `bound` wait.
+    pub(crate) fn pass(&mut self, behind: Ticket, value: T, bound: usize) -> Passage<T> {
+        match self.state {
+            State::Poisoned => Passage::Barred,
+            State::Sound if behind.0 <= self.durable => Passage::Open(value),
+            State::Sound if self.parked.len() >= bound => Passage::Barred,
+            State::Sound => {
+                self.parked.push_back((behind, value));
+                Passage::Parked
+            }
+        }
+    }
+
+    /// Records that everything up to `ticket` is durable. Take what this frees with [`Gate::next_open`].
+    pub(crate) fn persisted(&mut self, ticket: Ticket) {
+        if ticket.0 < self.next {
+            self.durable = self.durable.max(ticket.0);
+        }
+    }
+
+    /// The next parked value whose record is durable.
+    pub(crate) fn next_open(&mut self) -> Option<T> {
+        let (behind, _) = self.parked.front()?;
+        if self.state == State::Poisoned || behind.0 > self.durable {
+            return None;
+        }
+        self.parked.pop_front().map(|(_, value)| value)
+    }
+
+    /// A write failed: drops what is parked and lets nothing pass any more.
+    pub(crate) fn poison(&mut self) {
+        self.state = State::Poisoned;
+        self.parked.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_passes_before_its_record() {
+        let mut gate = Gate::new();
+        let (first, second) = (gate.issue(), gate.issue());
+        assert_eq!(gate.pass(first, 'a', 9), Passage::Parked);
+        assert_eq!(gate.pass(second, 'b', 9), Passage::Parked);
+        assert_eq!(gate.next_open(), None);
+        gate.persisted(first);
+        assert_eq!((gate.next_open(), gate.next_open()), (Some('a'), None));
+        gate.persisted(second);
+        assert_eq!(gate.next_open(), Some('b'));
+        assert_eq!(gate.pass(first, 'c', 9), Passage::Open('c'));
+    }
+
+    #[test]
+    fn a_failed_write_bars_for_ever() {
+        let mut gate = Gate::new();
+        let ticket = gate.issue();
+        let _ = gate.pass(ticket, 'a', 9);
+        gate.poison();
+        gate.persisted(ticket);
+        assert_eq!(gate.next_open(), None);
+        assert_eq!(gate.pass(ticket, 'b', 9), Passage::Barred);
+    }
+
+    #[test]
+    fn a_ticket_never_issued_opens_nothing() {
+        let mut gate = Gate::new();
+        let ticket = gate.issue();
+        gate.persisted(Ticket(99));
+        assert_eq!(gate.pass(ticket, 'a', 9), Passage::Parked);
+    }
+}
