@@ -17,7 +17,7 @@ pub struct BadHex {
 
 fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], BadHex> {
     let error = BadHex { expected: 2 * N };
-    if text.len() != 2 * N || !text.is_ascii() {
+    if text.len() != 2 * N || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
         return Err(error);
     }
     let mut out = [0; N];

@@ -165,7 +165,7 @@ mod tests {
     fn freeze_shifts_deadlines_once_and_no_more_than_the_window_allows() {
         let mut clock = Clock::new(at(100));
         let deadline = at(105).mono;
-        assert_eq!(clock.read(at(106), Some(deadline)), Reading::Regular);
+        assert_eq!(clock.read(at(104), Some(deadline)), Reading::Regular);
         let Reading::Frozen(late, shift) = clock.read(at(135), Some(deadline)) else { panic!("not seen") };
         assert_eq!((late.as_secs(), shift.as_secs()), (30, 30));
         assert_eq!(clock.now().mono, deadline);
