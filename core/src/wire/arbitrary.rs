@@ -168,7 +168,7 @@ fn answer() -> impl Strategy<Value = Answer> {
 }
 
 fn reason() -> impl Strategy<Value = CloseReason> {
-    proptest::sample::select(CloseReason::ALL)
+    prop_oneof![proptest::sample::select(CloseReason::ALL), any::<u16>().prop_map(CloseReason::from_code)]
 }
 
 fn direction() -> impl Strategy<Value = Direction> {
