@@ -22,6 +22,9 @@ mod seats;
 mod verdict;
 mod witness;
 
+#[cfg(test)]
+mod tests;
+
 use crate::config::Timings;
 use crate::crypto::{Authenticity, Provider};
 use crate::event::{Activity, Event, MasternodeInfo, Matrix, Warning};
