@@ -36,7 +36,7 @@ pub fn append_frame(message: &Message, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads a header; `None` while `bytes` has fewer than [`FRAME_HEADER`] bytes.
+/// Reads a header; `None` while `bytes` has fewer than six bytes.
 #[must_use]
 pub fn read_header(bytes: &[u8]) -> Option<FrameHeader> {
     let (&[l0, l1, l2, l3, k0, k1], _) = bytes.split_first_chunk::<FRAME_HEADER>()?;
