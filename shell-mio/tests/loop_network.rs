@@ -15,7 +15,7 @@ use timed_core::{
     MasternodeMode, Mono, NetworkName, Node, NodeId, Now, PeerInfo, Refused, Registry, Reply, Request,
     Timings, Transmit,
 };
-use timed_mio::{Core, Exit, Remote, Shell, ShellConfig, Store, now};
+use timed_mio::{Core, Exit, Remote, Shell, ShellConfig, Store, StoreError, now};
 use zeroize::Zeroizing;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -115,7 +115,17 @@ impl Network {
             timings: Timings::default(),
             limits: Limits::default(),
         };
-        let (store, journal) = Store::open(self.store(at)).unwrap();
+        let begun = Instant::now();
+        let (store, journal) = loop {
+            match Store::open(self.store(at)) {
+                Ok(opened) => break opened,
+                // The thread that writes for a killed loop may be closing it just now.
+                Err(StoreError::InUse { .. }) if begun.elapsed() < PATIENCE => {
+                    thread::sleep(Duration::from_millis(1))
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
         let mut seed = [self.starts; 32];
         seed[0] = u8::try_from(at).unwrap();
         let node = Node::new(config, provider(u8::try_from(at).unwrap() + 1), seed, journal, now()).unwrap();
