@@ -1,5 +1,7 @@
 //! The loop's doors: requests, stopping, time, records, what it tells about itself.
 
+#![allow(clippy::unwrap_used)]
+
 mod scripted;
 
 use std::io::{Read, Write};

@@ -1,5 +1,7 @@
 //! Whole nodes on real sockets: links form, last, and come back.
 
+#![allow(clippy::unwrap_used)]
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::resume_unwind;
 use std::path::PathBuf;

@@ -1,6 +1,8 @@
 //! What needs a process of its own: signals, a limit on descriptors, `kill -9`. Each test runs itself again as
 //! the child.
 
+#![allow(clippy::unwrap_used)]
+
 mod scripted;
 
 use std::env;
