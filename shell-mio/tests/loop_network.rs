@@ -123,7 +123,7 @@ impl Network {
                 Ok(opened) => break opened,
                 // The thread that writes for a killed loop may be closing it just now.
                 Err(StoreError::InUse { .. }) if begun.elapsed() < PATIENCE => {
-                    thread::sleep(Duration::from_millis(1))
+                    thread::sleep(Duration::from_millis(1));
                 }
                 Err(error) => panic!("{error}"),
             }

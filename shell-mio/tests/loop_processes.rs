@@ -213,8 +213,7 @@ fn without_descriptors_the_listener_waits_and_the_others_live() {
 #[test]
 fn a_killed_process_has_kept_every_acknowledged_record() {
     if let Some(path) = child_of("a_killed_process_has_kept_every_acknowledged_record") {
-        let script =
-            Script { persist_on: true, on_persisted: Some(|ticket| say(ticket)), ..Script::default() };
+        let script = Script { persist_on: true, on_persisted: Some(say), ..Script::default() };
         let rig = Rig::with_store(anywhere(), script, &PathBuf::from(path), |_| {});
         rig.act(|script| script.persist(&1_u64.to_le_bytes()));
         thread::sleep(Duration::from_secs(60));
