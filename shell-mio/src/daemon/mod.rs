@@ -1,0 +1,27 @@
+//! The `timed` daemon: configuration, keys, API, command line and the local test network around the event
+//! loop.
+
+mod config;
+mod data_dir;
+mod failure;
+mod genesis;
+mod keys;
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use timed_core::Wall;
+
+/// A wall time as RFC 3339 text in UTC, with milliseconds.
+fn rfc3339(at: Wall) -> String {
+    // Beyond the year 9999 there is no such text; no clock that is kept reads so.
+    let latest = Duration::from_millis(253_402_300_799_999);
+    let since = Duration::from_millis(at.0).min(latest);
+    humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + since).to_string()
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}
