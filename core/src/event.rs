@@ -81,7 +81,6 @@ reason_codes! {
         BadHandshake = 25 "bad_handshake" "a handshake message was malformed or did not decrypt",
         BadSignature = 26 "bad_signature" "the identity's signature over this channel is wrong",
         WrongIdentity = 27 "wrong_identity" "another node answered at the address than the one expected",
-        WrongAddress = 28 "wrong_address" "a registered masternode advertises another address than the registry's",
         SelfConnection = 29 "self_connection" "the node reached itself",
         StaleEpoch = 30 "stale_epoch" "a later start of this key has been seen",
         KeyInUse = 31 "key_in_use" "another running process uses the same key",
@@ -509,6 +508,8 @@ pub enum Reply {
     AlreadyConnected(NodeId),
     /// To `Disconnect`: closed, and held apart.
     Disconnected(NodeId),
+    /// To `Send`: how many peers it was queued for.
+    Sent(usize),
     /// To `Stop`.
     Stopping,
     /// The request names no peer that this node knows.

@@ -17,6 +17,7 @@ mod ids;
 mod input;
 mod journal;
 mod limits;
+mod masternode;
 mod node;
 mod registry;
 mod rng;

@@ -1,1 +1,3 @@
-#![doc = "x"]
+//! Simulator, null cryptography and scripted peers: what the tests that cross the crates of timed stand on.
+
+pub mod null_crypto;

@@ -1,1 +1,133 @@
-//! x
+//! Records: length ‖ sealed(lane ‖ frames), the unit of encryption and of interleaving (rule W-2).
+
+use crate::crypto::{Session, TAG};
+use crate::event::CloseReason;
+use crate::limits::{MAX_RECORD_PLAINTEXT, RECORD_PREFIX};
+use crate::wire::message::Lane;
+
+/// Where a record begins in the buffer that it is written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct RecordStart(usize);
+
+/// Begins a record at the end of `out`: append the bytes of the lane's frames, at most [`room`] of them, then
+/// [`finish`] it.
+pub fn begin(out: &mut Vec<u8>, lane: Lane) -> RecordStart {
+    let start = RecordStart(out.len());
+    out.extend_from_slice(&[0; RECORD_PREFIX]);
+    out.push(lane as u8);
+    start
+}
+
+/// How many more bytes fit in the record that began at `start`.
+#[must_use]
+pub fn room(out: &[u8], start: RecordStart) -> usize {
+    (start.0 + RECORD_PREFIX + MAX_RECORD_PLAINTEXT).saturating_sub(out.len())
+}
+
+/// Seals the record in place. One that was filled beyond [`room`] is refused by the peer.
+pub fn finish(out: &mut Vec<u8>, start: RecordStart, session: &mut dyn Session) {
+    let sealed = start.0 + RECORD_PREFIX;
+    session.seal(out, sealed);
+    let length = u16::try_from(out.len().saturating_sub(sealed)).unwrap_or(u16::MAX);
+    for (place, byte) in out.iter_mut().skip(start.0).zip(length.to_le_bytes()) {
+        *place = byte;
+    }
+}
+
+/// The length of the sealed part that follows a prefix.
+///
+/// # Errors
+/// `BadRecord` if no record can be that short or that long.
+pub fn sealed_length(prefix: [u8; RECORD_PREFIX]) -> Result<usize, CloseReason> {
+    let length = usize::from(u16::from_le_bytes(prefix));
+    if length > TAG && length <= MAX_RECORD_PLAINTEXT + TAG {
+        Ok(length)
+    } else {
+        Err(CloseReason::BadRecord)
+    }
+}
+
+/// The frames' bytes in the plaintext that [`RecordReader::next`] left in `scratch`: all but the lane.
+#[must_use]
+pub fn frames(scratch: &[u8]) -> &[u8] {
+    scratch.get(1..).unwrap_or_default()
+}
+
+/// Cuts a connection's bytes into records and opens them. Holds bytes only while a record is incomplete.
+#[derive(Clone, Debug, Default)]
+pub struct RecordReader {
+    /// Prefix and sealed part, as far as they have arrived.
+    partial: Vec<u8>,
+}
+
+impl RecordReader {
+    /// A reader at the start of a connection's records.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { partial: Vec::new() }
+    }
+
+    /// Takes bytes from `input`; once a record is complete, opens it into `scratch` (whose content is
+    /// replaced) and returns its lane: [`frames`] of `scratch` are its frames' bytes. `None` means that
+    /// `input` is used up. `scratch` serves all connections of a thread, so a record that arrives whole costs
+    /// no allocation.
+    ///
+    /// # Errors
+    /// `BadRecord` for an impossible length, a record that does not open, and a lane that does not exist. The
+    /// link must close.
+    pub fn next(
+        &mut self,
+        input: &mut &[u8],
+        scratch: &mut Vec<u8>,
+        session: &mut dyn Session,
+    ) -> Result<Option<Lane>, CloseReason> {
+        scratch.clear();
+        if self.partial.is_empty() {
+            if let Some((&prefix, rest)) = input.split_first_chunk::<RECORD_PREFIX>() {
+                if let Some((sealed, rest)) = rest.split_at_checked(sealed_length(prefix)?) {
+                    *input = rest;
+                    scratch.extend_from_slice(sealed);
+                    return open(scratch, session).map(Some);
+                }
+            } else if input.is_empty() {
+                return Ok(None);
+            }
+        }
+        self.fill(RECORD_PREFIX, input);
+        let Some((&prefix, _)) = self.partial.split_first_chunk::<RECORD_PREFIX>() else { return Ok(None) };
+        let total = RECORD_PREFIX + sealed_length(prefix)?;
+        self.fill(total, input);
+        if self.partial.len() < total {
+            return Ok(None);
+        }
+        scratch.extend_from_slice(self.partial.get(RECORD_PREFIX..).unwrap_or_default());
+        self.partial = Vec::new();
+        open(scratch, session).map(Some)
+    }
+
+    /// Bytes held for an incomplete record.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.partial.capacity()
+    }
+
+    /// Moves bytes from `input` until the buffer has `total` of them.
+    fn fill(&mut self, total: usize, input: &mut &[u8]) {
+        let missing = total.saturating_sub(self.partial.len()).min(input.len());
+        let Some((bytes, rest)) = input.split_at_checked(missing) else { return };
+        *input = rest;
+        let arrived = self.partial.len() + missing;
+        if arrived > self.partial.capacity() {
+            let room = arrived.max(total.min(2 * self.partial.capacity()));
+            self.partial.reserve_exact(room - self.partial.len());
+        }
+        self.partial.extend_from_slice(bytes);
+    }
+}
+
+fn open(scratch: &mut Vec<u8>, session: &mut dyn Session) -> Result<Lane, CloseReason> {
+    let length = session.open(scratch).map_err(|_| CloseReason::BadRecord)?;
+    scratch.truncate(length);
+    scratch.first().copied().and_then(Lane::from_byte).ok_or(CloseReason::BadRecord)
+}

@@ -1,1 +1,195 @@
-//! x
+//! The bytes that are signed (rule S-1): written by hand, field by field, never the encoder's output.
+//!
+//! Each begins with its domain; every field has a fixed width or a length in front, so two different values
+//! never give the same bytes. All integers are little-endian.
+
+use sha2::{Digest, Sha256};
+use std::net::IpAddr;
+
+use crate::addr::CanonicalAddr;
+use crate::event::{DialedBecause, Direction};
+use crate::ids::SessionHash;
+use crate::wire::message::{
+    Answer, Ballot, Boot, DialerRank, Heartbeat, Hello, HelloAck, Intent, Introduction, Role,
+};
+
+const DOMAIN_HELLO: &[u8] = b"timed-hello-v1";
+const DOMAIN_HEARTBEAT: &[u8] = b"timed-heartbeat-v1";
+const DIALER: u8 = 0;
+const ACCEPTOR: u8 = 1;
+
+/// What the dialer signs: domain ‖ 0 ‖ handshake hash ‖ every field of the `Hello` but the signature.
+#[must_use]
+pub fn hello(session: &SessionHash, hello: &Hello) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    out.extend_from_slice(DOMAIN_HELLO);
+    out.push(DIALER);
+    out.extend_from_slice(&session.0);
+    put_hello(&mut out, hello);
+    out
+}
+
+/// What the acceptor signs: domain ‖ 1 ‖ handshake hash ‖ every field of the `HelloAck` but the signature ‖
+/// every field of the `Hello` that it answers, its signature included.
+#[must_use]
+pub fn hello_ack(session: &SessionHash, hello: &Hello, ack: &HelloAck) -> Vec<u8> {
+    let mut out = Vec::with_capacity(768);
+    out.extend_from_slice(DOMAIN_HELLO);
+    out.push(ACCEPTOR);
+    out.extend_from_slice(&session.0);
+    put_introduction(&mut out, &ack.from);
+    put_u64(&mut out, ack.highest.0);
+    match ack.answer {
+        Answer::Accepted => out.push(0),
+        Answer::WillDial => out.push(1),
+        Answer::HaveSession => out.push(2),
+        Answer::Refused(reason) => {
+            out.push(3);
+            out.extend_from_slice(&reason.code().to_le_bytes());
+        }
+    }
+    put_hello(&mut out, hello);
+    out.extend_from_slice(&hello.signature.0);
+    out
+}
+
+/// What a masternode signs in its heartbeat: domain ‖ every field but the signature.
+#[must_use]
+pub fn heartbeat(beat: &Heartbeat) -> Vec<u8> {
+    let mut out = Vec::with_capacity(192 + 11 * beat.links.len() + 17 * beat.witnessed.len());
+    append_heartbeat(beat, &mut out);
+    out
+}
+
+/// As [`heartbeat`], appended to the caller's buffer.
+pub fn append_heartbeat(beat: &Heartbeat, out: &mut Vec<u8>) {
+    out.extend_from_slice(DOMAIN_HEARTBEAT);
+    out.extend_from_slice(&beat.network.0);
+    out.extend_from_slice(&beat.signer.0);
+    put_u64(out, beat.epoch.0);
+    put_u64(out, beat.sequence);
+    put_u64(out, beat.wall.0);
+    put_u64(out, beat.height.0);
+    out.extend_from_slice(&beat.tip.0);
+    put_length(out, beat.links.len());
+    for link in &beat.links {
+        out.push(link.peer.0);
+        out.push(match link.direction {
+            Direction::Inbound => 0,
+            Direction::Outbound => 1,
+        });
+        out.push(because(link.because));
+        out.extend_from_slice(&link.session.0);
+    }
+    out.extend_from_slice(&beat.duplicates.to_le_bytes());
+    put_length(out, beat.witnessed.len());
+    for witness in &beat.witnessed {
+        out.push(witness.signer.0);
+        put_u64(out, witness.sequence);
+        out.extend_from_slice(&witness.digest);
+    }
+}
+
+/// By what a witness names a heartbeat: the first eight bytes of the SHA-256 of its signing bytes.
+#[must_use]
+pub fn heartbeat_digest(beat: &Heartbeat) -> [u8; 8] {
+    digest(&heartbeat(beat))
+}
+
+/// As [`heartbeat_digest`], of signing bytes that the caller has already.
+#[must_use]
+pub fn digest(signing_bytes: &[u8]) -> [u8; 8] {
+    let hash: [u8; 32] = Sha256::digest(signing_bytes).into();
+    let [a, b, c, d, e, f, g, h, ..] = hash;
+    [a, b, c, d, e, f, g, h]
+}
+
+fn put_hello(out: &mut Vec<u8>, hello: &Hello) {
+    put_introduction(out, &hello.from);
+    put_u64(out, hello.ordinal.0);
+    match hello.intent {
+        Intent::Session(why) => out.extend_from_slice(&[0, because(why)]),
+        Intent::Knock => out.push(1),
+    }
+    match &hello.register {
+        None => out.push(0),
+        Some(ballot) => {
+            out.push(1);
+            put_ballot(out, ballot);
+        }
+    }
+}
+
+fn put_introduction(out: &mut Vec<u8>, from: &Introduction) {
+    out.extend_from_slice(&from.node.0);
+    put_addr(out, from.advertised);
+    put_boot(out, from.boot);
+    match from.seen {
+        None => out.push(0),
+        Some(boot) => {
+            out.push(1);
+            put_boot(out, boot);
+        }
+    }
+    for version in [from.versions.min, from.versions.max, from.chosen] {
+        out.extend_from_slice(&version.0.to_le_bytes());
+    }
+    put_u64(out, from.features);
+    out.extend_from_slice(&from.network.0);
+    out.extend_from_slice(&from.genesis.0);
+    put_u64(out, from.height.0);
+    out.extend_from_slice(&from.tip.0);
+    out.push(match from.role {
+        Role::Masternode => 0,
+        Role::Observer => 1,
+    });
+    put_length(out, from.agent.len());
+    out.extend_from_slice(from.agent.as_bytes());
+}
+
+fn put_addr(out: &mut Vec<u8>, addr: Option<CanonicalAddr>) {
+    let Some(addr) = addr else { return out.push(0) };
+    match addr.ip() {
+        IpAddr::V4(ip) => {
+            out.push(4);
+            out.extend_from_slice(&ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            out.push(6);
+            out.extend_from_slice(&ip.octets());
+        }
+    }
+    out.extend_from_slice(&addr.port().to_le_bytes());
+}
+
+fn put_boot(out: &mut Vec<u8>, boot: Boot) {
+    put_u64(out, boot.epoch.0);
+    put_u64(out, boot.nonce.0);
+}
+
+fn put_ballot(out: &mut Vec<u8>, ballot: &Ballot) {
+    put_u64(out, ballot.epochs.0.0);
+    put_u64(out, ballot.epochs.1.0);
+    put_u64(out, ballot.ordinal.0);
+    out.push(match ballot.dialer {
+        DialerRank::Other => 0,
+        DialerRank::Canonical => 1,
+    });
+    out.extend_from_slice(&ballot.session.0);
+}
+
+fn put_u64(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+fn put_length(out: &mut Vec<u8>, length: usize) {
+    out.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+}
+
+const fn because(why: DialedBecause) -> u8 {
+    match why {
+        DialedBecause::Canonical => 0,
+        DialedBecause::Fallback => 1,
+        DialedBecause::Manual => 2,
+    }
+}

@@ -1,0 +1,58 @@
+//! To whom a new item is forwarded (rule M-3): only to whom its author has no link, by the author's own
+//! signed word. In a full mesh nobody forwards anything; in any connected network everybody hears it.
+
+use crate::ids::NodeId;
+use crate::masternode::seats::SeatSet;
+use crate::registry::MasternodeIndex;
+use crate::wire::message::LinkEntry;
+
+/// Who still has to hear a heartbeat, as seen from the node that just verified it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Audience {
+    author: MasternodeIndex,
+    /// Whom the author says it is linked to.
+    linked: SeatSet,
+    from: NodeId,
+}
+
+impl Audience {
+    /// For a heartbeat of `author` with these signed links that `from` brought.
+    pub(crate) fn new(author: MasternodeIndex, links: &[LinkEntry], from: NodeId) -> Self {
+        Self { author, linked: links.iter().map(|link| link.peer).collect(), from }
+    }
+
+    /// Whether a live peer is to get it; `seat` is its position in the registry, if it has one.
+    ///
+    /// Signed links name masternodes only, so nobody can tell which observers the author serves itself: an
+    /// observer gets every new heartbeat over each of its links, once, and drops what it has.
+    pub(crate) fn includes(&self, peer: &NodeId, seat: Option<MasternodeIndex>) -> bool {
+        let needs = seat.is_none_or(|seat| seat != self.author && !self.linked.contains(seat));
+        needs && *peer != self.from
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{DialedBecause, Direction};
+    use crate::ids::LinkTag;
+
+    #[test]
+    fn gos_01a_never_back_never_to_the_author_never_to_whom_it_reaches_itself() {
+        let link = |peer| LinkEntry {
+            peer: MasternodeIndex(peer),
+            direction: Direction::Inbound,
+            because: DialedBecause::Canonical,
+            session: LinkTag([peer; 8]),
+        };
+        let peer = |key| NodeId([key; 32]);
+        let audience = Audience::new(MasternodeIndex(0), &[link(1), link(2)], peer(2));
+        let includes = |key, seat: Option<u8>| audience.includes(&peer(key), seat.map(MasternodeIndex));
+        assert!(!includes(0, Some(0)), "the author");
+        assert!(!includes(1, Some(1)), "linked to the author");
+        assert!(!includes(2, Some(2)), "who brought it");
+        assert!(includes(3, Some(3)), "a masternode without a link to the author");
+        assert!(includes(99, None), "an observer");
+        assert!(!Audience::new(MasternodeIndex(0), &[], peer(99)).includes(&peer(99), None));
+    }
+}

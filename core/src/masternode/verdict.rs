@@ -1,0 +1,96 @@
+//! What is made of a received heartbeat (rule M-2), and the checks that need nothing but the heartbeat.
+
+use std::time::Duration;
+
+use crate::masternode::relay::Audience;
+use crate::registry::MasternodeIndex;
+use crate::time::Wall;
+use crate::wire::message::Heartbeat;
+
+/// A boot epoch may lie ahead of our wall clock by so much.
+const EPOCH_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What became of a received heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Verdict {
+    /// Verified for the first time: its signer is active. Forward it.
+    New(Audience),
+    /// Verified for the first time, but its wall time is more than 60 s from ours, so it counts for nothing
+    /// here. Forward it all the same: the wrong clock may be ours.
+    OffTime(Audience),
+    /// This very one was verified before. Nobody is to blame.
+    Repeat,
+    /// A newer one of its signer was verified before. Nobody is to blame.
+    Stale,
+    /// Signed by this node; dropped in silence.
+    Own,
+    /// Signed with this node's key, but not by this process. Reported.
+    Foreign,
+    /// Its author never made this: the peer that sent it did not check it.
+    Invalid(Flaw),
+}
+
+impl Verdict {
+    /// To whom it is to be forwarded, if to anybody.
+    pub(crate) const fn audience(&self) -> Option<&Audience> {
+        match self {
+            Self::New(audience) | Self::OffTime(audience) => Some(audience),
+            _ => None,
+        }
+    }
+}
+
+/// Why a heartbeat is invalid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// Made for another network.
+    WrongNetwork,
+    /// Its signer is not a registered masternode.
+    Unregistered,
+    /// Its boot epoch is more than a day ahead of our clock.
+    EpochInFuture,
+    /// Its lists are not strictly ascending, name its signer or nobody, or its sequence is 0.
+    Malformed,
+    /// Its signature is not its signer's.
+    BadSignature,
+}
+
+impl Flaw {
+    /// The stable name in logs.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::WrongNetwork => "wrong_network",
+            Self::Unregistered => "unregistered",
+            Self::EpochInFuture => "epoch_in_future",
+            Self::Malformed => "malformed",
+            Self::BadSignature => "bad_signature",
+        }
+    }
+}
+
+/// The checks that cost nothing, made before the signature's.
+pub(crate) fn flaw(beat: &Heartbeat, signer: MasternodeIndex, size: usize, wall: Wall) -> Option<Flaw> {
+    if beat.epoch.0 > (wall + EPOCH_AHEAD).0 {
+        return Some(Flaw::EpochInFuture);
+    }
+    let links = beat.links.iter().map(|link| link.peer);
+    let witnessed = beat.witnessed.iter().map(|witness| witness.signer);
+    let sound = beat.sequence > 0
+        && names_others(links, signer, size)
+        && names_others(witnessed, signer, size)
+        && beat.witnessed.iter().all(|witness| witness.sequence > 0);
+    if sound { None } else { Some(Flaw::Malformed) }
+}
+
+/// Whether a list is strictly ascending and names registered masternodes other than its author only.
+fn names_others(list: impl Iterator<Item = MasternodeIndex>, author: MasternodeIndex, size: usize) -> bool {
+    let mut last = None;
+    for seat in list {
+        if seat == author || usize::from(seat.0) >= size || last.is_some_and(|last| last >= seat) {
+            return false;
+        }
+        last = Some(seat);
+    }
+    true
+}
