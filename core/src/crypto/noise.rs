@@ -220,7 +220,7 @@ impl Half {
     /// Counts a record, and replaces the key when it has served its time.
     fn advance(&mut self) -> Result<(), Unspecified> {
         self.counter += 1;
-        if self.counter % REKEY_EVERY == 0 {
+        if self.counter.is_multiple_of(REKEY_EVERY) {
             let mut next = Zeroizing::new([0; KEY]);
             seal_in_place(&self.key, u64::MAX, &[], next.as_mut_slice())?;
             self.key = next;

@@ -3,7 +3,8 @@
 
 use zeroize::Zeroizing;
 
-use crate::crypto::{Authenticity, HANDSHAKE_INIT, HANDSHAKE_REPLY_OVERHEAD, Provider};
+use crate::addr::CanonicalAddr;
+use crate::crypto::{Authenticity, HANDSHAKE_INIT, Provider};
 use crate::event::CloseReason;
 use crate::ids::{BlockHash, DialOrdinal, GenesisHash, Height, NodeId, SessionHash, Signature};
 use crate::link::{Channel, Link, Phase, REPLY};
@@ -11,7 +12,6 @@ use crate::rng::Rng;
 use crate::wire::message::{Answer, Ballot, Boot, Hello, HelloAck, Intent, Introduction, Role};
 use crate::wire::preamble::{NetworkId, Opening, PREAMBLE, Preamble, VersionRange, read_opening};
 use crate::wire::signing;
-use crate::addr::CanonicalAddr;
 
 /// What this node says of itself in every handshake.
 #[derive(Clone, Debug)]
@@ -86,7 +86,12 @@ fn draw(rng: &mut Rng) -> Zeroizing<[u8; 32]> {
 }
 
 /// Step 1, the dialer: our preamble and key.
-pub(crate) fn begin(link: &mut Link, ours: &Identity, crypto: &mut dyn Provider, rng: &mut Rng) -> Result<(), CloseReason> {
+pub(crate) fn begin(
+    link: &mut Link,
+    ours: &Identity,
+    crypto: &mut dyn Provider,
+    rng: &mut Rng,
+) -> Result<(), CloseReason> {
     let preamble = ours.preamble().encode();
     let mut handshake = crypto.initiate(&preamble, draw(rng));
     link.raw_out.extend_from_slice(&preamble);
@@ -159,7 +164,12 @@ pub(crate) struct HelloTerms {
 }
 
 /// Step 3: our signed word as the dialer.
-pub(crate) fn compose_hello(channel: &Channel, ours: &Identity, terms: HelloTerms, crypto: &mut dyn Provider) -> Hello {
+pub(crate) fn compose_hello(
+    channel: &Channel,
+    ours: &Identity,
+    terms: HelloTerms,
+    crypto: &mut dyn Provider,
+) -> Hello {
     let mut hello = Hello {
         from: ours.introduce(&channel.theirs, terms.seen),
         ordinal: terms.ordinal,
@@ -181,8 +191,12 @@ pub(crate) fn compose_ack(
     answer: Answer,
     crypto: &mut dyn Provider,
 ) -> HelloAck {
-    let mut ack =
-        HelloAck { from: ours.introduce(&channel.theirs, seen), highest, answer, signature: Signature::default() };
+    let mut ack = HelloAck {
+        from: ours.introduce(&channel.theirs, seen),
+        highest,
+        answer,
+        signature: Signature::default(),
+    };
     ack.signature = crypto.sign(&signing::hello_ack(&channel.hash, hello, &ack));
     ack
 }
@@ -234,7 +248,9 @@ pub(crate) fn check_ack(
 fn compatible(theirs: &Preamble, ours: &Identity, from: &Introduction) -> Word {
     if from.network != ours.network {
         Word::Incompatible(CloseReason::WrongNetwork)
-    } else if from.versions != theirs.versions || Some(from.chosen) != VersionRange::OURS.common(from.versions) {
+    } else if from.versions != theirs.versions
+        || Some(from.chosen) != VersionRange::OURS.common(from.versions)
+    {
         Word::Incompatible(CloseReason::Downgrade)
     } else if from.genesis != ours.genesis {
         Word::Incompatible(CloseReason::WrongGenesis)

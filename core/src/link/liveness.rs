@@ -7,7 +7,7 @@ use crate::time::Mono;
 
 /// What is known of a live link's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vitals {
+pub(crate) struct Vitals {
     /// When the last record opened.
     pub heard: Mono,
     /// When the ping that is not answered yet was sent.
@@ -18,7 +18,7 @@ pub struct Vitals {
 
 /// What to do about a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pulse {
+pub(crate) enum Pulse {
     /// Nothing before this time.
     Beating(Mono),
     /// Send a ping; look again at this time.
@@ -31,7 +31,7 @@ pub enum Pulse {
 
 /// Judges a link. At most one ping is under way, however late we are.
 #[must_use]
-pub fn pulse(now: Mono, vitals: &Vitals, timings: &Timings) -> Pulse {
+pub(crate) fn pulse(now: Mono, vitals: &Vitals, timings: &Timings) -> Pulse {
     let silent_at = vitals.heard + timings.silent_after;
     if now >= silent_at {
         return Pulse::Silent;
@@ -52,7 +52,7 @@ pub fn pulse(now: Mono, vitals: &Vitals, timings: &Timings) -> Pulse {
 /// How a link does, 0 (about to be closed) to 100: the time left before it counts as silent, less one point a
 /// 10 ms of round-trip time above 100 ms, at most 30, less 40 while bytes wait that the socket does not take.
 #[must_use]
-pub fn health(now: Mono, vitals: &Vitals, rtt: Option<Duration>, timings: &Timings) -> u8 {
+pub(crate) fn health(now: Mono, vitals: &Vitals, rtt: Option<Duration>, timings: &Timings) -> u8 {
     let quiet = now.since(vitals.heard);
     let spare = timings.silent_after.saturating_sub(quiet);
     let grace = timings.silent_after.saturating_sub(timings.ping_after);

@@ -13,8 +13,8 @@ use crate::crypto::{HANDSHAKE_REPLY_OVERHEAD, Handshake, Session};
 use crate::event::{CloseReason, ClosedBy, DialedBecause, Direction};
 use crate::ids::{ConnId, Height, NodeId, SessionHash};
 use crate::limits::Limits;
-use crate::link::outbound::{Frame, Outbound, Queued};
 use crate::link::liveness::Vitals;
+use crate::link::outbound::{Frame, Outbound, Queued};
 use crate::time::{Mono, Wall};
 use crate::wire::frame::FrameReader;
 use crate::wire::message::{Ballot, Boot, Hello, Intent, Lane};
@@ -173,14 +173,6 @@ impl Link {
             Phase::Live(_, peering) => Some(peering),
             _ => None,
         }
-    }
-
-    /// Whether the connection is inbound and has not proven an identity.
-    pub(crate) const fn is_unauthenticated(&self) -> bool {
-        matches!(
-            self.phase,
-            Phase::AwaitPreamble | Phase::AwaitHello(_) | Phase::AnswerParked(..)
-        ) && matches!(self.origin, Origin::Accepted)
     }
 
     pub(crate) const fn is_closing(&self) -> bool {

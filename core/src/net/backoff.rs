@@ -70,7 +70,9 @@ mod tests {
     fn rec_01b_first_retry_after_half_a_second_then_doubling_to_the_longest() {
         let mut rng = Rng::new([3; 32]);
         let mut backoff = Backoff::default();
-        for (low, high) in [(500, 1000), (1000, 2000), (2000, 4000), (4000, 8000), (5000, 10_000), (5000, 10_000)] {
+        for (low, high) in
+            [(500, 1000), (1000, 2000), (2000, 4000), (4000, 8000), (5000, 10_000), (5000, 10_000)]
+        {
             let wait = backoff.fail(Mono(0), FIRST, LONGEST, &mut rng);
             assert!((low..=high).contains(&wait.as_millis()), "{wait:?} not in {low}..{high}");
         }

@@ -76,7 +76,8 @@ mod tests {
     }
 
     fn any_end() -> impl Strategy<Value = End> {
-        let addr = (any::<IpAddr>(), 1u16..4).prop_map(|(ip, port)| CanonicalAddr::new(SocketAddr::new(ip, port)).ok());
+        let addr = (any::<IpAddr>(), 1u16..4)
+            .prop_map(|(ip, port)| CanonicalAddr::new(SocketAddr::new(ip, port)).ok());
         (0u8..8, addr).prop_map(|(id, addr)| End { id: NodeId([id; 32]), addr })
     }
 

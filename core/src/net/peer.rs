@@ -92,7 +92,7 @@ impl Dialing {
                 self.settling = Some(now + timings.fallback_after);
                 return;
             }
-            (Intent::Knock, Outcome::Failed | Outcome::KnockAnswered) => {
+            (Intent::Knock, Outcome::Failed) => {
                 let soon = rng.between(timings.backoff_first, timings.backoff_first * 2);
                 self.passive = Passive::FallbackAt(now + soon);
                 return;
@@ -231,7 +231,7 @@ impl Peer {
     }
 
     /// A link became live; answers the connection that it replaces.
-    pub(crate) fn up(&mut self, now: Now, conn: ConnId, direction: Direction, timings: &Timings) -> Option<ConnId> {
+    pub(crate) fn up(&mut self, now: Now, conn: ConnId, direction: Direction) -> Option<ConnId> {
         if direction == Direction::Inbound {
             self.dialing.backoff.clear();
         }
@@ -240,7 +240,6 @@ impl Peer {
         self.changed = now.wall;
         self.ups.push_front(now.mono);
         self.ups.truncate(UPS_KEPT);
-        let _ = timings;
         self.live.replace(LiveLink { conn, since: now.mono }).map(|link| link.conn)
     }
 

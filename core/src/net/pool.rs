@@ -84,7 +84,8 @@ impl Pool {
         if self.own_addrs.contains(&addr) || id == Some(self.me.id) {
             return None;
         }
-        let found = id.or_else(|| registry.by_addr(&addr).map(|entry| entry.id)).or_else(|| self.id_at(&addr));
+        let found =
+            id.or_else(|| registry.by_addr(&addr).map(|entry| entry.id)).or_else(|| self.id_at(&addr));
         match found {
             Some(id) => {
                 let peer = self.ensure(id, registry, now, rng)?;
@@ -109,7 +110,13 @@ impl Pool {
 
     /// The peer's record, made if need be; `None` for ourselves or when the table is full of others that
     /// cannot be forgotten.
-    pub(crate) fn ensure(&mut self, id: NodeId, registry: &Registry, now: Now, rng: &mut Rng) -> Option<&mut Peer> {
+    pub(crate) fn ensure(
+        &mut self,
+        id: NodeId,
+        registry: &Registry,
+        now: Now,
+        rng: &mut Rng,
+    ) -> Option<&mut Peer> {
         if id == self.me.id {
             return None;
         }
@@ -122,7 +129,8 @@ impl Pool {
                         && peer.dialing.in_flight.is_none()
                         && peer.dialing.held.is_none()
                 };
-                let oldest = self.peers.values().filter(|peer| idle(peer)).min_by_key(|peer| peer.changed)?.id;
+                let oldest =
+                    self.peers.values().filter(|peer| idle(peer)).min_by_key(|peer| peer.changed)?.id;
                 self.peers.remove(&oldest);
             }
             let dialing = self.fresh_dialing(now, rng);
@@ -210,6 +218,11 @@ impl Pool {
             }
             _ => self.timings.backoff_other,
         }
+    }
+
+    /// Whether an address is known to be our own.
+    pub(crate) fn owns(&self, addr: &CanonicalAddr) -> bool {
+        self.own_addrs.contains(addr)
     }
 
     /// An address turned out to be our own: never dialed again.

@@ -60,10 +60,7 @@ pub fn victim(waiting: &[Waiting], origin: Origin, places: usize, kept: usize) -
         *sizes.entry(prefix(w.ip)).or_default() += 1;
     }
     let largest = sizes.values().copied().max()?;
-    waiting
-        .iter()
-        .find(|w| w.origin == pool && sizes.get(&prefix(w.ip)) == Some(&largest))
-        .map(|w| w.conn)
+    waiting.iter().find(|w| w.origin == pool && sizes.get(&prefix(w.ip)) == Some(&largest)).map(|w| w.conn)
 }
 
 #[cfg(test)]

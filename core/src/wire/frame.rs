@@ -36,6 +36,13 @@ pub fn append_frame(message: &Message, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends a frame whose body is encoded already.
+pub fn append_encoded(kind: Kind, body: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(&kind.code().to_le_bytes());
+    out.extend_from_slice(body);
+}
+
 /// Reads a header; `None` while `bytes` has fewer than [`FRAME_HEADER`] bytes.
 #[must_use]
 pub fn read_header(bytes: &[u8]) -> Option<FrameHeader> {

@@ -2,9 +2,10 @@
 //!
 //! | file | mechanism |
 //! |---|---|
-//! | `driver` | the turn of the loop: events in, ticks, commands out, until nothing is left to do |
+//! | `driver` | the turn of the loop: wait, read, accept, tick, settle |
+//! | `commands` | the core's commands carried out, its bytes moved |
 //! | `core` | what the loop asks of the machine that it drives |
-//! | `connections` | the sockets by [`ConnId`](timed_core::ConnId), reading and writing with budgets |
+//! | `connections` | the sockets by [`ConnId`](timed_core::ConnId), and what one read or write on them says |
 //! | `listener` | accepting, and waiting while the process is out of descriptors |
 //! | `linger` | the second after a close in which the last bytes arrive |
 //! | `sockets` | socket options, dialing, the kernel's errors as causes |
@@ -16,17 +17,32 @@
 //! | `clock` | the two clocks |
 
 mod clock;
+mod commands;
+mod connections;
 mod core;
+mod driver;
 mod inbox;
+mod linger;
+mod listener;
 mod remote;
+mod signals;
 mod sink;
 mod sockets;
+mod token;
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
 
+use mio::{Interest, Poll, Waker};
 use timed_core::Fatal;
 
+use self::driver::{Driver, State};
+use self::inbox::{Asked, Shared};
+use self::listener::Listener;
+use self::signals::Signals;
+use self::token::Source;
 use crate::store::Store;
 
 pub use self::clock::now;
@@ -101,7 +117,13 @@ pub enum Exit {
 /// A listening socket and everything else the loop needs before it runs.
 #[derive(Debug)]
 pub struct Shell {
+    config: ShellConfig,
     local: SocketAddr,
+    poll: Poll,
+    listener: Listener,
+    signals: Option<Signals>,
+    requests: Receiver<Asked>,
+    shared: Arc<Shared>,
     remote: Remote,
 }
 
@@ -111,7 +133,25 @@ impl Shell {
     /// # Errors
     /// If the address cannot be had; the error names it.
     pub fn bind(config: ShellConfig) -> Result<Self, BindError> {
-        todo!()
+        let addr = config.listen;
+        let listening = |error: io::Error| match error.kind() {
+            ErrorKind::AddrInUse => BindError::InUse(addr),
+            ErrorKind::AddrNotAvailable => BindError::NotAvailable(addr),
+            ErrorKind::PermissionDenied => BindError::Permission(addr),
+            _ => BindError::Listen { addr, error },
+        };
+        let socket = sockets::listen(addr, &config.sockets).map_err(listening)?;
+        let local = socket.local_addr().map_err(listening)?;
+        let mut listener = Listener::new(socket);
+        let poll = Poll::new().map_err(BindError::Poll)?;
+        poll.registry()
+            .register(listener.socket_mut(), Source::Listener.into(), Interest::READABLE)
+            .map_err(BindError::Poll)?;
+        let waker = Waker::new(poll.registry(), Source::Inbox.into()).map_err(BindError::Poll)?;
+        let shared = Arc::new(Shared::new(waker));
+        let (asking, requests) = mpsc::sync_channel(inbox::QUEUE);
+        let remote = Remote::new(asking, Arc::clone(&shared));
+        Ok(Self { config, local, poll, listener, signals: None, requests, shared, remote })
     }
 
     /// Where it listens, with the port that port 0 became.
@@ -132,7 +172,8 @@ impl Shell {
     /// # Errors
     /// If the handlers cannot be installed.
     pub fn take_signals(&mut self) -> io::Result<()> {
-        todo!()
+        self.signals = Some(Signals::install(self.poll.registry())?);
+        Ok(())
     }
 
     /// Runs the loop on the calling thread until the core has stopped, halted, or the second order to stop.
@@ -141,6 +182,14 @@ impl Shell {
     /// run ends every acknowledged record is durable and the store is closed. `sink` is called on this thread
     /// and must not block.
     pub fn run(self, core: impl Core, store: Store, sink: impl EventSink) -> Exit {
-        todo!()
+        let Self { config, poll, listener, signals, requests, shared, .. } = self;
+        let awaken = Arc::clone(&shared);
+        match store.start(move || awaken.notify()) {
+            Ok(store) => {
+                let state = State::new();
+                Driver { core, sink, store, config, poll, listener, signals, requests, shared, state }.run()
+            }
+            Err(error) => Exit::Io(error),
+        }
     }
 }

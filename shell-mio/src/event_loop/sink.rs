@@ -46,7 +46,7 @@ pub enum ShellEvent {
     /// Accepting works again.
     AcceptResumed {
         /// How many attempts failed in between.
-        failures: u64,
+        failures: u32,
     },
     /// A record could not be made durable. [`Event::Fatal`] follows.
     StoreFailed(StoreError),

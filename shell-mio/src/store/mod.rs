@@ -1,8 +1,13 @@
 //! The durable store: records of the core, written in groups by a thread of its own.
 
+mod open;
+mod writer;
+
 use std::path::{Path, PathBuf};
 
 use timed_core::Record;
+
+pub(crate) use self::writer::{Answer, Writer};
 
 /// Why the store cannot be used. Every message names the file; nothing is ever overwritten to get past one.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +74,9 @@ impl Store {
     /// If the file is in use, damaged, of a later version, or cannot be read, written or created. An existing
     /// file is then left as it is.
     pub fn open(path: impl AsRef<Path>) -> Result<(Self, Vec<Record>), StoreError> {
-        todo!()
+        let path = path.as_ref();
+        let (db, journal) = open::open(path)?;
+        Ok((Self { db, path: path.into() }, journal))
     }
 
     /// The file.
