@@ -133,4 +133,3 @@ fn warnings(config: &Config, genesis: &Genesis, id: NodeId) -> Vec<String> {
     }
     warnings
 }
-

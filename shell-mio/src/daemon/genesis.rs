@@ -110,7 +110,10 @@ impl Genesis {
             out.push_str(&format!("genesis_time = \"{}\"\n", super::rfc3339(time)));
         }
         for masternode in self.registry.entries() {
-            out.push_str(&format!("\n[[masternode]]\nid = \"{}\"\naddr = \"{}\"\n", masternode.id, masternode.addr));
+            out.push_str(&format!(
+                "\n[[masternode]]\nid = \"{}\"\naddr = \"{}\"\n",
+                masternode.id, masternode.addr
+            ));
         }
         out
     }
@@ -149,7 +152,8 @@ fn time(given: Given<'_>) -> Result<Wall, String> {
         Given::Toml(DeValue::String(text)) => text.clone().into_owned(),
         _ => String::new(),
     };
-    let since = humantime::parse_rfc3339(&text).ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let since =
+        humantime::parse_rfc3339(&text).ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     since
         .and_then(|since| u64::try_from(since.as_millis()).ok())
         .map(Wall)
@@ -209,7 +213,9 @@ impl Reader<'_, '_> {
     fn masternodes(&mut self, root: &DeTable<'_>) -> Vec<Masternode> {
         match root.get("masternode").map(|value| (value, value.get_ref())) {
             None => Vec::new(),
-            Some((_, DeValue::Array(items))) => items.iter().filter_map(|item| self.masternode(item)).collect(),
+            Some((_, DeValue::Array(items))) => {
+                items.iter().filter_map(|item| self.masternode(item)).collect()
+            }
             Some((value, other)) => {
                 let text = format!("found {}, expected sections [[masternode]]", shown(other));
                 self.problems.push(self.document.problem(value.span(), "masternode", text));
@@ -257,7 +263,8 @@ mod tests {
     }
 
     fn genesis() -> Genesis {
-        let entry = |seed: u8| Masternode { id: key(seed), addr: format!("10.0.0.{seed}:24100").parse().unwrap() };
+        let entry =
+            |seed: u8| Masternode { id: key(seed), addr: format!("10.0.0.{seed}:24100").parse().unwrap() };
         Genesis {
             network: NetworkName::new("testnet").unwrap(),
             block_interval: Duration::from_secs(10),
@@ -304,7 +311,8 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_their_place() {
         let complaint = |text: &str| lines(&Genesis::parse("genesis.toml", text).unwrap_err());
-        let all = complaint("netwrok = \"x\"\nblock_interval = \"1ms\"\n[[masternode]]\nid = \"ab\"\nadr = 1\n");
+        let all =
+            complaint("netwrok = \"x\"\nblock_interval = \"1ms\"\n[[masternode]]\nid = \"ab\"\nadr = 1\n");
         for part in [
             "genesis.toml:1:1: netwrok: unknown key; did you mean network?",
             "genesis.toml: network: this key is missing",

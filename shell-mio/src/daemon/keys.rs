@@ -75,7 +75,8 @@ impl NodeKey {
 
 /// Fills a buffer from the system's entropy.
 pub(crate) fn fill_random(buffer: &mut [u8]) -> Result<(), Failure> {
-    getrandom::fill(buffer).map_err(|error| Failure::failed(format!("no randomness from the system: {error}")))
+    getrandom::fill(buffer)
+        .map_err(|error| Failure::failed(format!("no randomness from the system: {error}")))
 }
 
 /// Bytes as lower-case hexadecimal digits.
@@ -115,7 +116,9 @@ mod tests {
         assert_eq!(failure.exit, Exit::UnsafePermissions);
         assert!(failure.message.ends_with(&format!("chmod 600 {}", path.display())), "{failure}");
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        for damage in ["", "# only a comment\n", "abcd\n", &"g".repeat(64), &format!("{0}\n{0}", "a".repeat(64))] {
+        for damage in
+            ["", "# only a comment\n", "abcd\n", &"g".repeat(64), &format!("{0}\n{0}", "a".repeat(64))]
+        {
             fs::write(&path, damage).unwrap();
             assert!(refusal(&path).message.contains("damaged"), "{damage}");
         }

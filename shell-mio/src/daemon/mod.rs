@@ -1,11 +1,19 @@
 //! The `timed` daemon: configuration, keys, API, command line and the local test network around the event
 //! loop.
 
+mod api;
+mod assembly;
+mod cli;
+mod client;
 mod config;
 mod data_dir;
+mod devnet;
 mod failure;
 mod genesis;
 mod keys;
+mod logging;
+mod metrics;
+mod run;
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -23,5 +31,5 @@ fn rfc3339(at: Wall) -> String {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    cli::main(std::env::args_os())
 }

@@ -18,8 +18,10 @@ use super::{client, devnet, run};
 /// A masternode network on a fresh machine: `timed devnet`. One node: `timed init`, `timed genesis`, `timed run`.
 #[derive(Debug, Parser)]
 #[command(name = "timed", version, about = "A masternode of the timed network", long_about = None)]
-#[command(after_help = "Exit codes: 0 ok, 1 failure while running, 2 usage, 75 already running, 77 unsafe file \
-                        permissions, 78 bad configuration; `health` alone: 0 healthy, 1 degraded, 2 critical.")]
+#[command(
+    after_help = "Exit codes: 0 ok, 1 failure while running, 2 usage, 75 already running, 77 unsafe file \
+                        permissions, 78 bad configuration; `health` alone: 0 healthy, 1 degraded, 2 critical."
+)]
 struct CommandLine {
     #[command(subcommand)]
     verb: Verb,
@@ -109,6 +111,11 @@ struct OverrideArgs {
 }
 
 impl NodeArgs {
+    /// Only a configuration file, or the data directory's own.
+    pub(crate) fn without_overrides(config: Option<PathBuf>) -> Self {
+        Self { config, dir: DirArgs::default(), overrides: OverrideArgs::default() }
+    }
+
     /// The overrides as settings.
     pub(crate) fn flags(&self) -> Vec<Flag> {
         let given = &self.overrides;
@@ -224,7 +231,8 @@ pub(crate) struct ConnectArgs {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| "expected a duration with its unit, such as 90s or 10m".to_owned())
+    humantime::parse_duration(text)
+        .map_err(|_| "expected a duration with its unit, such as 90s or 10m".to_owned())
 }
 
 fn block_interval(text: &str) -> Result<Duration, String> {
@@ -291,7 +299,11 @@ mod tests {
         let command = CommandLine::command();
         command.clone().debug_assert();
         for verb in command.get_subcommands() {
-            assert!(verb.get_about().is_some_and(|about| !about.to_string().is_empty()), "{}", verb.get_name());
+            assert!(
+                verb.get_about().is_some_and(|about| !about.to_string().is_empty()),
+                "{}",
+                verb.get_name()
+            );
         }
     }
 }

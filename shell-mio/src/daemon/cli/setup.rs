@@ -42,10 +42,7 @@ pub(super) fn init(args: &InitArgs) -> Result<(), Failure> {
     dir.check()?;
     let local_ip = args.local_ip.map(|ip| ("network", "local_ip", format!("\"{ip}\"")));
     let config = commented(&local_ip.into_iter().collect::<Vec<_>>());
-    note(
-        &dir.config(),
-        write_durably(&dir.config(), config.as_bytes(), Secrecy::Readable, Existing::Keep),
-    )?;
+    note(&dir.config(), write_durably(&dir.config(), config.as_bytes(), Secrecy::Readable, Existing::Keep))?;
     note(&dir.node_key(), NodeKey::generate()?.save(&dir.node_key()))?;
     say(&NodeKey::load(&dir.node_key())?.id().to_string())
 }

@@ -65,7 +65,12 @@ impl<'a> Document<'a> {
     }
 
     /// A problem with the value at `span`.
-    pub(crate) fn problem(&self, span: Range<usize>, key: impl Into<String>, text: impl Into<String>) -> Problem {
+    pub(crate) fn problem(
+        &self,
+        span: Range<usize>,
+        key: impl Into<String>,
+        text: impl Into<String>,
+    ) -> Problem {
         Problem { place: self.place(span), key: Some(key.into()), text: text.into() }
     }
 }

@@ -52,7 +52,8 @@ impl<'a> Layers<'a> {
     }
 
     fn take_variable(&mut self, variable: &'a str, value: &'a str) {
-        let Some((section, name)) = variable.strip_prefix(PREFIX).and_then(|rest| rest.split_once("__")) else {
+        let Some((section, name)) = variable.strip_prefix(PREFIX).and_then(|rest| rest.split_once("__"))
+        else {
             return;
         };
         let (section, name) = (section.to_ascii_lowercase(), name.to_ascii_lowercase());

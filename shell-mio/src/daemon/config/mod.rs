@@ -14,7 +14,7 @@ use timed_core::{CanonicalAddr, Limits, NetworkName, Timings};
 
 pub(crate) use document::{Document, Located, shown};
 pub(crate) use layers::Flag;
-pub(crate) use problem::{Place, Problem as SettingProblem, did_you_mean, lines};
+pub(crate) use problem::{Problem as SettingProblem, did_you_mean, lines};
 pub(crate) use setting::{Auto, Enforce, Given, LogFormat, LogLevel, PeerEntry, Setting};
 pub(crate) use template::commented;
 

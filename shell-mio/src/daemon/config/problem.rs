@@ -28,7 +28,7 @@ impl fmt::Display for Place {
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// Where it stands.
     pub(crate) place: Place,
     /// The key, `section.name`, where there is one.
@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn distances_are_edit_counts() {
-        for (a, b, edits) in [("", "", 0), ("abc", "", 3), ("", "ab", 2), ("kitten", "sitting", 3), ("a-b", "A_b", 0)]
+        for (a, b, edits) in
+            [("", "", 0), ("abc", "", 3), ("", "ab", 2), ("kitten", "sitting", 3), ("a-b", "A_b", 0)]
         {
             assert_eq!(distance(a, b), edits, "{a} {b}");
         }

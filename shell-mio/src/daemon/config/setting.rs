@@ -120,7 +120,9 @@ impl Setting for Port {
 impl Setting for usize {
     fn read(given: Given<'_>) -> Result<Self, Expected> {
         let count = given.number().and_then(|number| Self::try_from(number).ok());
-        count.filter(|count| (1..=100_000).contains(count)).ok_or_else(|| "a number from 1 to 100000".to_owned())
+        count
+            .filter(|count| (1..=100_000).contains(count))
+            .ok_or_else(|| "a number from 1 to 100000".to_owned())
     }
 }
 
@@ -281,7 +283,9 @@ impl<T: Setting> Setting for Vec<T> {
                 .split(',')
                 .map(str::trim)
                 .filter(|item| !item.is_empty())
-                .map(|item| T::read(Given::Text(item)).map_err(|expected| named(format!("{item:?}"), expected)))
+                .map(|item| {
+                    T::read(Given::Text(item)).map_err(|expected| named(format!("{item:?}"), expected))
+                })
                 .collect(),
         }
     }
@@ -339,13 +343,22 @@ words! {
     }
 }
 
-words! {
-    /// Whether a limit acts, or is only watched.
-    Enforce {
-        /// It acts.
-        On = "on",
-        /// What it would have done is counted and logged.
-        Observe = "observe",
+/// Whether a limit acts, or is only watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Enforce {
+    /// It acts.
+    On,
+    /// What it would have done is counted and logged.
+    Observe,
+}
+
+impl Setting for Enforce {
+    fn read(given: Given<'_>) -> Result<Self, Expected> {
+        match given.text() {
+            Some("on") => Ok(Self::On),
+            Some("observe") => Ok(Self::Observe),
+            _ => Err("\"on\" or \"observe\"".to_owned()),
+        }
     }
 }
 
@@ -413,7 +426,9 @@ mod tests {
             Ok(PeerEntry::Dns { id: None, host: host.clone(), port: None })
         );
         assert_eq!("seed.example.org:7".parse(), Ok(PeerEntry::Dns { id: None, host, port: Some(7) }));
-        for wrong in ["10.0.0.1", "0.0.0.0:1", "x@10.0.0.1:1", "a b", "", "300.1.1.1:5", "host:0", "10.0.0.1:0"] {
+        for wrong in
+            ["10.0.0.1", "0.0.0.0:1", "x@10.0.0.1:1", "a b", "", "300.1.1.1:5", "host:0", "10.0.0.1:0"]
+        {
             assert!(wrong.parse::<PeerEntry>().is_err(), "{wrong}");
         }
     }

@@ -36,7 +36,10 @@ fn the_commented_file_states_the_defaults() {
     assert_eq!(read.node.network.take().as_ref().map(NetworkName::as_str), Some("testnet"));
     assert_eq!(read, file("").unwrap());
     let stated = KEYS.iter().filter(|key| matches!(key.standard, Standard::Value(_))).count();
-    assert_eq!(uncommented.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')).count(), stated);
+    assert_eq!(
+        uncommented.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')).count(),
+        stated
+    );
 }
 
 #[test]
@@ -45,7 +48,12 @@ fn every_key_is_read() {
     for key in KEYS {
         let text = format!("[{}]\n{} = 1979-05-27\n", key.section, key.name);
         let complaint = complaint(&text);
-        let expected = format!("config.toml:2:{}: {}.{}: found 1979-05-27, expected ", key.name.len() + 4, key.section, key.name);
+        let expected = format!(
+            "config.toml:2:{}: {}.{}: found 1979-05-27, expected ",
+            key.name.len() + 4,
+            key.section,
+            key.name
+        );
         assert!(complaint.starts_with(&expected), "{complaint}");
     }
 }
@@ -86,12 +94,8 @@ fn all_problems_are_told_at_once_in_order() {
 
 #[test]
 fn flags_win_over_environment_over_file() {
-    let flags = [Flag {
-        flag: "--listen",
-        section: "network",
-        name: "listen",
-        value: "127.0.0.3:3".to_owned(),
-    }];
+    let flags =
+        [Flag { flag: "--listen", section: "network", name: "listen", value: "127.0.0.3:3".to_owned() }];
     let environment = [
         ("TIMED_NETWORK__LISTEN".to_owned(), "127.0.0.2:2".to_owned()),
         ("TIMED_NETWORK__MAX_PEERS".to_owned(), "77".to_owned()),
@@ -119,7 +123,9 @@ fn environment_and_flags_are_named_in_complaints() {
     );
     let flags = [Flag { flag: "--api", section: "api", name: "listen", value: "nowhere".to_owned() }];
     let problems = Config::read(Sources { flags: &flags, ..Sources::default() }).unwrap_err();
-    assert!(lines(&problems).starts_with("flag --api: api.listen: found \"nowhere\", expected an IP address"));
+    assert!(
+        lines(&problems).starts_with("flag --api: api.listen: found \"nowhere\", expected an IP address")
+    );
 }
 
 #[test]
