@@ -43,11 +43,16 @@ pub(crate) enum NoAnswer {
     Refused(String),
 }
 
+impl std::fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Unreachable(message) | Self::Refused(message)) = self;
+        f.write_str(message)
+    }
+}
+
 impl From<NoAnswer> for Failure {
     fn from(none: NoAnswer) -> Self {
-        match none {
-            NoAnswer::Unreachable(message) | NoAnswer::Refused(message) => Self::failed(message),
-        }
+        Self::failed(none.to_string())
     }
 }
 
