@@ -11,39 +11,51 @@ use crate::ids::{BlockHash, BootEpoch, ConnId, Height, LinkTag, NodeId, RequestI
 use crate::registry::MasternodeIndex;
 use crate::time::Wall;
 
+/// The number of a [`CloseReason`] of a later version; never that of a known one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnknownCode(u16);
+
 macro_rules! reason_codes {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $code:literal $text:literal $hint:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
-        pub enum $name { $($(#[$vdoc])* #[doc = concat!("Code ", stringify!($code), ", `", $text, "`: ", $hint, ".")] $variant,)* }
+        pub enum $name {
+            $($(#[$vdoc])* #[doc = concat!("Code ", stringify!($code), ", `", $text, "`: ", $hint, ".")] $variant,)*
+            /// `unknown`: the peer gave a reason that this version does not know.
+            Unknown(UnknownCode),
+        }
 
         impl $name {
-            /// Every reason, in the order of their codes.
+            /// Every known reason, in the order of their codes.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// The number on the wire; never given to another reason.
             #[must_use]
             pub const fn code(self) -> u16 {
-                match self { $(Self::$variant => $code,)* }
+                match self { $(Self::$variant => $code,)* Self::Unknown(UnknownCode(code)) => code }
             }
 
-            /// The reason of a number, if this version knows it.
+            /// The reason of a number; one that this version does not know keeps the number, over which the
+            /// peer's signature is made.
             #[must_use]
-            pub const fn from_code(code: u16) -> Option<Self> {
-                match code { $($code => Some(Self::$variant),)* _ => None }
+            pub const fn from_code(code: u16) -> Self {
+                match code { $($code => Self::$variant,)* _ => Self::Unknown(UnknownCode(code)) }
             }
 
             /// The stable name in logs, metrics and the API.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)* }
+                match self { $(Self::$variant => $text,)* Self::Unknown(_) => "unknown" }
             }
 
             /// What happened, in words for an operator.
             #[must_use]
             pub const fn describe(self) -> &'static str {
-                match self { $(Self::$variant => $hint,)* }
+                match self {
+                    $(Self::$variant => $hint,)*
+                    Self::Unknown(_) => "the peer gave a reason that this version does not know",
+                }
             }
         }
 
@@ -98,7 +110,6 @@ reason_codes! {
         NetworkTimeout = 64 "network_timeout" "the operating system gave up on the connection",
         LocalResources = 65 "local_resources" "this machine is out of files, ports or buffers",
         NetworkError = 66 "network_error" "the operating system reported another error",
-        Unknown = 67 "unknown" "the peer gave a reason that this version does not know",
         Halted = 70 "halted" "this node halted; its log says why",
     }
 }
@@ -697,7 +708,7 @@ pub struct MasternodeInfo {
     pub sequence: Option<u64>,
     /// Other masternodes that have named its newest attested heartbeat.
     pub witnesses: Vec<NodeId>,
-    /// Whether its newest attested heartbeat is at most one interval old.
+    /// Whether its newest attested heartbeat is at most two and a half intervals old (rule M-6).
     pub attested: bool,
     /// How long it has been active without a break in this node's view.
     pub active_for: Option<Duration>,
