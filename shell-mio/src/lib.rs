@@ -28,6 +28,7 @@
 //! | the loop, its sockets, its doors to other threads | `event_loop` |
 //! | durable records, group commit | `store` |
 
+pub mod daemon;
 mod event_loop;
 mod store;
 
