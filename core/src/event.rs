@@ -708,7 +708,7 @@ pub struct MasternodeInfo {
     pub sequence: Option<u64>,
     /// Other masternodes that have named its newest attested heartbeat.
     pub witnesses: Vec<NodeId>,
-    /// Whether its newest attested heartbeat is at most one interval old.
+    /// Whether its newest attested heartbeat is at most two and a half intervals old (rule M-6).
     pub attested: bool,
     /// How long it has been active without a break in this node's view.
     pub active_for: Option<Duration>,

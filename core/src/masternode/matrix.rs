@@ -99,3 +99,92 @@ fn standing(a: Option<&LinkEntry>, b: Option<&LinkEntry>) -> Standing {
 fn canonical_dialer<'a>(a: &'a Masternode, b: &'a Masternode) -> &'a Masternode {
     if (a.addr, a.id) <= (b.addr, b.id) { a } else { b }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::DialedBecause;
+    use crate::ids::{LinkTag, NodeId};
+
+    const IN: Direction = Direction::Inbound;
+    const OUT: Direction = Direction::Outbound;
+
+    /// Keys ascend, addresses descend: of a pair the later one dials.
+    fn registry(size: u8) -> Registry {
+        let entry =
+            |n| Masternode { id: NodeId([n; 32]), addr: format!("10.0.0.{}:1", 200 - n).parse().unwrap() };
+        Registry::new((0..size).map(entry).collect()).unwrap()
+    }
+
+    fn link(peer: u8, direction: Direction, tag: u8) -> LinkEntry {
+        LinkEntry {
+            peer: MasternodeIndex(peer),
+            direction,
+            because: DialedBecause::Canonical,
+            session: LinkTag([tag; 8]),
+        }
+    }
+
+    fn pair(a: u8, b: u8) -> Pair {
+        Pair { a: NodeId([a; 32]), b: NodeId([b; 32]) }
+    }
+
+    /// `None` in `said` is a masternode that was not heard.
+    fn judge(said: &[Option<&[LinkEntry]>]) -> Matrix {
+        matrix(&registry(u8::try_from(said.len()).unwrap()), |index| {
+            let links = said[usize::from(index.0)]?;
+            Some(Statement { age: Duration::from_secs(u64::from(index.0)), links, duplicates: 0 })
+        })
+    }
+
+    #[test]
+    fn m_5_up_is_when_both_ends_name_the_same_session() {
+        let up = judge(&[Some(&[link(1, IN, 7)]), Some(&[link(0, OUT, 7)])]);
+        let [found] = up.links[..] else { panic!("{up:?}") };
+        assert_eq!((found.a, found.b, found.dialer), (NodeId([0; 32]), NodeId([1; 32]), NodeId([1; 32])));
+        assert_eq!(up.verdict(), "1/1 links, 0 duplicate, 0 split, 0 one-sided, 0 wrong direction");
+        assert_eq!(up.nodes[1].heard, Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn m_5_different_sessions_or_contradicting_ends_are_split() {
+        for (a, b) in [(link(1, IN, 7), link(0, OUT, 8)), (link(1, OUT, 7), link(0, OUT, 7))] {
+            let split = judge(&[Some(&[a]), Some(&[b])]);
+            assert_eq!((split.split.clone(), split.links.len()), (vec![pair(0, 1)], 0));
+            assert!(split.missing.is_empty() && split.one_sided.is_empty());
+        }
+    }
+
+    #[test]
+    fn m_5_a_pair_with_an_unheard_end_is_judged_by_the_other() {
+        let said = judge(&[Some(&[link(1, IN, 7)]), None, Some(&[]), None]);
+        assert_eq!(said.one_sided, [pair(0, 1)]);
+        assert_eq!(said.missing, [pair(0, 2), pair(0, 3), pair(1, 2), pair(1, 3), pair(2, 3)]);
+        assert_eq!((said.expected, said.nodes[1].heard), (6, None));
+        let contradicted = judge(&[Some(&[]), Some(&[link(0, OUT, 7)])]);
+        assert_eq!(contradicted.one_sided, [pair(0, 1)]);
+    }
+
+    #[test]
+    fn m_5_wrong_direction_is_a_link_that_the_higher_address_dialed() {
+        let mut dialed = [link(1, OUT, 7)];
+        dialed[0].because = DialedBecause::Fallback;
+        let wrong = judge(&[Some(&dialed), Some(&[link(0, IN, 7)])]);
+        assert_eq!(wrong.wrong_direction, [(pair(0, 1), DialedBecause::Fallback)]);
+        assert_eq!((wrong.links.len(), wrong.links[0].dialer), (1, NodeId([0; 32])), "it is up all the same");
+    }
+
+    #[test]
+    fn m_5_duplicates_are_as_signed() {
+        let counted = matrix(&registry(3), |index| {
+            Some(Statement { age: Duration::ZERO, links: &[], duplicates: u16::from(index.0) })
+        });
+        assert_eq!(counted.duplicate, [(NodeId([1; 32]), 1), (NodeId([2; 32]), 2)]);
+    }
+
+    #[test]
+    fn m_5_one_masternode_alone_expects_no_link() {
+        let alone = judge(&[Some(&[])]);
+        assert_eq!((alone.expected, alone.nodes.len(), alone.missing.len()), (0, 1, 0));
+    }
+}

@@ -19,9 +19,11 @@ mod own;
 mod relay;
 mod schedule;
 mod seats;
-mod statement;
 mod verdict;
 mod witness;
+
+#[cfg(test)]
+mod tests;
 
 use crate::config::Timings;
 use crate::crypto::{Authenticity, Provider};
@@ -39,6 +41,7 @@ use crate::rng::Rng;
 use crate::time::{Mono, Now};
 use crate::wire::message::{Heartbeat, LinkEntry, Witness};
 use crate::wire::preamble::NetworkId;
+use crate::wire::{codec, signing};
 
 pub(crate) use relay::Audience;
 pub(crate) use verdict::{Flaw, Verdict};
@@ -191,7 +194,7 @@ impl Masternode {
             witnessed: self.witnessed(now.mono, own),
             signature: Signature::default(),
         });
-        statement::signing_bytes(&beat, &mut self.scratch);
+        self.write_signing_bytes(&beat);
         beat.signature = crypto.sign(&self.scratch);
         self.own.signed(beat.sequence, beat.signature);
         self.keep(now, own, &beat);
@@ -202,7 +205,7 @@ impl Masternode {
     /// What the first bytes of a received body tell before it is decoded: `Repeat` or `Stale` for what need
     /// not be looked at any further, `None` for what must be decoded and given to [`Masternode::received`].
     pub(crate) fn glance(&self, body: &[u8]) -> Option<Verdict> {
-        let identity = statement::identity(body)?;
+        let identity = codec::heartbeat_identity(body)?;
         if identity.network != self.network || identity.signer == self.node {
             return None;
         }
@@ -234,7 +237,7 @@ impl Masternode {
         if let Some(flaw) = verdict::flaw(&beat, seat, self.seats.len(), now.wall) {
             return Verdict::Invalid(flaw);
         }
-        statement::signing_bytes(&beat, &mut self.scratch);
+        self.write_signing_bytes(&beat);
         if crypto.verify(&beat.signer, &self.scratch, &beat.signature) != Authenticity::Genuine {
             return Verdict::Invalid(Flaw::BadSignature);
         }
@@ -282,7 +285,7 @@ impl Masternode {
         if self.own.provenance(beat) == Provenance::Ours {
             return Verdict::Own;
         }
-        statement::signing_bytes(beat, &mut self.scratch);
+        self.write_signing_bytes(beat);
         if crypto.verify(&beat.signer, &self.scratch, &beat.signature) != Authenticity::Genuine {
             return Verdict::Invalid(Flaw::BadSignature);
         }
@@ -359,9 +362,14 @@ impl Masternode {
         }
     }
 
+    fn write_signing_bytes(&mut self, beat: &Heartbeat) {
+        self.scratch.clear();
+        signing::append_heartbeat(beat, &mut self.scratch);
+    }
+
     /// Remembers a heartbeat whose signing bytes are in `scratch`.
     fn keep(&mut self, now: Now, seat: MasternodeIndex, beat: &Heartbeat) {
-        let digest = statement::digest(&self.scratch);
+        let digest = signing::digest(&self.scratch);
         if let Some(seat) = self.seats.get_mut(usize::from(seat.0)) {
             seat.track.keep(Kept {
                 epoch: beat.epoch,

@@ -58,16 +58,16 @@ impl Random for Given {
     }
 }
 
+<<<<<<< HEAD
+/// The ephemeral key as aws-lc's object: made from raw bytes once, since that computes the public half.
+=======
+/// Holds aws-lc's key object for the handshake: making it from raw bytes computes the public half each time.
+>>>>>>> gate
 #[derive(Default)]
 struct X25519Dh {
+    key: Option<PrivateKey>,
     private: SecretKey,
     public: [u8; KEY],
-}
-
-impl X25519Dh {
-    fn key(&self) -> Result<PrivateKey, snow::Error> {
-        PrivateKey::from_private_key(&X25519, self.private.as_slice()).map_err(|_| snow::Error::Dh)
-    }
 }
 
 impl Dh for X25519Dh {
@@ -88,8 +88,11 @@ impl Dh for X25519Dh {
 
     fn generate(&mut self, rng: &mut dyn Random) -> Result<(), snow::Error> {
         rng.try_fill_bytes(self.private.as_mut_slice())?;
-        let public = self.key()?.compute_public_key().map_err(|_| snow::Error::Dh)?;
+        let key =
+            PrivateKey::from_private_key(&X25519, self.private.as_slice()).map_err(|_| snow::Error::Dh)?;
+        let public = key.compute_public_key().map_err(|_| snow::Error::Dh)?;
         self.public = public.as_ref().try_into().map_err(|_| snow::Error::Dh)?;
+        self.key = Some(key);
         Ok(())
     }
 
@@ -104,7 +107,7 @@ impl Dh for X25519Dh {
     fn dh(&self, pubkey: &[u8], out: &mut [u8]) -> Result<(), snow::Error> {
         let (public, out) = pubkey.get(..KEY).zip(out.get_mut(..KEY)).ok_or(snow::Error::Dh)?;
         let peer = UnparsedPublicKey::new(&X25519, public);
-        agree(&self.key()?, peer, snow::Error::Dh, |shared| {
+        agree(self.key.as_ref().ok_or(snow::Error::Dh)?, peer, snow::Error::Dh, |shared| {
             // Keys of small order give zero with every private key: nothing would be agreed on.
             if shared.len() != KEY || shared.iter().all(|byte| *byte == 0) {
                 return Err(snow::Error::Dh);
