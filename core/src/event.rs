@@ -11,39 +11,51 @@ use crate::ids::{BlockHash, BootEpoch, ConnId, Height, LinkTag, NodeId, RequestI
 use crate::registry::MasternodeIndex;
 use crate::time::Wall;
 
+/// The number of a [`CloseReason`] of a later version; never that of a known one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnknownCode(u16);
+
 macro_rules! reason_codes {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $code:literal $text:literal $hint:literal,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
-        pub enum $name { $($(#[$vdoc])* #[doc = concat!("Code ", stringify!($code), ", `", $text, "`: ", $hint, ".")] $variant,)* }
+        pub enum $name {
+            $($(#[$vdoc])* #[doc = concat!("Code ", stringify!($code), ", `", $text, "`: ", $hint, ".")] $variant,)*
+            /// `unknown`: the peer gave a reason that this version does not know.
+            Unknown(UnknownCode),
+        }
 
         impl $name {
-            /// Every reason, in the order of their codes.
+            /// Every known reason, in the order of their codes.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// The number on the wire; never given to another reason.
             #[must_use]
             pub const fn code(self) -> u16 {
-                match self { $(Self::$variant => $code,)* }
+                match self { $(Self::$variant => $code,)* Self::Unknown(UnknownCode(code)) => code }
             }
 
-            /// The reason of a number, if this version knows it.
+            /// The reason of a number; one that this version does not know keeps the number, over which the
+            /// peer's signature is made.
             #[must_use]
-            pub const fn from_code(code: u16) -> Option<Self> {
-                match code { $($code => Some(Self::$variant),)* _ => None }
+            pub const fn from_code(code: u16) -> Self {
+                match code { $($code => Self::$variant,)* _ => Self::Unknown(UnknownCode(code)) }
             }
 
             /// The stable name in logs, metrics and the API.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)* }
+                match self { $(Self::$variant => $text,)* Self::Unknown(_) => "unknown" }
             }
 
             /// What happened, in words for an operator.
             #[must_use]
             pub const fn describe(self) -> &'static str {
-                match self { $(Self::$variant => $hint,)* }
+                match self {
+                    $(Self::$variant => $hint,)*
+                    Self::Unknown(_) => "the peer gave a reason that this version does not know",
+                }
             }
         }
 
@@ -81,7 +93,6 @@ reason_codes! {
         BadHandshake = 25 "bad_handshake" "a handshake message was malformed or did not decrypt",
         BadSignature = 26 "bad_signature" "the identity's signature over this channel is wrong",
         WrongIdentity = 27 "wrong_identity" "another node answered at the address than the one expected",
-        WrongAddress = 28 "wrong_address" "a registered masternode advertises another address than the registry's",
         SelfConnection = 29 "self_connection" "the node reached itself",
         StaleEpoch = 30 "stale_epoch" "a later start of this key has been seen",
         KeyInUse = 31 "key_in_use" "another running process uses the same key",
@@ -99,7 +110,6 @@ reason_codes! {
         NetworkTimeout = 64 "network_timeout" "the operating system gave up on the connection",
         LocalResources = 65 "local_resources" "this machine is out of files, ports or buffers",
         NetworkError = 66 "network_error" "the operating system reported another error",
-        Unknown = 67 "unknown" "the peer gave a reason that this version does not know",
         Halted = 70 "halted" "this node halted; its log says why",
     }
 }
@@ -509,6 +519,8 @@ pub enum Reply {
     AlreadyConnected(NodeId),
     /// To `Disconnect`: closed, and held apart.
     Disconnected(NodeId),
+    /// To `Send`: how many peers it was queued for.
+    Sent(usize),
     /// To `Stop`.
     Stopping,
     /// The request names no peer that this node knows.

@@ -144,6 +144,13 @@ pub struct ConnId {
 }
 
 impl ConnId {
+    /// Puts an id together again that was taken apart, for a recording or a poll token. An id that the core
+    /// has not given out is answered like any stale one.
+    #[must_use]
+    pub const fn from_parts(index: u32, generation: u32) -> Self {
+        Self { index, generation }
+    }
+
     /// Dense index, below the highest number of connections open at once. Useful as an array index or a
     /// poll token together with [`ConnId::generation`].
     #[must_use]

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use bytes::Bytes;
+
 use crate::addr::CanonicalAddr;
 use crate::event::TransportCause;
 use crate::ids::{ConnId, NodeId, RequestId, Ticket};
@@ -82,6 +84,13 @@ pub enum Request {
     ConnectKnown(PeerRef),
     /// Close the link to a peer and stay apart for ten minutes or until `Connect`.
     Disconnect(PeerRef),
+    /// Send opaque bytes to one live peer or to all: best effort, on the relay lane, at most 64 KiB.
+    Send {
+        /// The peer; `None` for every live peer.
+        to: Option<NodeId>,
+        /// The bytes.
+        payload: Bytes,
+    },
     /// Say goodbye to everyone and stop: answered at once, followed by
     /// [`Event::Stopped`](crate::Event::Stopped) when every connection is closed.
     Stop,

@@ -16,8 +16,10 @@ mod gate;
 mod ids;
 mod input;
 mod journal;
-mod limits;
+pub mod limits;
+mod link;
 mod masternode;
+pub mod net;
 mod node;
 mod registry;
 mod rng;
@@ -31,7 +33,7 @@ pub use config::{Bootstrap, Config, ConfigError, MasternodeMode, NetworkName, Ti
 pub use event::{
     Activity, Attempt, CloseReason, ClosedBy, Counters, DialedBecause, Direction, Event, Fatal, KnockAnswer,
     LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode, Pair, PeerInfo, Reply, Status, Summary,
-    TransportCause, Warning, Why,
+    TransportCause, UnknownCode, Warning, Why,
 };
 pub use ids::{
     BadHex, BlockHash, BootEpoch, BootNonce, ConnId, DialOrdinal, GenesisHash, Height, LinkTag, NodeId,

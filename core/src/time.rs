@@ -77,15 +77,15 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 /// A wake-up later than this after the deadline means that we ourselves were stopped.
-pub const FREEZE_AFTER: Duration = Duration::from_secs(2);
+pub(crate) const FREEZE_AFTER: Duration = Duration::from_secs(2);
 /// At most this much frozen time is forgiven within [`FREEZE_WINDOW`].
-pub const FREEZE_FORGIVEN: Duration = Duration::from_secs(60);
+pub(crate) const FREEZE_FORGIVEN: Duration = Duration::from_secs(60);
 /// The window of [`FREEZE_FORGIVEN`].
-pub const FREEZE_WINDOW: Duration = Duration::from_secs(600);
+pub(crate) const FREEZE_WINDOW: Duration = Duration::from_secs(600);
 
 /// What a clock reading told about ourselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub(crate) enum Reading {
     /// Time went on as expected.
     Regular,
     /// The shell's clock went backwards by this much; it was clamped.

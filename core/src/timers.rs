@@ -33,6 +33,13 @@ impl<K: Copy + Ord> Timers<K> {
         }
     }
 
+    /// Moves the deadline of a key forward to `at`, unless it is due before.
+    pub(crate) fn earlier(&mut self, key: K, at: Mono) {
+        if self.by_key.get(&key).is_none_or(|before| at < *before) {
+            self.set(key, Some(at));
+        }
+    }
+
     /// The earliest deadline.
     pub(crate) fn earliest(&self) -> Option<Mono> {
         self.by_time.first().map(|(at, _)| *at)

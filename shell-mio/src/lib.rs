@@ -1,1 +1,38 @@
-#![doc = "x"]
+//! The production shell of timed: one thread of [mio], a durable store, and no opinion about any peer.
+//!
+//! Everything that is decided is decided by [`timed_core::Node`]. This crate moves bytes between its
+//! connections and the kernel, tells it the time, makes its records durable, and carries requests and events
+//! between it and the rest of the process.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (config, provider, seed): (timed_core::Config, Box<dyn timed_core::crypto::Provider>, [u8; 32]) = todo!();
+//! use timed_mio::{Exit, Shell, ShellConfig, Store};
+//!
+//! let (store, journal) = Store::open("timed.redb")?;
+//! let node = timed_core::Node::new(config, provider, seed, journal, timed_mio::now())?;
+//!
+//! let mut shell = Shell::bind(ShellConfig::listening_on("192.0.2.1:24100".parse()?))?;
+//! shell.take_signals()?;
+//! let remote = shell.remote(); // Clone + Send + Sync: for the API, health checks, tests
+//!
+//! let exit = shell.run(node, store, |event: &timed_core::Event| println!("{event:?}"));
+//! assert!(matches!(exit, Exit::Stopped));
+//! # drop(remote);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | part | where |
+//! |---|---|
+//! | the loop, its sockets, its doors to other threads | `event_loop` |
+//! | durable records, group commit | `store` |
+
+mod event_loop;
+mod store;
+
+pub use event_loop::{
+    BindError, Busy, Core, EventSink, Exit, LoopCounters, NoReply, PendingReply, Remote, Shell, ShellConfig,
+    ShellEvent, SocketOptions, StopCause, now,
+};
+pub use store::{Store, StoreError};

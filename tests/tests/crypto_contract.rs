@@ -1,5 +1,7 @@
 //! What every provider must do, run on the real one and on the null one.
 
+#![allow(clippy::unwrap_used)]
+
 use timed_core::crypto::noise::NoiseProvider;
 use timed_core::crypto::{
     Authenticity, CryptoError, HANDSHAKE_INIT, HANDSHAKE_REPLY_OVERHEAD, Provider, REKEY_EVERY, Session, TAG,
@@ -8,7 +10,10 @@ use timed_core::{NodeId, SessionHash, Signature};
 use timed_tests::null_crypto::NullProvider;
 use zeroize::Zeroizing;
 
-fn providers() -> [(&'static str, Box<dyn Provider>, Box<dyn Provider>); 2] {
+/// A provider's name, and two nodes that use it.
+type Pair = (&'static str, Box<dyn Provider>, Box<dyn Provider>);
+
+fn providers() -> [Pair; 2] {
     let noise = |seed| Box::new(NoiseProvider::new(Zeroizing::new([seed; 32])));
     let null = |seed| Box::new(NullProvider::new(NodeId([seed; 32])));
     [("noise", noise(1), noise(2)), ("null", null(1), null(2))]

@@ -6,22 +6,21 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
-use aws_lc_rs::error::Unspecified;
-use blake2::{Blake2s256, Digest};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
-use snow::params::{CipherChoice, DHChoice, HashChoice};
-use snow::resolvers::CryptoResolver;
-use snow::types::{Cipher, Dh, Hash, Random};
 use snow::{Builder, HandshakeState};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::crypto::{
-    Authenticity, CryptoError, HANDSHAKE_INIT, HANDSHAKE_REPLY_OVERHEAD, Handshake, Provider, REKEY_EVERY,
-    Session, TAG, WeakKey,
+    Authenticity, CryptoError, HANDSHAKE_INIT, HANDSHAKE_REPLY_OVERHEAD, Handshake, Provider, Session,
+    WeakKey,
 };
 use crate::ids::{NodeId, SessionHash, Signature};
+
+mod resolver;
+mod session;
+
+use resolver::Resolver;
+use session::NoiseSession;
 
 const PATTERN: &str = "Noise_NN_25519_ChaChaPoly_BLAKE2s";
 /// Length of an X25519 key and of a ChaCha20-Poly1305 key.
@@ -180,301 +179,90 @@ impl Handshake for NoiseHandshake {
             Side::Dialer => (dialer, acceptor),
             Side::Acceptor => (acceptor, dialer),
         };
-        let session = NoiseSession { sending: Half::new(sending), receiving: Half::new(receiving) };
+        let session = NoiseSession::new(sending, receiving);
         Ok((SessionHash(hash), Box::new(session)))
     }
 }
 
-/// Two raw keys and two counters: what an idle link costs.
-struct NoiseSession {
-    sending: Half,
-    receiving: Half,
-}
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
 
-impl fmt::Debug for NoiseSession {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NoiseSession")
-            .field("sealed", &self.sending.counter)
-            .field("opened", &self.receiving.counter)
-            .finish_non_exhaustive()
-    }
-}
-
-/// One direction of a session.
-struct Half {
-    key: SecretKey,
-    /// Records so far, which is the next nonce; `u64::MAX` is the nonce of rekeying and never a record's.
-    counter: u64,
-}
-
-impl Half {
-    const fn new(key: SecretKey) -> Self {
-        Self { key, counter: 0 }
+    fn provider(seed: u8) -> NoiseProvider {
+        NoiseProvider::new(Zeroizing::new([seed; 32]))
     }
 
-    /// The nonce of the next record.
-    fn nonce(&self) -> Result<u64, Unspecified> {
-        if self.counter == u64::MAX { Err(Unspecified) } else { Ok(self.counter) }
+    /// The dialer's and the acceptor's end of a channel, the same at every call.
+    pub(crate) fn channel() -> (Box<dyn Session>, Box<dyn Session>) {
+        let mut dialer = provider(1).initiate(b"prologue", Zeroizing::new([3; 32]));
+        let mut acceptor = provider(2).respond(b"prologue", Zeroizing::new([4; 32]));
+        let (mut init, mut reply, mut payload) = (Vec::new(), Vec::new(), Vec::new());
+        dialer.write(&[], &mut init).unwrap();
+        acceptor.read(&init, &mut payload).unwrap();
+        acceptor.write(b"payload", &mut reply).unwrap();
+        dialer.read(&reply, &mut payload).unwrap();
+        (dialer.finish().unwrap().1, acceptor.finish().unwrap().1)
     }
 
-    /// Counts a record, and replaces the key when it has served its time.
-    fn advance(&mut self) -> Result<(), Unspecified> {
-        self.counter += 1;
-        if self.counter % REKEY_EVERY == 0 {
-            let mut next = Zeroizing::new([0; KEY]);
-            seal_in_place(&self.key, u64::MAX, &[], next.as_mut_slice())?;
-            self.key = next;
-        }
-        Ok(())
-    }
-
-    /// Makes every further use fail.
-    fn poison(&mut self) {
-        self.key.zeroize();
-        self.counter = u64::MAX;
-    }
-}
-
-impl Session for NoiseSession {
-    fn seal(&mut self, buffer: &mut Vec<u8>, start: usize) {
-        let half = &mut self.sending;
-        let sealed = half.nonce().and_then(|nonce| {
-            let tag = seal_in_place(&half.key, nonce, &[], buffer.get_mut(start..).unwrap_or_default())?;
-            half.advance()?;
-            Ok(tag)
-        });
-        match sealed {
-            Ok(tag) => buffer.extend_from_slice(&tag),
-            // Not reachable with the sizes of a record. What cannot be sealed must not leave in clear.
-            Err(Unspecified) => {
-                half.poison();
-                buffer.iter_mut().skip(start).for_each(|byte| *byte = 0);
-                buffer.extend_from_slice(&[0; TAG]);
-            }
+    #[test]
+    fn keys_of_small_order_agree_on_nothing() {
+        let hex = |text: &str| text.parse::<NodeId>().unwrap().0;
+        let small_order = [
+            [0; 32],
+            hex("0100000000000000000000000000000000000000000000000000000000000000"),
+            hex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+            hex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
+            hex("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+            hex("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+            hex("eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+        ];
+        for public in small_order {
+            let mut acceptor = provider(2).respond(b"", Zeroizing::new([4; 32]));
+            acceptor.read(&public, &mut Vec::new()).unwrap();
+            assert_eq!(acceptor.write(b"", &mut Vec::new()), Err(CryptoError), "{public:?}");
+            assert!(acceptor.finish().is_err());
         }
     }
 
-    fn open(&mut self, record: &mut [u8]) -> Result<usize, CryptoError> {
-        let half = &mut self.receiving;
-        let opened = half.nonce().and_then(|nonce| {
-            let length = open_in_place(&half.key, nonce, &[], record)?;
-            half.advance()?;
-            Ok(length)
-        });
-        opened.map_err(|Unspecified| {
-            half.poison();
-            CryptoError
-        })
-    }
-}
-
-/// A key object of aws-lc lives for one message only: it is ten times the size of the key.
-fn cipher_key(key: &[u8; KEY]) -> Result<LessSafeKey, Unspecified> {
-    UnboundKey::new(&CHACHA20_POLY1305, key).map(LessSafeKey::new)
-}
-
-/// Four zero bytes ‖ the counter, little-endian, as Noise has it.
-fn cipher_nonce(counter: u64) -> Nonce {
-    let [a, b, c, d, e, f, g, h] = counter.to_le_bytes();
-    Nonce::assume_unique_for_key([0, 0, 0, 0, a, b, c, d, e, f, g, h])
-}
-
-fn seal_in_place(
-    key: &[u8; KEY],
-    counter: u64,
-    associated: &[u8],
-    text: &mut [u8],
-) -> Result<[u8; TAG], Unspecified> {
-    let tag =
-        cipher_key(key)?.seal_in_place_separate_tag(cipher_nonce(counter), Aad::from(associated), text)?;
-    tag.as_ref().try_into().map_err(|_| Unspecified)
-}
-
-fn open_in_place(
-    key: &[u8; KEY],
-    counter: u64,
-    associated: &[u8],
-    text: &mut [u8],
-) -> Result<usize, Unspecified> {
-    let opened = cipher_key(key)?.open_in_place(cipher_nonce(counter), Aad::from(associated), text)?;
-    Ok(opened.len())
-}
-
-/// Gives snow our primitives.
-struct Resolver {
-    ephemeral: SecretKey,
-}
-
-impl CryptoResolver for Resolver {
-    fn resolve_rng(&self) -> Option<Box<dyn Random>> {
-        Some(Box::new(Given(Some(self.ephemeral.clone()))))
-    }
-
-    fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
-        match choice {
-            DHChoice::Curve25519 => Some(Box::new(X25519Dh::default())),
-            DHChoice::Curve448 => None,
+    #[test]
+    fn weak_and_invalid_identities_are_refused() {
+        let mut provider = provider(1);
+        let good = provider.node_id();
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        let off_curve = [2; 32];
+        for bad in [[0; 32], identity, off_curve].map(NodeId) {
+            assert_eq!(provider.trust(&[good, bad]), Err(WeakKey(bad)));
+            assert!(provider.trusted.is_empty(), "a refused list replaces nothing");
         }
+        provider.trust(&[good]).unwrap();
+        provider.trust(&[]).unwrap();
+        assert!(provider.trusted.is_empty(), "a new list replaces the old one");
     }
 
-    fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
-        match choice {
-            HashChoice::Blake2s => Some(Box::new(Blake2sHash::default())),
-            _ => None,
-        }
+    /// Under a key of small order a plain verification accepts any message.
+    #[test]
+    fn verification_is_strict() {
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        let mut forged = [0; 64];
+        forged[0] = 1;
+        let key = VerifyingKey::from_bytes(&identity).unwrap();
+        let signature = ed25519_dalek::Signature::from_bytes(&forged);
+        assert!(ed25519_dalek::Verifier::verify(&key, b"anything", &signature).is_ok());
+        let verdict = provider(1).verify(&NodeId(identity), b"anything", &Signature(forged));
+        assert_eq!(verdict, Authenticity::Forged);
     }
 
-    fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
-        match choice {
-            CipherChoice::ChaChaPoly => Some(Box::new(ChaChaPoly::default())),
-            _ => None,
-        }
-    }
-}
-
-/// "Randomness" that is the one ephemeral key it was given, once.
-struct Given(Option<SecretKey>);
-
-impl Random for Given {
-    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), snow::Error> {
-        let given = self.0.take().ok_or(snow::Error::Rng)?;
-        if dest.len() != given.len() {
-            return Err(snow::Error::Rng);
-        }
-        dest.copy_from_slice(given.as_slice());
-        Ok(())
-    }
-}
-
-#[derive(Default)]
-struct X25519Dh {
-    private: SecretKey,
-    public: [u8; KEY],
-}
-
-impl X25519Dh {
-    fn key(&self) -> Result<PrivateKey, snow::Error> {
-        PrivateKey::from_private_key(&X25519, self.private.as_slice()).map_err(|_| snow::Error::Dh)
-    }
-}
-
-impl Dh for X25519Dh {
-    fn name(&self) -> &'static str {
-        "25519"
-    }
-
-    fn pub_len(&self) -> usize {
-        KEY
-    }
-
-    fn priv_len(&self) -> usize {
-        KEY
-    }
-
-    /// For static keys, of which NN has none.
-    fn set(&mut self, _: &[u8]) {}
-
-    fn generate(&mut self, rng: &mut dyn Random) -> Result<(), snow::Error> {
-        rng.try_fill_bytes(self.private.as_mut_slice())?;
-        let public = self.key()?.compute_public_key().map_err(|_| snow::Error::Dh)?;
-        self.public = public.as_ref().try_into().map_err(|_| snow::Error::Dh)?;
-        Ok(())
-    }
-
-    fn pubkey(&self) -> &[u8] {
-        &self.public
-    }
-
-    fn privkey(&self) -> &[u8] {
-        self.private.as_slice()
-    }
-
-    fn dh(&self, pubkey: &[u8], out: &mut [u8]) -> Result<(), snow::Error> {
-        let (public, out) = pubkey.get(..KEY).zip(out.get_mut(..KEY)).ok_or(snow::Error::Dh)?;
-        let peer = UnparsedPublicKey::new(&X25519, public);
-        agree(&self.key()?, peer, snow::Error::Dh, |shared| {
-            // Keys of small order give zero with every private key: nothing would be agreed on.
-            if shared.len() != KEY || shared.iter().all(|byte| *byte == 0) {
-                return Err(snow::Error::Dh);
-            }
-            out.copy_from_slice(shared);
-            Ok(())
-        })
-    }
-}
-
-#[derive(Default)]
-struct Blake2sHash(Blake2s256);
-
-impl Hash for Blake2sHash {
-    fn name(&self) -> &'static str {
-        "BLAKE2s"
-    }
-
-    fn block_len(&self) -> usize {
-        64
-    }
-
-    fn hash_len(&self) -> usize {
-        32
-    }
-
-    fn reset(&mut self) {
-        self.0 = Blake2s256::default();
-    }
-
-    fn input(&mut self, data: &[u8]) {
-        self.0.update(data);
-    }
-
-    fn result(&mut self, out: &mut [u8]) {
-        let hash = self.0.finalize_reset();
-        for (to, from) in out.iter_mut().zip(hash) {
-            *to = from;
-        }
-    }
-}
-
-/// The cipher of the handshake itself; records are sealed by [`NoiseSession`].
-#[derive(Default)]
-struct ChaChaPoly(SecretKey);
-
-impl Cipher for ChaChaPoly {
-    fn name(&self) -> &'static str {
-        "ChaChaPoly"
-    }
-
-    fn set(&mut self, key: &[u8; KEY]) {
-        self.0.copy_from_slice(key);
-    }
-
-    fn encrypt(&self, nonce: u64, authtext: &[u8], plaintext: &[u8], out: &mut [u8]) -> usize {
-        let Some((text, rest)) = out.split_at_mut_checked(plaintext.len()) else { return 0 };
-        let Some(tag_place) = rest.get_mut(..TAG) else { return 0 };
-        text.copy_from_slice(plaintext);
-        match seal_in_place(&self.0, nonce, authtext, text) {
-            Ok(tag) => {
-                tag_place.copy_from_slice(&tag);
-                plaintext.len() + TAG
-            }
-            Err(Unspecified) => {
-                text.fill(0);
-                0
-            }
-        }
-    }
-
-    fn decrypt(
-        &self,
-        nonce: u64,
-        authtext: &[u8],
-        ciphertext: &[u8],
-        out: &mut [u8],
-    ) -> Result<usize, snow::Error> {
-        let mut text = ciphertext.to_vec();
-        let length = open_in_place(&self.0, nonce, authtext, &mut text).map_err(|_| snow::Error::Decrypt)?;
-        let (from, to) = text.get(..length).zip(out.get_mut(..length)).ok_or(snow::Error::Decrypt)?;
-        to.copy_from_slice(from);
-        Ok(length)
+    #[test]
+    fn secrets_are_not_printed() {
+        let seed = format!("{:?}", [1u8; 32]);
+        let text = format!(
+            "{:?} {:?} {:?}",
+            provider(1),
+            provider(1).initiate(b"", Zeroizing::new([1; 32])),
+            channel().0
+        );
+        assert!(!text.contains(&seed[1..8]) && !text.contains("01010101"), "{text}");
     }
 }

@@ -1,68 +1,256 @@
 //! The node: routes inputs to the machines and applies their effects; no policy of its own.
 
+mod dialing;
+mod frames;
+mod handshake;
+mod lifecycle;
+mod linkage;
+mod requests;
+
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
+use crate::addr::CanonicalAddr;
 use crate::command::{Command, Transmit};
 use crate::config::{Config, ConfigError};
 use crate::crypto::Provider;
-use crate::event::CloseReason;
-use crate::ids::ConnId;
+use crate::event::{CloseReason, Counters, Event, Summary, Warning};
+use crate::gate::Gate;
+use crate::ids::{BlockHash, BootNonce, ConnId, ConnSlab, Height, NodeId, Ticket};
 use crate::input::Input;
 use crate::journal::Record;
-use crate::time::{Mono, Now};
+use crate::limits::MAX_RECORD_PLAINTEXT;
+use crate::link::Link;
+use crate::link::handshake::Identity;
+use crate::link::outbound::FramePool;
+use crate::masternode::Masternode;
+use crate::net::epoch::Standing;
+use crate::net::pool::{Destination, Pool};
+use crate::rng::Rng;
+use crate::time::{Clock, Mono, Now, Reading};
+use crate::timers::Timers;
 
 /// An inbound connection that the core does not take; the shell closes the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused(pub CloseReason);
 
-/// One node of the network.
+/// What a deadline belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum TimerKey {
+    /// Handshake or dial time-out, or the next look at a live link.
+    Link(ConnId),
+    /// The next decision about a destination.
+    Dial(Destination),
+    /// Heartbeats and expiries.
+    Masternode,
+    /// The periodic check of all peers.
+    PeerCheck,
+    /// The next snapshot.
+    Summary,
+}
+
+/// What waits for a durable boot record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parked {
+    /// Our `Hello` on this connection.
+    Hello(ConnId),
+    /// Our answer to a `Hello`.
+    Answer(ConnId),
+}
+
+/// Whether the node works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Run {
+    /// It does.
+    Working,
+    /// It says goodbye; `Stopped` follows when every connection is closed.
+    Stopping,
+    /// `Stopped` was told.
+    Stopped,
+}
+
+/// One node of the network: the whole protocol as one state machine. See the crate's front page for the loop
+/// that drives it.
 #[derive(Debug)]
 pub struct Node {
+    config: Config,
+    identity: Identity,
     crypto: Box<dyn Provider>,
+    rng: Rng,
+    clock: Clock,
+    gate: Gate<Parked>,
+    boot_ticket: Ticket,
+    standing: Standing,
+    raises: u32,
+    run: Run,
+    links: ConnSlab<Link>,
+    /// Inbound connections without a proven identity, oldest first.
+    unauthenticated: Vec<ConnId>,
+    /// Own dials whose handshake is not done.
+    dialing: BTreeSet<ConnId>,
+    /// Destinations that may dial as soon as there is room in `dialing`.
+    waiting: VecDeque<Destination>,
+    pool: Pool,
+    masternode: Masternode,
+    timers: Timers<TimerKey>,
+    commands: VecDeque<Command>,
+    frames: FramePool,
+    scratch: Vec<u8>,
+    counters: Counters,
+    summary: Option<(Mono, Summary)>,
 }
 
 impl Node {
-    /// Sets a node up. `seed` is drawn once from the system's entropy; `journal` holds the records of earlier
-    /// starts.
+    /// Sets a node up and starts its first dials. `seed` is drawn once from the system's entropy and decides
+    /// everything random; `journal` holds the records of earlier starts, in any order; `now` is the first
+    /// reading of the clocks.
     ///
     /// # Errors
-    /// If the configuration contradicts itself, the registry or the key.
+    /// If the configuration contradicts itself, the registry or the key, or a record is damaged.
     pub fn new(
-        _config: Config,
-        crypto: Box<dyn Provider>,
-        _seed: [u8; 32],
-        _journal: impl IntoIterator<Item = Record>,
-        _now: Now,
+        config: Config,
+        mut crypto: Box<dyn Provider>,
+        seed: [u8; 32],
+        journal: impl IntoIterator<Item = Record>,
+        now: Now,
     ) -> Result<Self, ConfigError> {
-        Ok(Self { crypto })
+        lifecycle::check(&config, crypto.node_id())?;
+        let keys: Vec<NodeId> = config.registry.entries().iter().map(|entry| entry.id).collect();
+        crypto.trust(&keys)?;
+        let mut rng = Rng::new(seed);
+        let nonce = BootNonce(rng.next_u64());
+        let identity = lifecycle::identity(&config, crypto.node_id(), nonce, journal, now.wall)?;
+        let wants = lifecycle::wants_registry(&config, identity.role);
+        let pool = Pool::new(&config, identity.node, wants, now, &mut rng);
+        let masternode = lifecycle::masternode(&config, &identity, now, &mut rng);
+        let mut node = Self {
+            identity,
+            crypto,
+            rng,
+            clock: Clock::new(now),
+            gate: Gate::new(),
+            boot_ticket: Ticket(0),
+            standing: Standing::Newcomer,
+            raises: 0,
+            run: Run::Working,
+            links: ConnSlab::new(),
+            unauthenticated: Vec::new(),
+            dialing: BTreeSet::new(),
+            waiting: VecDeque::new(),
+            pool,
+            masternode,
+            timers: Timers::new(),
+            commands: VecDeque::new(),
+            frames: FramePool::new(config.limits.frame_pool),
+            scratch: Vec::with_capacity(MAX_RECORD_PLAINTEXT + crate::crypto::TAG),
+            counters: Counters::default(),
+            summary: None,
+            config,
+        };
+        node.begin(now);
+        Ok(node)
     }
 
-    /// A connection came in.
+    /// A connection came in from `from`. The caller reads from it and hands the bytes in; it ends with
+    /// [`Input::Closed`] like every other.
     ///
     /// # Errors
     /// If the node is stopping.
-    pub fn accept(&mut self, _now: Now, _from: SocketAddr) -> Result<ConnId, Refused> {
-        Err(Refused(CloseReason::Shutdown))
+    pub fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
+        let now = self.read_clock(now);
+        if self.run != Run::Working {
+            return Err(Refused(CloseReason::Shutdown));
+        }
+        Ok(self.accepted(now, from))
     }
 
-    /// Takes one input. May be called any number of times before the commands are drained.
-    pub fn handle(&mut self, _now: Now, _input: Input<'_>) {
-        let _ = &self.crypto;
+    /// Takes one input; drain [`Node::next_command`] afterwards, at once or after further inputs. Never fails:
+    /// a peer's fault closes its connection, our own is told as [`Event::Fatal`].
+    pub fn handle(&mut self, now: Now, input: Input<'_>) {
+        let now = self.read_clock(now);
+        match input {
+            Input::Tick => self.tick(now),
+            Input::Dialed { conn, local: _ } => self.dialed(now, conn),
+            Input::Data { conn, bytes } => self.read(now, conn, bytes),
+            Input::Closed { conn, cause } => self.closed(now, conn, cause),
+            Input::Persisted(ticket) => self.persisted(now, ticket),
+            Input::PersistFailed(_) => self.persist_failed(now),
+            Input::Request { id, request } => {
+                let reply = self.answer(now, request);
+                self.event(Event::Reply { id, reply });
+            }
+        }
+        self.finish_stopping();
     }
 
-    /// The next command, in order.
+    /// The next command, in order. Changes nothing else (contract C2).
     pub fn next_command(&mut self) -> Option<Command> {
-        None
+        self.commands.pop_front()
     }
 
-    /// Appends at most `budget` bytes for a connection to `out`.
-    pub fn transmit(&mut self, _now: Now, _conn: ConnId, _budget: usize, _out: &mut Vec<u8>) -> Transmit {
-        Transmit::Drained
+    /// Appends at most `budget` bytes of what waits for a connection to `out`, sealed only now. Call it after
+    /// [`Command::Send`] and while the socket takes more; with less than 256 bytes of budget it may append
+    /// nothing. May queue commands: drain them afterwards (contract C3).
+    pub fn transmit(&mut self, now: Now, conn: ConnId, budget: usize, out: &mut Vec<u8>) -> Transmit {
+        let now = self.read_clock(now);
+        self.transmitted(now, conn, budget, out)
     }
 
-    /// The one timer: call [`Node::handle`] when this time has passed.
+    /// The one timer: hand in [`Input::Tick`] when the monotonic clock has passed this. A pure getter.
     #[must_use]
     pub fn deadline(&self) -> Option<Mono> {
-        None
+        self.timers.earliest().map(|at| self.clock.to_shell(at))
+    }
+
+    fn read_clock(&mut self, now: Now) -> Now {
+        match self.clock.read(now, self.timers.earliest()) {
+            Reading::Regular => {}
+            Reading::Backwards(by) => {
+                self.counters.clock_backwards += 1;
+                if self.counters.clock_backwards == 1 {
+                    self.event(Event::Warning(Warning::ClockBackwards(by)));
+                }
+            }
+            Reading::Frozen(late, forgiven) => {
+                self.counters.freezes += 1;
+                self.event(Event::Warning(Warning::Frozen { late, forgiven }));
+            }
+        }
+        self.clock.now()
+    }
+
+    fn event(&mut self, event: Event) {
+        self.commands.push_back(Command::Event(event));
+    }
+
+    fn tick(&mut self, now: Now) {
+        // Every timer that fires is armed again for later, so this ends; what is due twice waits for the next tick.
+        let mut fired = BTreeSet::new();
+        while let Some(key) = self.timers.pop_due(now.mono) {
+            if !fired.insert(key) {
+                self.timers.set(key, Some(now.mono));
+                break;
+            }
+            match key {
+                TimerKey::Link(conn) => self.look_at_link(now, conn),
+                TimerKey::Dial(destination) => self.pursue(now, destination),
+                TimerKey::Masternode => self.masternode_due(now),
+                TimerKey::PeerCheck => self.check_peers(now),
+                TimerKey::Summary => self.summarise(now),
+            }
+        }
+    }
+
+    /// The addresses and heights that the layers above hand down for the handshake.
+    fn tip(&self) -> (Height, BlockHash) {
+        (self.identity.height, self.identity.tip)
+    }
+
+    fn registered_ip(&self, addr: SocketAddr) -> bool {
+        self.config.registry.has_ip(addr.ip())
+    }
+
+    fn registered_addr(&self, id: &NodeId) -> Option<CanonicalAddr> {
+        self.config.registry.get(id).map(|entry| entry.addr)
     }
 }

@@ -1,5 +1,7 @@
 //! What goes over the wire: preambles, records, frames, messages, and the bytes that are signed.
 
+#[cfg(test)]
+mod arbitrary;
 pub mod codec;
 pub mod frame;
 pub mod message;

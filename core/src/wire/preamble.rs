@@ -126,7 +126,7 @@ pub fn read_opening(bytes: &[u8; PREAMBLE]) -> Opening {
     }
     match ([m0, m1, m2, m3], reason) {
         (MAGIC, 0) => Opening::Preamble(Preamble { network: NetworkId([n0, n1, n2, n3]), versions }),
-        (MAGIC_REJECT, code) => Opening::Reject(CloseReason::from_code(code).unwrap_or(CloseReason::Unknown)),
+        (MAGIC_REJECT, code) => Opening::Reject(CloseReason::from_code(code)),
         _ => Opening::Alien,
     }
 }

@@ -131,3 +131,121 @@ fn open(scratch: &mut Vec<u8>, session: &mut dyn Session) -> Result<Lane, CloseR
     scratch.truncate(length);
     scratch.first().copied().and_then(Lane::from_byte).ok_or(CloseReason::BadRecord)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::crypto::noise::tests::channel;
+
+    fn sealed(records: &[(Lane, Vec<u8>)], session: &mut dyn Session) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (lane, frames) in records {
+            let start = begin(&mut out, *lane);
+            assert!(room(&out, start) >= frames.len());
+            out.extend_from_slice(frames);
+            finish(&mut out, start, session);
+        }
+        out
+    }
+
+    fn opened(pieces: &[&[u8]], session: &mut dyn Session) -> Result<Vec<(Lane, Vec<u8>)>, CloseReason> {
+        let mut reader = RecordReader::new();
+        let mut scratch = Vec::new();
+        let mut records = Vec::new();
+        for piece in pieces {
+            let mut input = *piece;
+            while let Some(lane) = reader.next(&mut input, &mut scratch, session)? {
+                records.push((lane, frames(&scratch).to_vec()));
+            }
+            assert!(input.is_empty());
+            assert!(reader.held() <= RECORD_PREFIX + MAX_RECORD_PLAINTEXT + TAG);
+        }
+        assert_eq!(reader.held(), 0, "nothing is held between records");
+        Ok(records)
+    }
+
+    fn records() -> impl Strategy<Value = Vec<(Lane, Vec<u8>)>> {
+        let frames =
+            prop_oneof![6 => vec(any::<u8>(), 0..50), 1 => vec(any::<u8>(), MAX_RECORD_PLAINTEXT - 1)];
+        vec((proptest::sample::select(&Lane::ALL[..]), frames), 0..8)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn frame_01a_records_cut_anywhere_open_the_same(
+            records in records(),
+            sizes in vec(1..400usize, 1..40),
+        ) {
+            let (mut dialer, mut acceptor) = channel();
+            let stream = sealed(&records, &mut *dialer);
+            let mut rest = &stream[..];
+            let mut pieces = Vec::new();
+            for size in sizes {
+                let (piece, after) = rest.split_at(size.min(rest.len()));
+                pieces.push(piece);
+                rest = after;
+            }
+            pieces.push(rest);
+            prop_assert_eq!(opened(&pieces, &mut *acceptor), Ok(records));
+        }
+    }
+
+    #[test]
+    fn every_single_cut_is_harmless() {
+        let records = vec![(Lane::Control, vec![1; 20]), (Lane::Bulk, vec![]), (Lane::Relay, vec![2; 9])];
+        let length = sealed(&records, &mut *channel().0).len();
+        for cut in 0..=length {
+            let (mut dialer, mut acceptor) = channel();
+            let stream = sealed(&records, &mut *dialer);
+            let (first, second) = stream.split_at(cut);
+            assert_eq!(opened(&[first, second], &mut *acceptor).as_ref(), Ok(&records), "{cut}");
+        }
+    }
+
+    #[test]
+    fn lengths_that_no_record_has_are_refused_at_the_prefix() {
+        let largest = u16::try_from(MAX_RECORD_PLAINTEXT + TAG).unwrap();
+        assert_eq!(sealed_length(17u16.to_le_bytes()), Ok(17));
+        assert_eq!(sealed_length(largest.to_le_bytes()), Ok(usize::from(largest)));
+        for length in [0, 1, 16, largest + 1, u16::MAX] {
+            let prefix = length.to_le_bytes();
+            assert_eq!(sealed_length(prefix), Err(CloseReason::BadRecord), "{length}");
+            let (_, mut acceptor) = channel();
+            let (whole, bytewise) = ([&prefix[..]], [&prefix[..1], &prefix[1..]]);
+            assert_eq!(opened(&whole, &mut *acceptor), Err(CloseReason::BadRecord), "{length}");
+            assert_eq!(opened(&bytewise, &mut *acceptor), Err(CloseReason::BadRecord), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_full_record_fits_and_the_room_is_counted() {
+        let (mut dialer, mut acceptor) = channel();
+        let mut out = b"earlier".to_vec();
+        let start = begin(&mut out, Lane::Payload);
+        assert_eq!(room(&out, start), MAX_RECORD_PLAINTEXT - 1);
+        out.resize(out.len() + MAX_RECORD_PLAINTEXT - 1, 5);
+        assert_eq!(room(&out, start), 0);
+        finish(&mut out, start, &mut *dialer);
+        let expected = vec![(Lane::Payload, vec![5; MAX_RECORD_PLAINTEXT - 1])];
+        assert_eq!(opened(&[&out[7..]], &mut *acceptor), Ok(expected));
+    }
+
+    #[test]
+    fn a_changed_record_and_an_unknown_lane_are_bad_records() {
+        let (mut dialer, mut acceptor) = channel();
+        let mut stream = sealed(&[(Lane::Relay, vec![1; 8])], &mut *dialer);
+        *stream.last_mut().unwrap() ^= 1;
+        assert_eq!(opened(&[&stream], &mut *acceptor), Err(CloseReason::BadRecord));
+
+        let (mut dialer, mut acceptor) = channel();
+        let mut out = vec![0, 0, 4];
+        dialer.seal(&mut out, RECORD_PREFIX);
+        out[0] = 17;
+        assert_eq!(opened(&[&out], &mut *acceptor), Err(CloseReason::BadRecord));
+    }
+}

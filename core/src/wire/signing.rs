@@ -193,3 +193,126 @@ const fn because(why: DialedBecause) -> u8 {
         DialedBecause::Manual => 2,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use proptest::strategy::ValueTree;
+
+    use super::*;
+    use crate::ids::Signature;
+    use crate::wire::arbitrary;
+    use crate::wire::codec::{decode_body, encode_body};
+    use crate::wire::message::{Kind, Message};
+
+    const UNSIGNED: Signature = Signature([0; 64]);
+
+    /// All values one bit away in the encoding, as long as they are values at all.
+    fn neighbours(message: &Message) -> Vec<Message> {
+        let mut body = Vec::new();
+        encode_body(message, &mut body);
+        let mut all = Vec::new();
+        for bit in 0..8 * body.len() {
+            let mut changed = body.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            all.extend(decode_body(message.kind(), &changed).ok().filter(|other| other != message));
+        }
+        all
+    }
+
+    fn signed(session: &SessionHash, answered: &Hello, message: &Message) -> Vec<u8> {
+        match message {
+            Message::Hello(hello) => super::hello(session, hello),
+            Message::HelloAck(ack) => hello_ack(session, answered, ack),
+            Message::Heartbeat(beat) => heartbeat(beat),
+            _ => panic!("not signed"),
+        }
+    }
+
+    /// The message without its signature, which is no part of what is signed.
+    fn unsigned(mut message: Message) -> Message {
+        match &mut message {
+            Message::Hello(hello) => hello.signature = UNSIGNED,
+            Message::HelloAck(ack) => ack.signature = UNSIGNED,
+            Message::Heartbeat(beat) => beat.signature = UNSIGNED,
+            _ => panic!("not signed"),
+        }
+        message
+    }
+
+    fn signed_message() -> impl Strategy<Value = Message> {
+        arbitrary::message().prop_filter("signed", |message| {
+            matches!(message.kind(), Kind::Hello | Kind::HelloAck | Kind::Heartbeat)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { max_global_rejects: 100_000, ..ProptestConfig::with_cases(48) })]
+
+        /// Every field counts: no value near another has its signing bytes.
+        #[test]
+        fn two_values_never_give_the_same_bytes(
+            message in signed_message(),
+            answered in arbitrary::hello(),
+            session in any::<[u8; 32]>().prop_map(SessionHash),
+        ) {
+            let bytes = signed(&session, &answered, &message);
+            for other in neighbours(&message) {
+                let same = signed(&session, &answered, &other) == bytes;
+                prop_assert_eq!(same, unsigned(other) == unsigned(message.clone()));
+            }
+        }
+
+        #[test]
+        fn any_two_values_differ(a in signed_message(), b in signed_message(), answered in arbitrary::hello()) {
+            let session = SessionHash([0; 32]);
+            let same = signed(&session, &answered, &a) == signed(&session, &answered, &b);
+            prop_assert_eq!(same, unsigned(a) == unsigned(b));
+        }
+
+        #[test]
+        fn the_answer_is_bound_to_the_channel_and_to_what_it_answers(
+            answered in arbitrary::hello(),
+            ack in arbitrary::hello_ack(),
+        ) {
+            let session = SessionHash([0; 32]);
+            let bytes = hello_ack(&session, &answered, &ack);
+            prop_assert_ne!(&hello_ack(&SessionHash([1; 32]), &answered, &ack), &bytes);
+            prop_assert_ne!(hello(&SessionHash([1; 32]), &answered), hello(&session, &answered));
+            // Every neighbour of the hello, one that differs in the signature alone included.
+            for other in neighbours(&Message::Hello(Box::new(answered))) {
+                let Message::Hello(other) = other else { panic!("another kind") };
+                prop_assert_ne!(&hello_ack(&session, &other, &ack), &bytes);
+            }
+        }
+
+        #[test]
+        fn the_digest_names_the_signing_bytes(beat in arbitrary::heartbeat()) {
+            let mut bytes = b"before".to_vec();
+            append_heartbeat(&beat, &mut bytes);
+            prop_assert_eq!(&bytes[6..], &heartbeat(&beat)[..]);
+            prop_assert_eq!(&heartbeat_digest(&beat)[..], &Sha256::digest(&bytes[6..])[..8]);
+        }
+    }
+
+    #[test]
+    fn domains_and_roles_come_first() {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let mut any = |kind| loop {
+            let message = arbitrary::message().new_tree(&mut runner).unwrap().current();
+            if message.kind() == kind {
+                return message;
+            }
+        };
+        let session = SessionHash([7; 32]);
+        let Message::Hello(answered) = any(Kind::Hello) else { panic!("another kind") };
+        let begins = |bytes: Vec<u8>, domain: &[u8], rest: &[u8]| {
+            assert_eq!(bytes.get(..domain.len() + rest.len()), Some(&[domain, rest].concat()[..]));
+        };
+        let bound = |role: u8| Bytes::from([&[role][..], &[7; 32]].concat());
+        begins(hello(&session, &answered), b"timed-hello-v1", &bound(0));
+        begins(signed(&session, &answered, &any(Kind::HelloAck)), b"timed-hello-v1", &bound(1));
+        begins(signed(&session, &answered, &any(Kind::Heartbeat)), b"timed-heartbeat-v1", &[]);
+    }
+}

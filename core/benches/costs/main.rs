@@ -1,0 +1,20 @@
+//! What the core costs, without sockets: `cargo bench -p timed-core -- [TOPIC]`.
+//!
+//! Every number stands beside the floor that was measured in the same run. CPU microseconds, both ends together
+//! unless a row says otherwise. Nothing fails here: these are benchmarks, not tests.
+
+mod cryptography;
+#[path = "../measure/mod.rs"]
+mod measure;
+
+use measure::allocations::Counting;
+use measure::wanted;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn main() {
+    if wanted("cryptography") {
+        cryptography::print();
+    }
+}

@@ -1,0 +1,278 @@
+//! What this node knows of one peer: everything about a pair of nodes in one place.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::addr::CanonicalAddr;
+use crate::config::Timings;
+use crate::event::{Attempt, CloseReason, ClosedBy, Direction};
+use crate::ids::{ConnId, DialOrdinal, NodeId};
+use crate::limits::ATTEMPTS_KEPT;
+use crate::net::backoff::Backoff;
+use crate::net::ballot::Register;
+use crate::net::dialer::{Flight, Order, Passive, Place, Session, Side, Situation, Wanted};
+use crate::registry::MasternodeIndex;
+use crate::rng::Rng;
+use crate::time::{Mono, Now, Wall};
+use crate::wire::message::{Boot, Intent};
+
+/// Times of `LinkUp` kept for the reconnect count.
+const UPS_KEPT: usize = 64;
+
+/// Own readings of an incompatible preamble in a row that make the back-off long (rule H-5).
+const PREAMBLE_READINGS: u32 = 3;
+
+/// How a dial of ours ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// A knock was answered.
+    KnockAnswered,
+    /// Our link lost, or was refused as a duplicate: another one is to be live.
+    Lost,
+    /// The peer said in a verified answer, or showed repeatedly, that it is incompatible.
+    Incompatible,
+    /// An unverified preamble or reject says that it is incompatible.
+    IncompatibleHint,
+    /// Anything else.
+    Failed,
+}
+
+/// The dialing side of a peer or of a bare address.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialing {
+    pub(crate) backoff: Backoff,
+    pub(crate) in_flight: Option<ConnId>,
+    pub(crate) order: Order,
+    pub(crate) held: Option<Mono>,
+    pub(crate) settling: Option<Mono>,
+    pub(crate) passive: Passive,
+    hints: u32,
+    attempts: VecDeque<Attempt>,
+}
+
+impl Dialing {
+    pub(crate) fn new(first_knock: Mono, first_dial: Mono) -> Self {
+        let mut backoff = Backoff::default();
+        backoff.not_before(first_dial);
+        Self {
+            backoff,
+            in_flight: None,
+            order: Order::None,
+            held: None,
+            settling: None,
+            passive: Passive::KnockAt(first_knock),
+            hints: 0,
+            attempts: VecDeque::new(),
+        }
+    }
+
+    /// Books the end of a dial of ours and plans the next. Answers how long the wait is.
+    pub(crate) fn ended(
+        &mut self,
+        now: Mono,
+        intent: Intent,
+        outcome: Outcome,
+        longest: Duration,
+        timings: &Timings,
+        rng: &mut Rng,
+    ) {
+        self.in_flight = None;
+        match outcome {
+            Outcome::IncompatibleHint => self.hints += 1,
+            _ => self.hints = 0,
+        }
+        match (intent, outcome) {
+            (Intent::Knock, Outcome::KnockAnswered) => {
+                self.backoff.clear();
+                self.passive = Passive::FallbackAt(now + timings.fallback_after);
+                return;
+            }
+            (_, Outcome::Lost) => {
+                self.settling = Some(now + timings.fallback_after);
+                return;
+            }
+            (Intent::Knock, Outcome::Failed) => {
+                let soon = rng.between(timings.backoff_first, timings.backoff_first * 2);
+                self.passive = Passive::FallbackAt(now + soon);
+                return;
+            }
+            (_, Outcome::Incompatible) => self.backoff.hold(now, timings.backoff_other),
+            (_, Outcome::IncompatibleHint) if self.hints >= PREAMBLE_READINGS => {
+                self.backoff.hold(now, timings.backoff_other);
+            }
+            (Intent::Session(_), Outcome::Failed | Outcome::KnockAnswered)
+            | (_, Outcome::IncompatibleHint) => {
+                self.backoff.fail(now, timings.backoff_first, longest, rng);
+            }
+        }
+        self.await_dialer(now, timings, rng);
+    }
+
+    /// Starts the passive side's cycle anew: the wait begins after the back-off, if there is one.
+    pub(crate) fn await_dialer(&mut self, now: Mono, timings: &Timings, rng: &mut Rng) {
+        let wait = now + rng.jitter(timings.passive_wait, 25);
+        self.passive = Passive::KnockAt(self.backoff.until().map_or(wait, |until| wait.max(until)));
+    }
+
+    /// If the survivor of a duplicate did not appear in time, that was an ordinary failure.
+    pub(crate) fn settle(
+        &mut self,
+        now: Mono,
+        session: Session,
+        longest: Duration,
+        timings: &Timings,
+        rng: &mut Rng,
+    ) {
+        if self.settling.is_some_and(|at| now >= at) {
+            self.settling = None;
+            if session == Session::None {
+                self.backoff.fail(now, timings.backoff_first, longest, rng);
+                self.await_dialer(now, timings, rng);
+            }
+        }
+    }
+
+    /// Remembers an attempt, newest first.
+    pub(crate) fn note(&mut self, attempt: Attempt) {
+        self.attempts.push_front(attempt);
+        self.attempts.truncate(ATTEMPTS_KEPT);
+    }
+
+    pub(crate) fn attempts(&self) -> impl Iterator<Item = &Attempt> {
+        self.attempts.iter()
+    }
+
+    pub(crate) fn situation(&self, session: Session, wanted: Wanted, place: Place, side: Side) -> Situation {
+        Situation {
+            session,
+            flight: if self.in_flight.is_some() { Flight::Under } else { Flight::Idle },
+            wanted,
+            place,
+            side,
+            order: self.order,
+            held: self.held,
+            settling: self.settling,
+            backoff: self.backoff.until(),
+            passive: self.passive,
+        }
+    }
+}
+
+/// A live link as its peer's record sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LiveLink {
+    pub(crate) conn: ConnId,
+    pub(crate) since: Mono,
+}
+
+/// One peer, known by its key.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) id: NodeId,
+    pub(crate) masternode: Option<MasternodeIndex>,
+    pub(crate) wanted: Wanted,
+    /// Where it is dialed: the registry's address, else the advertised one, else the one it was found at.
+    pub(crate) addr: Option<CanonicalAddr>,
+    /// The bootstrap address that led to it, if it was configured without a key.
+    pub(crate) found_at: Option<CanonicalAddr>,
+    /// The highest boot of its key that was proven to us.
+    pub(crate) seen: Option<Boot>,
+    /// The highest dial ordinal of the pair.
+    pub(crate) highest: DialOrdinal,
+    pub(crate) register: Register,
+    pub(crate) live: Option<LiveLink>,
+    pub(crate) dialing: Dialing,
+    ups: VecDeque<Mono>,
+    pub(crate) changed: Wall,
+}
+
+impl Peer {
+    pub(crate) fn new(
+        id: NodeId,
+        masternode: Option<MasternodeIndex>,
+        wanted: Wanted,
+        addr: Option<CanonicalAddr>,
+        dialing: Dialing,
+        wall: Wall,
+    ) -> Self {
+        Self {
+            id,
+            masternode,
+            wanted,
+            addr,
+            found_at: None,
+            seen: None,
+            highest: DialOrdinal(0),
+            register: Register::default(),
+            live: None,
+            dialing,
+            ups: VecDeque::new(),
+            changed: wall,
+        }
+    }
+
+    pub(crate) fn session(&self) -> Session {
+        if self.live.is_some() { Session::Live } else { Session::None }
+    }
+
+    /// Learns the boot that the peer proved.
+    pub(crate) fn saw(&mut self, boot: Boot) {
+        if self.seen.is_none_or(|seen| boot.epoch > seen.epoch) {
+            self.seen = Some(boot);
+        }
+    }
+
+    /// Learns an ordinal of the pair, if it is plausible.
+    pub(crate) fn heard_ordinal(&mut self, told: DialOrdinal) {
+        if crate::net::ballot::ordinal_plausible(self.highest, told) {
+            self.highest = self.highest.max(told);
+        }
+    }
+
+    /// A link became live; answers the connection that it replaces.
+    pub(crate) fn up(&mut self, now: Now, conn: ConnId, direction: Direction) -> Option<ConnId> {
+        if direction == Direction::Inbound {
+            self.dialing.backoff.clear();
+        }
+        self.dialing.settling = None;
+        self.dialing.order = Order::None;
+        self.changed = now.wall;
+        self.ups.push_front(now.mono);
+        self.ups.truncate(UPS_KEPT);
+        self.live.replace(LiveLink { conn, since: now.mono }).map(|link| link.conn)
+    }
+
+    /// The live link ended.
+    pub(crate) fn down(
+        &mut self,
+        now: Now,
+        reason: CloseReason,
+        by: ClosedBy,
+        longest: Duration,
+        timings: &Timings,
+        rng: &mut Rng,
+    ) -> Duration {
+        let Some(link) = self.live.take() else { return Duration::ZERO };
+        let lasted = now.mono.since(link.since);
+        self.changed = now.wall;
+        self.register.release(now.mono, timings.handshake_timeout);
+        self.dialing.backoff.session_ended(lasted, timings.lasting_session);
+        match (reason, by) {
+            (CloseReason::Duplicate, _) => {
+                self.dialing.settling = Some(now.mono + timings.fallback_after);
+            }
+            (CloseReason::Ghost | CloseReason::KnockLost, ClosedBy::Us) => self.dialing.backoff.clear(),
+            _ => {
+                self.dialing.backoff.fail(now.mono, timings.backoff_first, longest, rng);
+            }
+        }
+        self.dialing.await_dialer(now.mono, timings, rng);
+        lasted
+    }
+
+    /// Links that became live within the last hour, beyond the one that stands.
+    pub(crate) fn reconnects(&self, now: Mono) -> u32 {
+        let recent = self.ups.iter().filter(|at| now.since(**at) < Duration::from_secs(3600)).count();
+        u32::try_from(recent.saturating_sub(usize::from(self.live.is_some()))).unwrap_or(u32::MAX)
+    }
+}

@@ -1,0 +1,292 @@
+//! The only truth about who is known and who is connected (rule P-1): every count, list and decision derives
+//! from here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::addr::CanonicalAddr;
+use crate::config::{Config, Timings};
+use crate::ids::{ConnId, DialOrdinal, NodeId};
+use crate::limits::Limits;
+use crate::net::dialer::{self, Decision, Place, Session, Side, Wanted};
+use crate::net::direction::{Dialer, End, dialer_of};
+use crate::net::peer::{Dialing, Peer};
+use crate::registry::Registry;
+use crate::rng::Rng;
+use crate::time::{Mono, Now};
+
+/// The first canonical dials are spread over this time, so that a common start is no herd.
+const FIRST_DIALS_WITHIN: Duration = Duration::from_millis(200);
+/// The first knocks fall within this time after our own start (rule D-3).
+const FIRST_KNOCKS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(1500));
+
+/// A dial's destination: a known node, or an address whose node is yet to be learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Destination {
+    /// A node.
+    Peer(NodeId),
+    /// A bootstrap address without a key.
+    Addr(CanonicalAddr),
+}
+
+/// The table of peers and of bare addresses.
+#[derive(Clone, Debug)]
+pub(crate) struct Pool {
+    me: End,
+    peers: BTreeMap<NodeId, Peer>,
+    targets: BTreeMap<CanonicalAddr, Dialing>,
+    own_addrs: BTreeSet<CanonicalAddr>,
+    timings: Timings,
+    known_bound: usize,
+    own_bound: usize,
+}
+
+impl Pool {
+    pub(crate) fn new(config: &Config, me: NodeId, wants_registry: Wanted, now: Now, rng: &mut Rng) -> Self {
+        let addr = config.registry.get(&me).map(|entry| entry.addr).or(config.advertised);
+        let mut pool = Self {
+            me: End { id: me, addr },
+            peers: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            own_addrs: addr.into_iter().collect(),
+            timings: config.timings.clone(),
+            known_bound: config.limits.known_peers,
+            own_bound: config.limits.own_addrs,
+        };
+        for entry in config.registry.entries().iter().filter(|entry| entry.id != me) {
+            let dialing = pool.fresh_dialing(now, rng);
+            let index = config.registry.index_of(&entry.id);
+            let peer = Peer::new(entry.id, index, wants_registry, Some(entry.addr), dialing, now.wall);
+            pool.peers.insert(entry.id, peer);
+        }
+        for seed in &config.bootstrap {
+            pool.want(seed.addr, seed.id, &config.registry, now, rng);
+        }
+        pool
+    }
+
+    fn fresh_dialing(&self, now: Now, rng: &mut Rng) -> Dialing {
+        let first_knock = now.mono + rng.between(FIRST_KNOCKS.0, FIRST_KNOCKS.1);
+        let first_dial = now.mono + rng.between(Duration::ZERO, FIRST_DIALS_WITHIN);
+        Dialing::new(first_knock, first_dial)
+    }
+
+    /// Seeks a link to whoever is at `addr`, from now on. Answers the destination to ask about, if there is
+    /// room and it is not this node.
+    pub(crate) fn want(
+        &mut self,
+        addr: CanonicalAddr,
+        id: Option<NodeId>,
+        registry: &Registry,
+        now: Now,
+        rng: &mut Rng,
+    ) -> Option<Destination> {
+        if self.own_addrs.contains(&addr) || id == Some(self.me.id) {
+            return None;
+        }
+        let found =
+            id.or_else(|| registry.by_addr(&addr).map(|entry| entry.id)).or_else(|| self.id_at(&addr));
+        match found {
+            Some(id) => {
+                let peer = self.ensure(id, registry, now, rng)?;
+                peer.wanted = Wanted::Yes;
+                if peer.masternode.is_none() {
+                    peer.addr = Some(addr);
+                }
+                Some(Destination::Peer(id))
+            }
+            None => {
+                if !self.targets.contains_key(&addr) {
+                    if self.targets.len() >= self.known_bound {
+                        return None;
+                    }
+                    let dialing = self.fresh_dialing(now, rng);
+                    self.targets.insert(addr, dialing);
+                }
+                Some(Destination::Addr(addr))
+            }
+        }
+    }
+
+    /// The peer's record, made if need be; `None` for ourselves or when the table is full of others that
+    /// cannot be forgotten.
+    pub(crate) fn ensure(
+        &mut self,
+        id: NodeId,
+        registry: &Registry,
+        now: Now,
+        rng: &mut Rng,
+    ) -> Option<&mut Peer> {
+        if id == self.me.id {
+            return None;
+        }
+        if !self.peers.contains_key(&id) {
+            if self.peers.len() >= self.known_bound {
+                let idle = |peer: &Peer| {
+                    peer.masternode.is_none()
+                        && peer.wanted == Wanted::No
+                        && peer.live.is_none()
+                        && peer.dialing.in_flight.is_none()
+                        && peer.dialing.held.is_none()
+                };
+                let oldest =
+                    self.peers.values().filter(|peer| idle(peer)).min_by_key(|peer| peer.changed)?.id;
+                self.peers.remove(&oldest);
+            }
+            let dialing = self.fresh_dialing(now, rng);
+            let index = registry.index_of(&id);
+            let addr = registry.get(&id).map(|entry| entry.addr);
+            self.peers.insert(id, Peer::new(id, index, Wanted::No, addr, dialing, now.wall));
+        }
+        self.peers.get_mut(&id)
+    }
+
+    pub(crate) fn get(&self, id: &NodeId) -> Option<&Peer> {
+        self.peers.get(id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: &NodeId) -> Option<&mut Peer> {
+        self.peers.get_mut(id)
+    }
+
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.values()
+    }
+
+    pub(crate) fn dialing_mut(&mut self, destination: Destination) -> Option<&mut Dialing> {
+        match destination {
+            Destination::Peer(id) => self.peers.get_mut(&id).map(|peer| &mut peer.dialing),
+            Destination::Addr(addr) => self.targets.get_mut(&addr),
+        }
+    }
+
+    pub(crate) fn dialing(&self, destination: Destination) -> Option<&Dialing> {
+        match destination {
+            Destination::Peer(id) => self.peers.get(&id).map(|peer| &peer.dialing),
+            Destination::Addr(addr) => self.targets.get(&addr),
+        }
+    }
+
+    /// Every destination that can be asked about.
+    pub(crate) fn destinations(&self) -> impl Iterator<Item = Destination> {
+        let peers = self.peers.keys().copied().map(Destination::Peer);
+        peers.chain(self.targets.keys().copied().map(Destination::Addr))
+    }
+
+    /// Our side of the direction rule towards a peer.
+    pub(crate) fn side(&self, peer: &Peer) -> Side {
+        match dialer_of(&self.me, &End { id: peer.id, addr: peer.addr }) {
+            Dialer::First => Side::Dialer,
+            Dialer::Second => Side::Passive,
+            Dialer::Nobody => Side::Nobody,
+        }
+    }
+
+    /// Where a destination is dialed.
+    pub(crate) fn addr_of(&self, destination: Destination) -> Option<CanonicalAddr> {
+        match destination {
+            Destination::Peer(id) => self.peers.get(&id)?.addr,
+            Destination::Addr(addr) => Some(addr),
+        }
+    }
+
+    /// The one gate: what to do about a destination now.
+    pub(crate) fn decide(&self, now: Mono, destination: Destination) -> Option<Decision> {
+        let situation = match destination {
+            Destination::Peer(id) => {
+                let peer = self.peers.get(&id)?;
+                let place = peer.addr.map_or(Place::Unknown, |addr| self.place(&addr));
+                peer.dialing.situation(peer.session(), peer.wanted, place, self.side(peer))
+            }
+            Destination::Addr(addr) => {
+                let dialing = self.targets.get(&addr)?;
+                dialing.situation(Session::None, Wanted::Yes, self.place(&addr), Side::Dialer)
+            }
+        };
+        Some(dialer::next_dial(now, &situation))
+    }
+
+    fn place(&self, addr: &CanonicalAddr) -> Place {
+        if self.own_addrs.contains(addr) { Place::Own } else { Place::Known }
+    }
+
+    /// The longest back-off towards a destination.
+    pub(crate) fn longest_backoff(&self, destination: Destination) -> Duration {
+        match destination {
+            Destination::Peer(id) if self.peers.get(&id).is_some_and(|peer| peer.masternode.is_some()) => {
+                self.timings.backoff_masternode
+            }
+            _ => self.timings.backoff_other,
+        }
+    }
+
+    /// Whether an address is known to be our own.
+    pub(crate) fn owns(&self, addr: &CanonicalAddr) -> bool {
+        self.own_addrs.contains(addr)
+    }
+
+    /// An address turned out to be our own: never dialed again.
+    pub(crate) fn is_own(&mut self, addr: CanonicalAddr) {
+        if self.own_addrs.len() < self.own_bound {
+            self.own_addrs.insert(addr);
+        }
+        self.targets.remove(&addr);
+    }
+
+    /// The node behind a bare address proved its identity: from now on it is sought by its key.
+    pub(crate) fn resolve(&mut self, addr: CanonicalAddr, id: NodeId) {
+        if self.targets.remove(&addr).is_some()
+            && let Some(peer) = self.peers.get_mut(&id)
+        {
+            peer.wanted = Wanted::Yes;
+            peer.found_at = Some(addr);
+            peer.addr = peer.addr.or(Some(addr));
+        }
+    }
+
+    /// Another node answers at the bare address that once led to `id`: seek the address again, not the node.
+    pub(crate) fn unresolve(&mut self, id: &NodeId, now: Now, rng: &mut Rng) -> Option<Destination> {
+        let peer = self.peers.get_mut(id).filter(|peer| peer.masternode.is_none())?;
+        let addr = peer.found_at.take()?;
+        peer.wanted = Wanted::No;
+        peer.addr = None;
+        let dialing = self.fresh_dialing(now, rng);
+        self.targets.insert(addr, dialing);
+        Some(Destination::Addr(addr))
+    }
+
+    /// The node whose record has this address.
+    pub(crate) fn id_at(&self, addr: &CanonicalAddr) -> Option<NodeId> {
+        self.peers.values().find(|peer| peer.addr == Some(*addr)).map(|peer| peer.id)
+    }
+
+    /// Live sessions.
+    pub(crate) fn live(&self) -> impl Iterator<Item = (&Peer, ConnId)> {
+        self.peers.values().filter_map(|peer| peer.live.map(|link| (peer, link.conn)))
+    }
+
+    /// Links that should stand: peers that are sought, or seek us by the direction rule.
+    pub(crate) fn expected(&self) -> usize {
+        let wanted = |peer: &&Peer| peer.wanted == Wanted::Yes && self.side(peer) != Side::Nobody;
+        self.peers.values().filter(wanted).count()
+    }
+
+    /// How many of the expected links stand.
+    pub(crate) fn expected_up(&self) -> usize {
+        let wanted = |peer: &&Peer| peer.wanted == Wanted::Yes && self.side(peer) != Side::Nobody;
+        self.peers.values().filter(wanted).filter(|peer| peer.live.is_some()).count()
+    }
+
+    /// The ordinal of the next dial to a destination: above all of the pair; 0 to an unknown node, so that
+    /// such a dial never replaces a link that stands.
+    pub(crate) fn next_ordinal(&mut self, id: Option<NodeId>) -> DialOrdinal {
+        let Some(peer) = id.and_then(|id| self.peers.get_mut(&id)) else { return DialOrdinal(0) };
+        peer.highest = DialOrdinal(peer.highest.0.saturating_add(1));
+        peer.highest
+    }
+
+    /// Whether one more peer may have a session: registered masternodes always, others while slots last.
+    pub(crate) fn has_slot(&self, peer: &Peer, limits: &Limits) -> bool {
+        peer.masternode.is_some() || self.live().count() < limits.max_peers
+    }
+}

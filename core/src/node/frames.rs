@@ -1,0 +1,250 @@
+//! Bytes in: the opening, then records, frames and messages. The direction of a link is no input here: every
+//! kind is handled alike whoever dialed.
+
+use crate::event::{CloseReason, ClosedBy, Event};
+use crate::ids::{ConnId, NodeId};
+use crate::link::handshake::{self, OpeningProgress};
+use crate::link::{Confirmed, Link, Phase};
+use crate::masternode::{OwnLinks, Verdict};
+use crate::net::epoch::Standing;
+use crate::net::pool::Destination;
+use crate::node::{Node, TimerKey};
+use crate::time::{Mono, Now};
+use crate::wire::codec::decode_body;
+use crate::wire::frame::FrameKind;
+use crate::wire::message::{Heartbeat, Kind, Lane, LinkEntry, Message, Pong};
+use crate::wire::{frame, record};
+
+impl Node {
+    pub(super) fn read(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
+        let Some(link) = self.links.get_mut(conn) else {
+            self.counters.stale_inputs += 1;
+            return;
+        };
+        link.bytes_in += bytes.len() as u64;
+        let mut input = bytes;
+        if matches!(link.phase, Phase::AwaitPreamble | Phase::AwaitReply(_)) {
+            let progress = handshake::read_opening_bytes(
+                link,
+                &mut input,
+                &self.identity,
+                self.crypto.as_mut(),
+                &mut self.rng,
+            );
+            match progress {
+                Ok(OpeningProgress::Incomplete) => return,
+                Ok(OpeningProgress::Established) => self.established(now, conn),
+                Err(fault) => {
+                    self.opening_failed(now, conn, fault);
+                    return;
+                }
+            }
+        }
+        self.read_records(now, conn, input);
+    }
+
+    fn read_records(&mut self, now: Now, conn: ConnId, mut input: &[u8]) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        while let Some(link) = self.links.get_mut(conn).filter(|link| !link.is_closing()) {
+            let Some(channel) = link.channel_mut() else { break };
+            match channel.records.next(&mut input, &mut scratch, channel.session.as_mut()) {
+                Ok(None) => break,
+                Ok(Some(lane)) => {
+                    self.heard(now, conn);
+                    self.read_frames(now, conn, lane, record::frames(&scratch));
+                }
+                Err(reason) => {
+                    self.end(now, conn, reason, ClosedBy::Us);
+                    break;
+                }
+            }
+        }
+        scratch.clear();
+        self.scratch = scratch;
+    }
+
+    fn read_frames(&mut self, now: Now, conn: ConnId, lane: Lane, mut plain: &[u8]) {
+        // The reader is taken out for the time, so that a frame may be handled with the whole node at hand.
+        let Some(channel) = self.links.get_mut(conn).and_then(Link::channel_mut) else { return };
+        let mut reader = std::mem::take(channel.reader(lane));
+        loop {
+            match reader.next(lane, &mut plain) {
+                Ok(None) => break,
+                Ok(Some((kind, body))) => self.frame(now, conn, kind, body),
+                Err(reason) => self.end(now, conn, reason, ClosedBy::Us),
+            }
+            if self.links.get(conn).is_none_or(Link::is_closing) {
+                return;
+            }
+        }
+        if let Some(channel) = self.links.get_mut(conn).and_then(Link::channel_mut) {
+            *channel.reader(lane) = reader;
+        }
+    }
+
+    /// A record opened: the peer lives, and if we answered its `Hello`, it knows (rules L-1 and H-6).
+    fn heard(&mut self, now: Now, conn: ConnId) {
+        if let Some(peering) = self.links.get_mut(conn).and_then(Link::peering_mut) {
+            peering.vitals.heard = now.mono;
+            if peering.confirmed == Confirmed::NotYet {
+                peering.confirmed = Confirmed::ByBoth;
+                self.standing = Standing::Confirmed;
+            }
+        }
+    }
+
+    fn frame(&mut self, now: Now, conn: ConnId, kind: FrameKind, body: &[u8]) {
+        let Some(link) = self.links.get(conn) else { return };
+        let FrameKind::Known(kind) = kind else {
+            if link.peering().is_some() {
+                self.counters.unknown_frames += 1;
+            } else {
+                self.end(now, conn, CloseReason::UnexpectedMessage, ClosedBy::Us);
+            }
+            return;
+        };
+        let allowed = match &link.phase {
+            Phase::AwaitHello(_) => kind == Kind::Hello,
+            Phase::AwaitAck(..) => kind == Kind::HelloAck,
+            Phase::Live(..) => !matches!(kind, Kind::Hello | Kind::HelloAck),
+            _ => false,
+        };
+        if !allowed {
+            self.end(now, conn, CloseReason::UnexpectedMessage, ClosedBy::Us);
+            return;
+        }
+        let from = link.peer;
+        if let (Kind::Heartbeat, Some(verdict)) = (kind, self.masternode.glance(body)) {
+            self.count_heartbeat(&verdict);
+            return;
+        }
+        match (decode_body(kind, body), from) {
+            (Ok(Message::Hello(hello)), _) => self.hello_arrived(now, conn, hello),
+            (Ok(Message::HelloAck(ack)), _) => self.ack_arrived(now, conn, &ack),
+            (Ok(Message::Goodbye(goodbye)), Some(from)) => {
+                if let Some(peer) = self.pool.get_mut(&from) {
+                    peer.heard_ordinal(goodbye.highest);
+                }
+                self.end(now, conn, goodbye.reason, ClosedBy::Peer);
+            }
+            (Ok(Message::Ping(ping)), _) => {
+                let frame = self.frames.encode(&Message::Pong(Pong { token: ping.token }));
+                self.deliver(now, conn, Lane::Control, &frame);
+            }
+            (Ok(Message::Pong(pong)), _) => self.pong(now, conn, pong),
+            (Ok(Message::Heartbeat(beat)), Some(from)) => self.heartbeat(now, conn, from, beat, body),
+            (Ok(Message::Datagram(payload)), Some(from)) => self.event(Event::Datagram { from, payload }),
+            (Ok(_), None) | (Err(_), _) => self.end(now, conn, CloseReason::BadMessage, ClosedBy::Us),
+        }
+    }
+
+    fn pong(&mut self, now: Now, conn: ConnId, pong: Pong) {
+        if let Some(peering) = self.links.get_mut(conn).and_then(Link::peering_mut)
+            && let Some(sent) = peering.vitals.pinged.filter(|sent| sent.0 == pong.token)
+        {
+            peering.vitals.pinged = None;
+            peering.rtt = Some(now.mono.since(Mono(sent.0)));
+        }
+    }
+
+    fn count_heartbeat(&mut self, verdict: &Verdict) {
+        match verdict {
+            Verdict::New(_) => self.counters.heartbeats += 1,
+            Verdict::Repeat | Verdict::Stale | Verdict::Own => self.counters.heartbeat_repeats += 1,
+            Verdict::OffTime(_) | Verdict::Foreign | Verdict::Invalid(_) => {
+                self.counters.heartbeats_invalid += 1;
+            }
+        }
+    }
+
+    fn heartbeat(&mut self, now: Now, conn: ConnId, from: NodeId, beat: Box<Heartbeat>, body: &[u8]) {
+        let height = beat.height;
+        let signer = beat.signer;
+        let mut events = Vec::new();
+        let verdict = self.masternode.received(now, from, beat, self.crypto.as_mut(), &mut events);
+        self.emit(now, events);
+        self.count_heartbeat(&verdict);
+        if signer == from
+            && matches!(verdict, Verdict::New(_))
+            && let Some(peering) = self.links.get_mut(conn).and_then(Link::peering_mut)
+        {
+            peering.height = height;
+        }
+        if let Some(audience) = verdict.audience() {
+            let to: Vec<ConnId> = self
+                .pool
+                .live()
+                .filter(|(peer, _)| audience.includes(&peer.id, peer.masternode))
+                .map(|(_, conn)| conn)
+                .collect();
+            if !to.is_empty() {
+                // Forwarded as it came: re-encoding gives the same bytes (rule W-7).
+                let copy = self.frames.fill(|out| frame::append_encoded(Kind::Heartbeat, body, out));
+                for conn in to {
+                    self.deliver(now, conn, Lane::Control, &copy);
+                }
+            }
+        }
+        self.arm_masternode();
+        if let Verdict::Invalid(flaw) = verdict {
+            tracing::debug!(%from, flaw = flaw.as_str(), "invalid heartbeat");
+        }
+    }
+
+    /// The heartbeats machine's timer: expiries, then our own heartbeat.
+    pub(super) fn masternode_due(&mut self, now: Now) {
+        let mut events = Vec::new();
+        self.masternode.tick(now, &mut events);
+        self.emit(now, events);
+        if self.masternode.beat_due(now.mono) {
+            let links = self.own_links();
+            let beat = self.masternode.beat(now, links, self.tip(), self.crypto.as_mut());
+            if let Some(beat) = beat {
+                let frame = self.frames.encode(&Message::Heartbeat(beat));
+                let to: Vec<ConnId> = self.pool.live().map(|(_, conn)| conn).collect();
+                for conn in to {
+                    self.deliver(now, conn, Lane::Control, &frame);
+                }
+            }
+        }
+        self.arm_masternode();
+    }
+
+    pub(super) fn arm_masternode(&mut self) {
+        let at = self.masternode.deadline();
+        self.timers.set(TimerKey::Masternode, at);
+    }
+
+    /// This node's live links to masternodes, as its heartbeats and the matrix state them.
+    pub(super) fn own_links(&self) -> OwnLinks {
+        let entries = self.pool.live().filter_map(|(peer, conn)| {
+            let link = self.links.get(conn)?;
+            let peering = link.peering()?;
+            Some(LinkEntry {
+                peer: peer.masternode?,
+                direction: link.direction(),
+                because: peering.because,
+                session: peering.ballot.session.tag(),
+            })
+        });
+        OwnLinks {
+            entries: entries.collect(),
+            duplicates: u16::try_from(self.duplicates()).unwrap_or(u16::MAX),
+        }
+    }
+
+    /// Passes a machine's events on; each may change what a snapshot shows.
+    pub(super) fn emit(&mut self, now: Now, events: Vec<Event>) {
+        if !events.is_empty() {
+            self.touch(now);
+        }
+        for event in events {
+            self.event(event);
+        }
+    }
+
+    /// Whether a destination's record says that a dial is under way on this connection.
+    pub(super) fn flies(&self, destination: Destination, conn: ConnId) -> bool {
+        self.pool.dialing(destination).is_some_and(|dialing| dialing.in_flight == Some(conn))
+    }
+}

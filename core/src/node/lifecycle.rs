@@ -1,0 +1,270 @@
+//! From the start to the end of a process: what a configuration must fulfil, the boot epoch, checks and
+//! snapshots on their timers, stopping and halting.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::command::Command;
+use crate::config::{Config, ConfigError, MasternodeMode};
+use crate::event::{CloseReason, ClosedBy, Event, Fatal, LinkCounts, Summary, Warning};
+use crate::ids::{BlockHash, BootEpoch, BootNonce, ConnId, Height, NodeId, Ticket};
+use crate::journal::{Record, RecordKey};
+use crate::limits::MAX_AGENT;
+use crate::link::handshake::Identity;
+use crate::masternode::{Masternode, Setup};
+use crate::net::dialer::Wanted;
+use crate::net::epoch::{self, Circumstances, Remedy, Source, Witness};
+use crate::net::pool::Destination;
+use crate::node::{Node, Parked, Run, TimerKey};
+use crate::rng::Rng;
+use crate::time::{Now, Wall};
+use crate::wire::message::{Boot, Role};
+use crate::wire::preamble::NetworkId;
+
+/// A snapshot is told at most this often.
+const SUMMARY_EVERY: Duration = Duration::from_millis(250);
+
+/// Checks what a configuration must fulfil before anything starts.
+pub(super) fn check(config: &Config, me: NodeId) -> Result<(), ConfigError> {
+    if config.agent.len() > MAX_AGENT || !config.agent.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+        return Err(ConfigError::Agent);
+    }
+    let t = &config.timings;
+    if t.ping_after >= t.silent_after {
+        return Err(ConfigError::Timings("the ping must come before a link counts as silent"));
+    }
+    let positive =
+        [t.dial_timeout, t.handshake_timeout, t.write_timeout, t.passive_wait, t.backoff_first, t.heartbeat];
+    if positive.iter().any(Duration::is_zero) {
+        return Err(ConfigError::Timings("a time-out of zero can never be met"));
+    }
+    match (config.registry.get(&me), config.advertised) {
+        (None, _) if config.masternode == MasternodeMode::Required => Err(ConfigError::NotRegistered(me)),
+        (Some(entry), None) => Err(ConfigError::NoAdvertisedAddr { registered: entry.addr }),
+        (Some(entry), Some(configured)) if configured != entry.addr => {
+            Err(ConfigError::AdvertisedDiffers { configured, registered: entry.addr })
+        }
+        (None, Some(addr)) => match config.registry.by_addr(&addr) {
+            Some(other) => Err(ConfigError::AddressOfAnother { addr, other: other.id }),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// Who this process is: the key, the place, and a boot epoch above every earlier one.
+pub(super) fn identity(
+    config: &Config,
+    me: NodeId,
+    nonce: BootNonce,
+    journal: impl IntoIterator<Item = Record>,
+    wall: Wall,
+) -> Result<Identity, ConfigError> {
+    let mut persisted = None;
+    for record in journal {
+        match record.key {
+            RecordKey::Boot => {
+                let bytes = record.bytes.as_ref().try_into();
+                let epoch = bytes.map_err(|_| ConfigError::DamagedRecord(record.key.name()))?;
+                persisted = Some(BootEpoch(u64::from_le_bytes(epoch)));
+            }
+        }
+    }
+    let acts = config.registry.get(&me).is_some() && config.masternode != MasternodeMode::Disabled;
+    Ok(Identity {
+        node: me,
+        advertised: config.advertised,
+        boot: Boot { epoch: epoch::next_epoch(persisted, wall), nonce },
+        network: NetworkId::of(&config.network),
+        genesis: config.genesis,
+        role: if acts { Role::Masternode } else { Role::Observer },
+        agent: config.agent.clone(),
+        height: Height(0),
+        tip: BlockHash::default(),
+    })
+}
+
+/// A masternode seeks every other one; an observer seeks the registry only if it was told of nobody else.
+pub(super) fn wants_registry(config: &Config, role: Role) -> Wanted {
+    if role == Role::Masternode || config.bootstrap.is_empty() { Wanted::Yes } else { Wanted::No }
+}
+
+/// The heartbeats machine of this process.
+pub(super) fn masternode(config: &Config, identity: &Identity, now: Now, rng: &mut Rng) -> Masternode {
+    let seat = config.registry.index_of(&identity.node);
+    let setup = Setup {
+        network: identity.network,
+        node: identity.node,
+        acting: seat.filter(|_| identity.role == Role::Masternode),
+        epoch: identity.boot.epoch,
+    };
+    Masternode::new(now, &setup, config.registry.clone(), &config.timings, rng)
+}
+
+impl Node {
+    /// The first commands of a process.
+    pub(super) fn begin(&mut self, now: Now) {
+        self.event(Event::Started {
+            epoch: self.identity.boot.epoch,
+            worst_case_bytes: self.config.limits.worst_case_bytes(),
+        });
+        self.persist_boot();
+        let destinations: Vec<Destination> = self.pool.destinations().collect();
+        for destination in destinations {
+            self.pursue(now, destination);
+        }
+        self.timers.set(TimerKey::PeerCheck, Some(now.mono + self.config.timings.peer_check));
+        self.arm_masternode();
+        self.summarise(now);
+    }
+
+    fn persist_boot(&mut self) {
+        let ticket = self.gate.issue();
+        self.boot_ticket = ticket;
+        let record = Bytes::copy_from_slice(&self.identity.boot.epoch.0.to_le_bytes());
+        self.commands.push_back(Command::Persist { ticket, key: RecordKey::Boot, record });
+    }
+
+    pub(super) fn persisted(&mut self, now: Now, ticket: Ticket) {
+        self.gate.persisted(ticket);
+        while let Some(parked) = self.gate.next_open() {
+            self.unpark(now, parked);
+        }
+    }
+
+    pub(super) fn unpark(&mut self, now: Now, parked: Parked) {
+        match parked {
+            Parked::Hello(conn) => self.send_hello(now, conn),
+            Parked::Answer(conn) => self.send_answer(now, conn),
+        }
+    }
+
+    pub(super) fn persist_failed(&mut self, now: Now) {
+        self.gate.poison();
+        self.halt(now, Fatal::PersistFailed);
+    }
+
+    /// Another boot of our own key was proven: rules E-5 and E-6.
+    pub(super) fn other_boot(&mut self, now: Now, peer: NodeId, other: Boot, source: Source) {
+        let ours = self.identity.boot;
+        let known = self.pool.get(&peer).and_then(|peer| peer.masternode);
+        let witness = if known.is_some() || peer == self.identity.node {
+            Witness::Registered
+        } else {
+            Witness::Stranger
+        };
+        let circumstances =
+            Circumstances { source, witness, standing: self.standing, raises: self.raises, wall: now.wall };
+        match epoch::remedy(ours, other, circumstances) {
+            Remedy::None => {}
+            Remedy::BackOff => {
+                self.event(Event::Warning(Warning::KeyInUse { peer, epoch: other.epoch }));
+            }
+            Remedy::Halt => {
+                self.halt(now, Fatal::KeyInUse { peer, ours: ours.epoch, other: other.epoch });
+            }
+            Remedy::Raise(to) => {
+                self.raises += 1;
+                self.identity.boot.epoch = to;
+                self.persist_boot();
+                self.masternode.epoch_raised(now, to);
+                self.arm_masternode();
+                self.event(Event::Warning(Warning::EpochRaised { to }));
+                // Whatever is under way was signed, or is about to be judged, with the stale epoch.
+                for conn in self.open_links() {
+                    self.end(now, conn, CloseReason::StaleEpoch, ClosedBy::Us);
+                }
+                let destinations: Vec<Destination> = self.pool.destinations().collect();
+                for destination in destinations {
+                    if let Some(dialing) = self.pool.dialing_mut(destination) {
+                        dialing.backoff.clear();
+                    }
+                    self.pursue(now, destination);
+                }
+            }
+        }
+    }
+
+    pub(super) fn open_links(&self) -> Vec<ConnId> {
+        self.links.iter().filter(|(_, link)| !link.is_closing()).map(|(conn, _)| conn).collect()
+    }
+
+    /// Says goodbye to everyone; `Stopped` follows when every connection is closed.
+    pub(super) fn stop(&mut self, now: Now, reason: CloseReason) {
+        if self.run != Run::Working {
+            return;
+        }
+        self.run = Run::Stopping;
+        for conn in self.open_links() {
+            self.end(now, conn, reason, ClosedBy::Us);
+        }
+        for key in [TimerKey::Masternode, TimerKey::PeerCheck] {
+            self.timers.set(key, None);
+        }
+        self.waiting.clear();
+    }
+
+    fn halt(&mut self, now: Now, fatal: Fatal) {
+        if self.run == Run::Working {
+            self.event(Event::Fatal(fatal));
+            self.stop(now, CloseReason::Halted);
+        }
+    }
+
+    pub(super) fn finish_stopping(&mut self) {
+        if self.run == Run::Stopping && self.links.len() == 0 {
+            self.run = Run::Stopped;
+            self.event(Event::Stopped);
+        }
+    }
+
+    /// The periodic check (rule D-6): one event; every peer's next decision is made anew.
+    pub(super) fn check_peers(&mut self, now: Now) {
+        self.timers.set(TimerKey::PeerCheck, Some(now.mono + self.config.timings.peer_check));
+        self.event(Event::PeerCheck { expected: self.pool.expected(), up: self.pool.expected_up() });
+        let destinations: Vec<Destination> = self.pool.destinations().collect();
+        for destination in destinations {
+            self.pursue(now, destination);
+        }
+    }
+
+    pub(super) fn summary(&self, now: Now) -> Summary {
+        let (height, tip) = self.tip();
+        let outbound = self.pool.live().filter(|(_, conn)| self.is_outbound(*conn)).count();
+        let connected = self.pool.live().count();
+        Summary {
+            active_masternodes: self.masternode.active_count(),
+            connected_peers: connected,
+            height,
+            tip,
+            links: LinkCounts {
+                expected: self.pool.expected(),
+                up: self.pool.expected_up(),
+                inbound: connected - outbound,
+                outbound,
+                duplicates: self.duplicates(),
+            },
+            clock_offset_ms: self.masternode.clock_offset_ms(now.mono),
+        }
+    }
+
+    fn is_outbound(&self, conn: ConnId) -> bool {
+        self.links.get(conn).is_some_and(|link| link.direction() == crate::event::Direction::Outbound)
+    }
+
+    /// Something that a snapshot shows has changed.
+    pub(super) fn touch(&mut self, now: Now) {
+        let at = self.summary.map_or(now.mono, |(told, _)| (told + SUMMARY_EVERY).max(now.mono));
+        self.timers.set(TimerKey::Summary, Some(at));
+    }
+
+    pub(super) fn summarise(&mut self, now: Now) {
+        let summary = self.summary(now);
+        let unchanged = self.summary.is_some_and(|(_, before)| before == summary);
+        self.summary = Some((now.mono, summary));
+        if !unchanged {
+            self.event(Event::Summary(summary));
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Questions and orders from the operator and the application, answered from the one pool.
+
+use crate::event::{CloseReason, ClosedBy, Direction, PeerInfo, Reply, Status, Why};
+use crate::ids::{ConnId, NodeId};
+use crate::input::{PeerRef, Request};
+use crate::limits::MAX_DATAGRAM;
+use crate::link::liveness::health;
+use crate::net::dialer::Decision;
+use crate::net::peer::Peer;
+use crate::net::pool::Destination;
+use crate::node::{Node, Run};
+use crate::time::{Mono, Now, Wall};
+use crate::wire::message::{Lane, Message};
+
+/// Whom a request names.
+enum Named {
+    One(Destination),
+    Us,
+    Nobody,
+    Several,
+}
+
+impl Node {
+    pub(super) fn answer(&mut self, now: Now, request: Request) -> Reply {
+        match request {
+            Request::Status => Reply::Status(Box::new(self.status(now))),
+            Request::Peers => {
+                Reply::Peers(self.pool.live().filter_map(|(p, c)| self.peer_info(now, p, c)).collect())
+            }
+            Request::Matrix => Reply::Matrix(Box::new(self.masternode.matrix(now.mono, self.own_links()))),
+            Request::Masternodes => Reply::Masternodes(self.masternode.masternodes(now.mono)),
+            Request::Why(peer) => match self.named(&peer) {
+                Named::One(destination) => Reply::Why(Box::new(self.why(now, destination))),
+                Named::Us => Reply::IsSelf,
+                Named::Nobody => Reply::UnknownPeer,
+                Named::Several => Reply::AmbiguousPeer,
+            },
+            Request::Connect { addr, id } => {
+                let registry = self.config.registry.clone();
+                match self.pool.want(addr, id, &registry, now, &mut self.rng) {
+                    Some(destination) => self.order_dial(now, destination),
+                    None if id == Some(self.identity.node) || self.pool.owns(&addr) => Reply::IsSelf,
+                    None => Reply::Refused("the table of known peers is full"),
+                }
+            }
+            Request::ConnectKnown(peer) => match self.named(&peer) {
+                Named::One(destination) => self.order_dial(now, destination),
+                Named::Us => Reply::IsSelf,
+                Named::Nobody => Reply::UnknownPeer,
+                Named::Several => Reply::AmbiguousPeer,
+            },
+            Request::Disconnect(peer) => match self.named(&peer) {
+                Named::One(destination) => self.disconnect(now, destination),
+                Named::Us => Reply::IsSelf,
+                Named::Nobody => Reply::UnknownPeer,
+                Named::Several => Reply::AmbiguousPeer,
+            },
+            Request::Send { to, payload } => {
+                if payload.len() > MAX_DATAGRAM {
+                    return Reply::Refused("a message may have at most 65,536 bytes");
+                }
+                let chosen = |peer: &Peer| to.is_none_or(|to| to == peer.id);
+                let conns: Vec<ConnId> =
+                    self.pool.live().filter(|(peer, _)| chosen(peer)).map(|(_, conn)| conn).collect();
+                if conns.is_empty() && to.is_some() {
+                    return Reply::UnknownPeer;
+                }
+                let frame = self.frames.encode(&Message::Datagram(payload));
+                for conn in &conns {
+                    self.deliver(now, *conn, Lane::Relay, &frame);
+                }
+                Reply::Sent(conns.len())
+            }
+            Request::Stop => {
+                self.stop(now, CloseReason::Shutdown);
+                Reply::Stopping
+            }
+        }
+    }
+
+    fn status(&self, now: Now) -> Status {
+        Status {
+            node: self.identity.node,
+            advertised: self.identity.advertised,
+            masternode: self.config.registry.index_of(&self.identity.node),
+            epoch: self.identity.boot.epoch,
+            summary: self.summary(now),
+            counters: self.counters,
+        }
+    }
+
+    fn named(&self, peer: &PeerRef) -> Named {
+        let one = |mut found: Vec<Destination>| match (found.pop(), found.len()) {
+            (Some(only), 0) => Named::One(only),
+            (None, _) => Named::Nobody,
+            _ => Named::Several,
+        };
+        let peers = |matches: &dyn Fn(&Peer) -> bool| -> Vec<Destination> {
+            self.pool.peers().filter(|peer| matches(peer)).map(|peer| Destination::Peer(peer.id)).collect()
+        };
+        match peer {
+            PeerRef::Id(id) if *id == self.identity.node => Named::Us,
+            PeerRef::Id(id) => one(peers(&|peer| peer.id == *id)),
+            PeerRef::Addr(addr) if self.pool.owns(addr) => Named::Us,
+            PeerRef::Addr(addr) => {
+                let found =
+                    peers(&|peer| peer.addr == Some(*addr) || self.remote(peer) == Some(addr.socket()));
+                let bare = Destination::Addr(*addr);
+                if found.is_empty() && self.pool.dialing(bare).is_some() {
+                    Named::One(bare)
+                } else {
+                    one(found)
+                }
+            }
+            PeerRef::Ip(ip) => {
+                let ip = ip.to_canonical();
+                let found = peers(&|peer| {
+                    peer.addr.is_some_and(|addr| addr.ip() == ip)
+                        || self.remote(peer).is_some_and(|remote| remote.ip() == ip)
+                });
+                let own = self.identity.advertised.is_some_and(|addr| addr.ip() == ip);
+                if own && found.is_empty() { Named::Us } else { one(found) }
+            }
+            PeerRef::IdPrefix(prefix) => {
+                let found = peers(&|peer| peer.id.to_string().starts_with(prefix.as_str()));
+                if found.is_empty() && self.identity.node.to_string().starts_with(prefix.as_str()) {
+                    Named::Us
+                } else {
+                    one(found)
+                }
+            }
+        }
+    }
+
+    fn remote(&self, peer: &Peer) -> Option<std::net::SocketAddr> {
+        self.links.get(peer.live?.conn).map(|link| link.remote)
+    }
+
+    fn order_dial(&mut self, now: Now, destination: Destination) -> Reply {
+        if self.run != Run::Working {
+            return Reply::Refused("the node is stopping");
+        }
+        if self.pool.addr_of(destination).is_none() {
+            return Reply::Refused("no address of this peer is known");
+        }
+        if let Destination::Peer(id) = destination {
+            if self.pool.get(&id).is_some_and(|peer| peer.live.is_some()) {
+                if let Some(dialing) = self.pool.dialing_mut(destination) {
+                    dialing.held = None;
+                }
+                return Reply::AlreadyConnected(id);
+            }
+            if let Some(peer) = self.pool.get_mut(&id) {
+                peer.wanted = crate::net::dialer::Wanted::Yes;
+            }
+        }
+        self.connect(now, destination);
+        Reply::Dialing
+    }
+
+    fn disconnect(&mut self, now: Now, destination: Destination) -> Reply {
+        let until = now.mono + self.config.timings.operator_hold;
+        let Some(dialing) = self.pool.dialing_mut(destination) else { return Reply::UnknownPeer };
+        dialing.held = Some(until);
+        dialing.order = crate::net::dialer::Order::None;
+        let flying = dialing.in_flight;
+        let live = match destination {
+            Destination::Peer(id) => self.pool.get(&id).and_then(|peer| peer.live).map(|live| live.conn),
+            Destination::Addr(_) => None,
+        };
+        for conn in live.into_iter().chain(flying) {
+            self.end(now, conn, CloseReason::OperatorDisconnect, ClosedBy::Us);
+        }
+        self.pursue(now, destination);
+        match destination {
+            Destination::Peer(id) => Reply::Disconnected(id),
+            Destination::Addr(_) => Reply::Disconnected(NodeId::default()),
+        }
+    }
+
+    fn peer_info(&self, now: Now, peer: &Peer, conn: ConnId) -> Option<PeerInfo> {
+        let link = self.links.get(conn)?;
+        let peering = link.peering()?;
+        Some(PeerInfo {
+            node: peer.id,
+            remote: link.remote,
+            advertised: peering.advertised,
+            direction: link.direction(),
+            because: peering.because,
+            since: peering.since_wall,
+            age: now.mono.since(peering.since),
+            session: peering.ballot.session.tag(),
+            masternode: peer.masternode,
+            height: peering.height,
+            rtt: peering.rtt,
+            health: health(now.mono, &peering.vitals, peering.rtt, &self.config.timings),
+            bytes_in: link.bytes_in,
+            bytes_out: link.bytes_out,
+            queued_bytes: link.waiting(),
+            reconnects_1h: peer.reconnects(now.mono),
+            agent: peering.agent.clone(),
+        })
+    }
+
+    /// Explains the decision in force about a destination: the gate's own, asked now.
+    fn why(&self, now: Now, destination: Destination) -> Why {
+        let peer = match destination {
+            Destination::Peer(id) => self.pool.get(&id),
+            Destination::Addr(_) => None,
+        };
+        let decision = self.pool.decide(now.mono, destination).unwrap_or(Decision::Unwanted);
+        let session = peer.and_then(|peer| self.peer_info(now, peer, peer.live?.conn));
+        let (name, rule, text) = explain(decision, session.as_ref());
+        let next = decision.until().map(|at| (what_next(decision), remaining(now.mono, at)));
+        let attempts = self.pool.dialing(destination);
+        Why {
+            peer: peer.map(|peer| peer.id),
+            addr: self.pool.addr_of(destination),
+            decision: name,
+            text,
+            rule,
+            since: peer.map(|peer| peer.changed).filter(|wall| *wall > Wall(0)),
+            next,
+            session,
+            attempts: attempts.into_iter().flat_map(|dialing| dialing.attempts()).copied().collect(),
+        }
+    }
+}
+
+fn remaining(now: Mono, at: Mono) -> std::time::Duration {
+    at.since(now)
+}
+
+/// The decision's stable name, its rule, and its words.
+fn explain(decision: Decision, session: Option<&PeerInfo>) -> (&'static str, &'static str, String) {
+    let (name, rule, text) = match decision {
+        Decision::Connected => {
+            let text = session.map_or_else(
+                || "a live session stands".to_owned(),
+                |session| {
+                    let who = match session.direction {
+                        Direction::Outbound => "we dialed",
+                        Direction::Inbound => "the peer dialed",
+                    };
+                    format!(
+                        "a live session stands: {who} ({}), session {}",
+                        session.because.as_str(),
+                        session.session
+                    )
+                },
+            );
+            return ("connected", "D-6", text);
+        }
+        Decision::InFlight => ("dialing", "D-6", "a dial or a knock of ours is under way"),
+        Decision::OwnAddress => ("self", "D-7", "the address is our own"),
+        Decision::Held(_) => {
+            ("operator_hold", "D-8", "the operator disconnected this peer; `connect` lifts the hold")
+        }
+        Decision::Unwanted => {
+            ("not_wanted", "D-6", "this node does not seek a link to this peer, but takes one")
+        }
+        Decision::NotDialable => {
+            ("not_dialable", "D-2", "no address of this peer is known: only the peer can dial")
+        }
+        Decision::Settling(_) => {
+            ("duplicate", "B-3", "our link lost to another one of this pair, which is about to be live")
+        }
+        Decision::BackOff(_) => ("back_off", "D-5", "the last attempt failed; see the attempts below"),
+        Decision::AwaitDialer(_) => {
+            ("await_dialer", "D-3", "the peer has the lower address and is to dial; we knock if it does not")
+        }
+        Decision::AwaitKnocked(_) => {
+            ("await_knocked", "D-4", "we knocked and the peer is to dial; we dial ourselves if it does not")
+        }
+        Decision::Knock => ("knock", "D-3", "a knock is due"),
+        Decision::Dial(_) => ("dial", "D-1", "a dial is due; too many others are under way"),
+    };
+    (name, rule, text.to_owned())
+}
+
+const fn what_next(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Held(_) => "the hold ends",
+        Decision::Settling(_) => "the survivor is missed and we try again",
+        Decision::BackOff(_) => "we try again",
+        Decision::AwaitDialer(_) => "we knock",
+        Decision::AwaitKnocked(_) => "we dial",
+        _ => "nothing",
+    }
+}

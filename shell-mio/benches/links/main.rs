@@ -1,0 +1,23 @@
+//! What links cost over real sockets: `cargo bench -p timed-mio -- [TOPIC]`.
+//!
+//! Every number stands beside the floor that was measured in the same run. CPU microseconds, both ends together
+//! unless a row says otherwise. Nothing fails here: these are benchmarks, not tests.
+
+mod bare;
+mod floors;
+mod loopback;
+#[path = "../../../core/benches/measure/mod.rs"]
+mod measure;
+mod traffic;
+
+use measure::allocations::Counting;
+use measure::wanted;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn main() {
+    if wanted("floors") {
+        floors::print();
+    }
+}

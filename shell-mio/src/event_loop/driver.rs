@@ -1,0 +1,374 @@
+//! The turn of the loop: wait, read, accept, tick, then commands and bytes out until nothing is left to do.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use mio::{Events, Poll};
+use timed_core::{
+    ConnId, Fatal, Input, Mono, Now, REQUESTS_PER_WAKE, Reading, Reply, Request, RequestId, Summary,
+};
+use tokio::sync::oneshot;
+
+use super::connections::{Connections, Health, Phase};
+use super::core::Core;
+use super::inbox::{Asked, Shared, Snapshot};
+use super::linger::Lingering;
+use super::listener::{Accepted, Listener};
+use super::remote::LoopCounters;
+use super::signals::{Order, Signals};
+use super::sink::{EventSink, ShellEvent, StopCause};
+use super::sockets::Dial;
+use super::token::Source;
+use super::{Exit, ShellConfig, clock};
+use crate::store::{Answer, Writer};
+
+/// Longest wait for events: a loop that does not turn for longer than that is in trouble.
+const TURN_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
+/// Events taken from the poll at once.
+pub(super) const EVENTS: usize = 1024;
+/// Connections accepted in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+/// How long the core may take to stop.
+const STOP_WITHIN: Duration = Duration::from_secs(8);
+
+/// Everything that one run of the loop holds.
+pub(super) struct Driver<C, S> {
+    pub(super) core: C,
+    pub(super) sink: S,
+    pub(super) store: Writer,
+    pub(super) config: ShellConfig,
+    pub(super) poll: Poll,
+    pub(super) listener: Listener,
+    pub(super) signals: Option<Signals>,
+    pub(super) requests: Receiver<Asked>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) state: State,
+}
+
+/// What a run begins without.
+#[derive(Debug)]
+pub(super) struct State {
+    /// Sampled once a turn.
+    pub(super) now: Now,
+    pub(super) connections: Connections,
+    pub(super) lingering: Lingering,
+    /// To be read, longest waiting first.
+    pub(super) to_read: VecDeque<ConnId>,
+    /// To be flushed at the end of the turn.
+    pub(super) to_flush: Vec<ConnId>,
+    pub(super) read_buffer: Box<[u8]>,
+    pub(super) write_buffer: Vec<u8>,
+    pub(super) asked: BTreeMap<RequestId, oneshot::Sender<Reply>>,
+    next_request: u64,
+    /// Whether requests may wait although nobody will announce them.
+    requests_left: bool,
+    /// Orders to stop from other threads that have been seen.
+    stops_seen: u32,
+    pub(super) stage: Stage,
+    pub(super) fatal: Option<Fatal>,
+    pub(super) summary: Summary,
+    pub(super) counters: LoopCounters,
+}
+
+/// How far the run has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Running,
+    /// The core was asked to stop, or halted.
+    Stopping {
+        until: Mono,
+    },
+    /// The core has no connections any more; the last bytes may be under way.
+    Stopped {
+        until: Mono,
+    },
+    /// A second order to stop.
+    Interrupted,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self {
+            now: clock::now(),
+            connections: Connections::default(),
+            lingering: Lingering::default(),
+            to_read: VecDeque::new(),
+            to_flush: Vec::new(),
+            read_buffer: vec![0; 64 * 1024].into(),
+            write_buffer: Vec::with_capacity(64 * 1024),
+            asked: BTreeMap::new(),
+            next_request: 0,
+            requests_left: true,
+            stops_seen: 0,
+            stage: Stage::Running,
+            fatal: None,
+            summary: Summary::default(),
+            counters: LoopCounters::default(),
+        }
+    }
+}
+
+impl<C: Core, S: EventSink> Driver<C, S> {
+    /// Turns until there is a reason to end.
+    pub(super) fn run(mut self) -> Exit {
+        let mut events = Events::with_capacity(EVENTS);
+        let exit = loop {
+            if let Some(exit) = self.exit() {
+                break exit;
+            }
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, Some(timeout)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => break Exit::Io(error),
+            }
+            self.turn(&events);
+        };
+        let patience = match exit {
+            Exit::Interrupted => Duration::ZERO,
+            _ => STOP_WITHIN / 8,
+        };
+        self.store.close(patience);
+        exit
+    }
+
+    fn turn(&mut self, events: &Events) {
+        self.state.now = clock::now();
+        self.take_events(events);
+        if self.shared.take_news() || self.state.requests_left {
+            self.take_answers();
+            self.take_requests();
+            self.take_stops();
+        }
+        self.drain();
+        self.read_all();
+        self.accept_some();
+        self.tick();
+        self.settle();
+        self.state.lingering.expire(self.poll.registry(), self.state.now.mono);
+        self.publish();
+    }
+
+    /// Notes which connections to read and to flush, and looks after the rest at once.
+    fn take_events(&mut self, events: &Events) {
+        for event in events {
+            match Source::from(event.token()) {
+                Source::Listener => self.listener.mark_ready(),
+                Source::Inbox => {}
+                Source::Signals => self.take_signals(),
+                Source::Lingering(number) => {
+                    let state = &mut self.state;
+                    state.lingering.handle(self.poll.registry(), number, &mut state.read_buffer);
+                }
+                Source::Connection { index, generation } => {
+                    if let Some(conn) = self.state.connections.find(index, generation) {
+                        self.take_event(conn, event);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_event(&mut self, conn: ConnId, event: &mio::event::Event) {
+        let Some(connection) = self.state.connections.get_mut(conn) else { return };
+        if connection.phase == Phase::Dialing {
+            match connection.dial_progress() {
+                Dial::UnderWay => return,
+                Dial::Failed(cause) => return self.lost(conn, cause),
+                Dial::Done(local) => {
+                    connection.phase = Phase::Open;
+                    self.core.handle(self.state.now, Input::Dialed { conn, local });
+                    self.drain();
+                    self.want_flush(conn);
+                }
+            }
+        }
+        let Some(connection) = self.state.connections.get_mut(conn) else { return };
+        if (event.is_read_closed() || event.is_error()) && connection.health == Health::Sound {
+            connection.health = Health::Ending;
+        }
+        let paused = connection.reading == Reading::Pause;
+        if let Some(cause) = (event.is_error() && paused).then(|| connection.take_error()).flatten() {
+            return self.lost(conn, cause);
+        }
+        let blocked = connection.is_blocked();
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.want_read(conn);
+        }
+        if event.is_writable() && blocked {
+            self.want_flush(conn);
+        }
+    }
+
+    fn take_signals(&mut self) {
+        let orders: Vec<Order> = self.signals.iter_mut().flat_map(Signals::pending).collect();
+        for order in orders {
+            match order {
+                Order::Reload => self.sink.shell_event(&ShellEvent::Reload),
+                Order::Stop => self.order_stop(StopCause::Signal),
+            }
+        }
+    }
+
+    fn take_stops(&mut self) {
+        let ordered = self.shared.stops_ordered();
+        while self.state.stops_seen != ordered {
+            self.state.stops_seen = self.state.stops_seen.wrapping_add(1);
+            self.order_stop(StopCause::Order);
+        }
+    }
+
+    fn order_stop(&mut self, cause: StopCause) {
+        if self.state.stage != Stage::Running {
+            self.state.stage = Stage::Interrupted;
+            return;
+        }
+        let id = self.next_request();
+        self.begin_to_stop(cause);
+        self.core.handle(self.state.now, Input::Request { id, request: Request::Stop });
+    }
+
+    fn begin_to_stop(&mut self, cause: StopCause) {
+        if self.state.stage == Stage::Running {
+            self.state.stage = Stage::Stopping { until: self.state.now.mono + STOP_WITHIN };
+            self.sink.shell_event(&ShellEvent::Stopping(cause));
+        }
+    }
+
+    /// The core has halted: it closes its connections now.
+    pub(super) fn halted(&mut self, fatal: Fatal) {
+        if self.state.stage == Stage::Running {
+            self.state.stage = Stage::Stopping { until: self.state.now.mono + STOP_WITHIN };
+        }
+        self.state.fatal.get_or_insert(fatal);
+    }
+
+    /// The core has no connections any more.
+    pub(super) fn stopped(&mut self) {
+        let until = match self.state.stage {
+            Stage::Running => self.state.now.mono + STOP_WITHIN,
+            Stage::Stopping { until } | Stage::Stopped { until } => until,
+            Stage::Interrupted => return,
+        };
+        self.state.stage = Stage::Stopped { until };
+    }
+
+    fn take_requests(&mut self) {
+        self.state.requests_left = false;
+        for taken in 0.. {
+            if taken == REQUESTS_PER_WAKE {
+                self.state.requests_left = true;
+                return;
+            }
+            let Ok(Asked { request, answer }) = self.requests.try_recv() else { return };
+            let id = self.next_request();
+            self.state.asked.insert(id, answer);
+            self.state.counters.requests += 1;
+            if matches!(request, Request::Stop) {
+                self.begin_to_stop(StopCause::Order);
+            }
+            self.core.handle(self.state.now, Input::Request { id, request });
+            self.drain();
+        }
+    }
+
+    fn next_request(&mut self) -> RequestId {
+        self.state.next_request += 1;
+        RequestId(self.state.next_request)
+    }
+
+    /// Tells the core what became of its records.
+    fn take_answers(&mut self) {
+        while let Some(answer) = self.store.next_answer() {
+            match answer {
+                Answer::Durable(ticket) => {
+                    self.state.counters.records += 1;
+                    self.core.handle(self.state.now, Input::Persisted(ticket));
+                }
+                Answer::Lost(ticket) => self.core.handle(self.state.now, Input::PersistFailed(ticket)),
+                Answer::Broken(error) => self.sink.shell_event(&ShellEvent::StoreFailed(error)),
+            }
+            self.drain();
+        }
+    }
+
+    fn accept_some(&mut self) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            match self.listener.accept(self.state.now.mono) {
+                Accepted::Nobody => return,
+                Accepted::Recovered { failures } => {
+                    return self.sink.shell_event(&ShellEvent::AcceptResumed { failures });
+                }
+                Accepted::Lost => {}
+                Accepted::Stream(stream, from) => self.accepted(stream, from),
+                Accepted::Paused { cause, retry_in, failures } => {
+                    self.state.counters.accept_failures += 1;
+                    if failures == 1 {
+                        self.sink.shell_event(&ShellEvent::AcceptPaused { cause, retry_in });
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// After the inputs, so that what has arrived in time counts as such.
+    fn tick(&mut self) {
+        let Some(deadline) = self.core.deadline() else { return };
+        if deadline <= self.state.now.mono {
+            let lag = u64::try_from(self.state.now.mono.since(deadline).as_nanos()).unwrap_or(u64::MAX);
+            let counters = &mut self.state.counters;
+            counters.ticks += 1;
+            counters.lag_last_ns = lag;
+            counters.lag_max_ns = counters.lag_max_ns.max(lag);
+            self.core.handle(self.state.now, Input::Tick);
+            self.drain();
+        }
+    }
+
+    /// How long to wait for events.
+    fn timeout(&self) -> Duration {
+        let now = clock::mono();
+        let state = &self.state;
+        if !state.to_read.is_empty() || !state.to_flush.is_empty() || state.requests_left {
+            return Duration::ZERO;
+        }
+        let stage = match state.stage {
+            Stage::Stopping { until } | Stage::Stopped { until } => Some(until),
+            Stage::Running | Stage::Interrupted => None,
+        };
+        [self.core.deadline(), self.listener.wants_turn(now), state.lingering.next_expiry(), stage]
+            .into_iter()
+            .flatten()
+            .map(|at| at.since(now))
+            .fold(TURN_AT_LEAST_EVERY, Duration::min)
+    }
+
+    fn publish(&mut self) {
+        let state = &mut self.state;
+        let turned = clock::mono();
+        let busy = u64::try_from(turned.since(state.now.mono).as_nanos()).unwrap_or(u64::MAX);
+        let counters = &mut state.counters;
+        counters.turns += 1;
+        counters.busy_ns += busy;
+        counters.turn_max_ns = counters.turn_max_ns.max(busy);
+        counters.open = state.connections.open() as u64;
+        counters.lingering = state.lingering.len() as u64;
+        self.shared.publish(Snapshot { summary: state.summary, counters: *counters, turned });
+    }
+
+    fn exit(&mut self) -> Option<Exit> {
+        let over = |until| clock::mono() >= until;
+        let exit = match self.state.stage {
+            Stage::Running => return None,
+            Stage::Interrupted => return Some(Exit::Interrupted),
+            Stage::Stopped { until } if self.state.lingering.len() == 0 || over(until) => Exit::Stopped,
+            Stage::Stopping { until } if over(until) => Exit::StopTimedOut,
+            Stage::Stopped { .. } | Stage::Stopping { .. } => return None,
+        };
+        Some(self.state.fatal.take().map_or(exit, Exit::Fatal))
+    }
+}

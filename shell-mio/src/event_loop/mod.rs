@@ -1,0 +1,195 @@
+//! The event loop: one thread, edge-triggered, policy zero.
+//!
+//! | file | mechanism |
+//! |---|---|
+//! | `driver` | the turn of the loop: wait, read, accept, tick, settle |
+//! | `commands` | the core's commands carried out, its bytes moved |
+//! | `core` | what the loop asks of the machine that it drives |
+//! | `connections` | the sockets by [`ConnId`](timed_core::ConnId), and what one read or write on them says |
+//! | `listener` | accepting, and waiting while the process is out of descriptors |
+//! | `linger` | the second after a close in which the last bytes arrive |
+//! | `sockets` | socket options, dialing, the kernel's errors as causes |
+//! | `inbox` | requests, stop orders and durable tickets from other threads; the snapshot they read |
+//! | `remote` | the handle that other threads hold |
+//! | `signals` | SIGTERM, SIGINT, SIGHUP |
+//! | `sink` | where events go |
+//! | `token` | names of event sources at the poll |
+//! | `clock` | the two clocks |
+
+mod clock;
+mod commands;
+mod connections;
+mod core;
+mod driver;
+mod inbox;
+mod linger;
+mod listener;
+mod remote;
+mod signals;
+mod sink;
+mod sockets;
+mod token;
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+
+use mio::{Interest, Poll, Waker};
+use timed_core::Fatal;
+
+use self::driver::{Driver, State};
+use self::inbox::{Asked, Shared};
+use self::listener::Listener;
+use self::signals::Signals;
+use self::token::Source;
+use crate::store::Store;
+
+pub use self::clock::now;
+pub use self::core::Core;
+pub use self::remote::{Busy, LoopCounters, NoReply, PendingReply, Remote};
+pub use self::sink::{EventSink, ShellEvent, StopCause};
+pub use self::sockets::SocketOptions;
+
+/// What a shell is told at its start.
+#[derive(Clone, Debug)]
+pub struct ShellConfig {
+    /// Where to listen. Port 0 takes a free one; `[::]` takes IPv4 too.
+    pub listen: SocketAddr,
+    /// Source address of outbound connections of the same family; `None` leaves it to the kernel.
+    pub dial_from: Option<IpAddr>,
+    /// Options of every connection.
+    pub sockets: SocketOptions,
+}
+
+impl ShellConfig {
+    /// Listens on `listen`, dials from there too if it is a specific address, default options.
+    #[must_use]
+    pub fn listening_on(listen: SocketAddr) -> Self {
+        let ip = listen.ip().to_canonical();
+        Self { listen, dial_from: (!ip.is_unspecified()).then_some(ip), sockets: SocketOptions::default() }
+    }
+}
+
+/// Why a shell could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another process listens there.
+    #[error("cannot listen on {0}: the address is in use; is another instance running?")]
+    InUse(SocketAddr),
+    /// The address belongs to no interface of this machine.
+    #[error("cannot listen on {0}: this machine has no interface with that address")]
+    NotAvailable(SocketAddr),
+    /// A privileged port, or a policy that forbids it.
+    #[error(
+        "cannot listen on {0}: permission denied; ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+    )]
+    Permission(SocketAddr),
+    /// Anything else that the operating system reports about the address.
+    #[error("cannot listen on {addr}: {error}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// The operating system's words.
+        error: io::Error,
+    },
+    /// The poll itself could not be set up: out of descriptors or memory.
+    #[error("cannot set up the event loop: {0}")]
+    Poll(io::Error),
+}
+
+/// How a run of the loop ended.
+#[derive(Debug)]
+#[must_use]
+pub enum Exit {
+    /// As asked: the core said goodbye to everyone and every connection is closed.
+    Stopped,
+    /// A second order to stop came before the first was carried out.
+    Interrupted,
+    /// Stopping took longer than 8 s; the rest was cut off.
+    StopTimedOut,
+    /// The core halted.
+    Fatal(Fatal),
+    /// The poll failed or a thread could not be started; no connection can be served.
+    Io(io::Error),
+}
+
+/// A listening socket and everything else the loop needs before it runs.
+#[derive(Debug)]
+pub struct Shell {
+    config: ShellConfig,
+    local: SocketAddr,
+    poll: Poll,
+    listener: Listener,
+    signals: Option<Signals>,
+    requests: Receiver<Asked>,
+    shared: Arc<Shared>,
+    remote: Remote,
+}
+
+impl Shell {
+    /// Binds the listener. Connections wait in the kernel until [`Shell::run`].
+    ///
+    /// # Errors
+    /// If the address cannot be had; the error names it.
+    pub fn bind(config: ShellConfig) -> Result<Self, BindError> {
+        let addr = config.listen;
+        let listening = |error: io::Error| match error.kind() {
+            ErrorKind::AddrInUse => BindError::InUse(addr),
+            ErrorKind::AddrNotAvailable => BindError::NotAvailable(addr),
+            ErrorKind::PermissionDenied => BindError::Permission(addr),
+            _ => BindError::Listen { addr, error },
+        };
+        let socket = sockets::listen(addr, &config.sockets).map_err(listening)?;
+        let local = socket.local_addr().map_err(listening)?;
+        let mut listener = Listener::new(socket);
+        let poll = Poll::new().map_err(BindError::Poll)?;
+        poll.registry()
+            .register(listener.socket_mut(), Source::Listener.into(), Interest::READABLE)
+            .map_err(BindError::Poll)?;
+        let waker = Waker::new(poll.registry(), Source::Inbox.into()).map_err(BindError::Poll)?;
+        let shared = Arc::new(Shared::new(waker));
+        let (asking, requests) = mpsc::sync_channel(inbox::QUEUE);
+        let remote = Remote::new(asking, Arc::clone(&shared));
+        Ok(Self { config, local, poll, listener, signals: None, requests, shared, remote })
+    }
+
+    /// Where it listens, with the port that port 0 became.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The handle for other threads; any number may be taken, before the run too.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+
+    /// From now on SIGTERM and SIGINT stop this shell (a second one at once), and SIGHUP becomes
+    /// [`ShellEvent::Reload`]. For the one shell of a process; without it, signals keep their meaning.
+    ///
+    /// # Errors
+    /// If the handlers cannot be installed.
+    pub fn take_signals(&mut self) -> io::Result<()> {
+        self.signals = Some(Signals::install(self.poll.registry())?);
+        Ok(())
+    }
+
+    /// Runs the loop on the calling thread until the core has stopped, halted, or the second order to stop.
+    ///
+    /// `core` is a [`timed_core::Node`], made with a reading of [`now`]. `store` gets its records; when the
+    /// run ends every acknowledged record is durable and the store is closed. `sink` is called on this thread
+    /// and must not block.
+    pub fn run(self, core: impl Core, store: Store, sink: impl EventSink) -> Exit {
+        let Self { config, poll, listener, signals, requests, shared, .. } = self;
+        let awaken = Arc::clone(&shared);
+        match store.start(move || awaken.notify()) {
+            Ok(store) => {
+                let state = State::new();
+                Driver { core, sink, store, config, poll, listener, signals, requests, shared, state }.run()
+            }
+            Err(error) => Exit::Io(error),
+        }
+    }
+}

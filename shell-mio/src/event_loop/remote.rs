@@ -1,0 +1,179 @@
+//! The handle that other threads hold.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use timed_core::{Reply, Request, Summary};
+use tokio::sync::oneshot;
+
+use super::clock;
+use super::inbox::{Asked, Shared};
+
+/// Reaches a running loop from any thread. Nothing here waits for the loop, and nothing makes it wait.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    requests: SyncSender<Asked>,
+    shared: Arc<Shared>,
+}
+
+/// Why a request was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Busy {
+    /// Too many requests wait already; ask again later.
+    #[error("the node has too many requests waiting")]
+    QueueFull,
+    /// The loop has ended.
+    #[error("the node has stopped")]
+    Stopped,
+}
+
+/// Why a request was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoReply {
+    /// Not in time.
+    #[error("the node did not answer in time")]
+    TimedOut,
+    /// The loop ended before it answered.
+    #[error("the node stopped before it answered")]
+    Stopped,
+}
+
+impl Remote {
+    pub(super) const fn new(requests: SyncSender<Asked>, shared: Arc<Shared>) -> Self {
+        Self { requests, shared }
+    }
+
+    /// Asks the core. At most [`REQUESTS_PER_WAKE`](timed_core::REQUESTS_PER_WAKE) requests are taken in one
+    /// turn of the loop and at most 256 wait.
+    ///
+    /// # Errors
+    /// If too many requests wait, or the loop has ended.
+    pub fn request(&self, request: Request) -> Result<PendingReply, Busy> {
+        let (answer, pending) = oneshot::channel();
+        self.requests.try_send(Asked { request, answer }).map_err(|error| match error {
+            TrySendError::Full(_) => Busy::QueueFull,
+            TrySendError::Disconnected(_) => Busy::Stopped,
+        })?;
+        self.shared.notify();
+        Ok(PendingReply(pending))
+    }
+
+    /// The core's newest summary; all zero before the first.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        self.shared.snapshot().summary
+    }
+
+    /// What the loop has done since its start, as of its last turn.
+    #[must_use]
+    pub fn counters(&self) -> LoopCounters {
+        self.shared.snapshot().counters
+    }
+
+    /// How long ago the core last had the chance to act. The loop turns at least once a second, so that more
+    /// than a few seconds mean that it hangs or the machine is overloaded. Before the first turn: the time
+    /// since the shell was bound.
+    #[must_use]
+    pub fn last_tick_age(&self) -> Duration {
+        clock::mono().since(self.shared.snapshot().turned)
+    }
+
+    /// Stops the loop: the first call lets the core say goodbye, within 8 s; the second ends it at once. Works
+    /// also before the run has begun.
+    pub fn stop(&self) {
+        self.shared.order_stop();
+    }
+}
+
+/// Totals of the loop since its start, and a few gauges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoopCounters {
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Ticks given because the deadline had passed.
+    pub ticks: u64,
+    /// System calls that read from a connection.
+    pub reads: u64,
+    /// System calls that wrote to a connection.
+    pub writes: u64,
+    /// Bytes read from connections.
+    pub bytes_in: u64,
+    /// Bytes written to connections.
+    pub bytes_out: u64,
+    /// Connections dialed.
+    pub dialed: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections that the core did not take.
+    pub refused: u64,
+    /// Times that accepting failed for want of descriptors or memory.
+    pub accept_failures: u64,
+    /// Requests taken from other threads.
+    pub requests: u64,
+    /// Records made durable.
+    pub records: u64,
+    /// Connections closed before the peer had taken everything, because too many lingered.
+    pub linger_cut: u64,
+    /// Connections open or being dialed at present.
+    pub open: u64,
+    /// Closed connections whose last bytes are under way at present.
+    pub lingering: u64,
+    /// Bytes taken from the core that wait for a socket at present.
+    pub pending_bytes: u64,
+    /// Nanoseconds by which the last tick came after its deadline.
+    pub lag_last_ns: u64,
+    /// The longest of these.
+    pub lag_max_ns: u64,
+    /// Nanoseconds spent working rather than waiting for events.
+    pub busy_ns: u64,
+    /// The longest turn, in nanoseconds.
+    pub turn_max_ns: u64,
+}
+
+/// An answer under way: a future, or [`PendingReply::wait`] on a plain thread.
+#[derive(Debug)]
+#[must_use]
+pub struct PendingReply(oneshot::Receiver<Reply>);
+
+impl PendingReply {
+    /// Blocks this thread until the answer is there.
+    ///
+    /// # Errors
+    /// If it does not come in time, or the loop ends before it.
+    pub fn wait(self, timeout: Duration) -> Result<Reply, NoReply> {
+        let until = Instant::now() + timeout;
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut reply = pin!(self);
+        loop {
+            if let Poll::Ready(answer) = reply.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return answer;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(NoReply::TimedOut);
+            }
+            thread::park_timeout(left);
+        }
+    }
+}
+
+impl Future for PendingReply {
+    type Output = Result<Reply, NoReply>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map_err(|_| NoReply::Stopped)
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

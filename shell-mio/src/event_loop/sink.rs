@@ -1,0 +1,71 @@
+//! Where events go.
+
+use std::fmt;
+use std::time::Duration;
+
+use timed_core::{Event, TransportCause};
+
+use crate::store::StoreError;
+
+/// Receives events on the loop's thread: it must never block, or every connection waits for it.
+///
+/// Every event of the core passes, in order, but for [`Event::Reply`], which goes to whoever asked. Any
+/// `FnMut(&Event)` is a sink that leaves the shell's own events alone.
+pub trait EventSink {
+    /// A fact from the core.
+    fn event(&mut self, event: &Event);
+
+    /// A fact from the shell itself.
+    fn shell_event(&mut self, event: &ShellEvent) {
+        let _ = event;
+    }
+}
+
+impl<F: FnMut(&Event)> EventSink for F {
+    fn event(&mut self, event: &Event) {
+        self(event);
+    }
+}
+
+/// What the shell itself reports.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ShellEvent {
+    /// SIGHUP: the operator wants the configuration read again.
+    Reload,
+    /// The core is asked to stop; there are 8 s for it.
+    Stopping(StopCause),
+    /// No connection can be accepted for now: this machine is out of descriptors or memory. Those who
+    /// connect wait in the kernel. Told at the first failure of a row.
+    AcceptPaused {
+        /// Why.
+        cause: TransportCause,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+    /// Accepting works again.
+    AcceptResumed {
+        /// How many attempts failed in between.
+        failures: u32,
+    },
+    /// A record could not be made durable. [`Event::Fatal`] follows.
+    StoreFailed(StoreError),
+}
+
+/// Who wants the shell to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopCause {
+    /// SIGTERM or SIGINT.
+    Signal,
+    /// [`Remote::stop`](crate::Remote::stop) or a [`Request::Stop`](timed_core::Request::Stop).
+    Order,
+}
+
+impl fmt::Display for StopCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Signal => "signal",
+            Self::Order => "order",
+        })
+    }
+}

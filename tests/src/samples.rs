@@ -1,0 +1,164 @@
+//! Messages with fixed content, one of every form: for golden vectors and as seeds of the fuzzers.
+
+use bytes::Bytes;
+use timed_core::wire::message::{
+    Answer, Ballot, Boot, DialerRank, Goodbye, Heartbeat, Hello, HelloAck, Intent, Introduction, LinkEntry,
+    Message, Ping, Pong, Role, Witness,
+};
+use timed_core::wire::preamble::{NetworkId, VERSION, VersionRange};
+use timed_core::{
+    BlockHash, BootEpoch, BootNonce, CanonicalAddr, CloseReason, DialOrdinal, DialedBecause, Direction,
+    GenesisHash, Height, LinkTag, MasternodeIndex, NodeId, SessionHash, Signature, Wall,
+};
+
+/// A network's id.
+pub const NETWORK: NetworkId = NetworkId([0xa1, 0xa2, 0xa3, 0xa4]);
+
+const EPOCH: BootEpoch = BootEpoch(1_795_000_000_000);
+
+/// What the node `key` says of itself.
+#[must_use]
+pub fn introduction(key: NodeId, advertised: Option<CanonicalAddr>) -> Introduction {
+    Introduction {
+        node: key,
+        advertised,
+        boot: Boot { epoch: EPOCH, nonce: BootNonce(0x1122_3344_5566_7788) },
+        seen: None,
+        versions: VersionRange::OURS,
+        chosen: VERSION,
+        features: 0,
+        network: NETWORK,
+        genesis: GenesisHash([0xb1; 32]),
+        height: Height(1234),
+        tip: BlockHash([0xc1; 32]),
+        role: Role::Masternode,
+        agent: "timed/0.1.0".to_owned(),
+    }
+}
+
+/// A canonical dial's hello, not signed.
+#[must_use]
+pub fn hello(key: NodeId) -> Hello {
+    let advertised = "10.0.0.1:24100".parse().ok();
+    Hello {
+        from: introduction(key, advertised),
+        ordinal: DialOrdinal(7),
+        intent: Intent::Session(DialedBecause::Canonical),
+        register: None,
+        signature: Signature::default(),
+    }
+}
+
+/// An acceptance, not signed.
+#[must_use]
+pub fn hello_ack(key: NodeId) -> HelloAck {
+    let advertised = "[2001:db8::1]:24100".parse().ok();
+    HelloAck {
+        from: introduction(key, advertised),
+        highest: DialOrdinal(7),
+        answer: Answer::Accepted,
+        signature: Signature::default(),
+    }
+}
+
+/// A heartbeat with links and witnesses, not signed.
+#[must_use]
+pub fn heartbeat(key: NodeId) -> Heartbeat {
+    let link = |peer, direction, because, byte| LinkEntry {
+        peer: MasternodeIndex(peer),
+        direction,
+        because,
+        session: LinkTag([byte; 8]),
+    };
+    Heartbeat {
+        network: NETWORK,
+        signer: key,
+        epoch: EPOCH,
+        sequence: 42,
+        wall: Wall(1_795_000_420_000),
+        height: Height(1234),
+        tip: BlockHash([0xc1; 32]),
+        links: vec![
+            link(0, Direction::Inbound, DialedBecause::Canonical, 0xd0),
+            link(2, Direction::Outbound, DialedBecause::Fallback, 0xd2),
+            link(127, Direction::Outbound, DialedBecause::Manual, 0xd7),
+        ],
+        duplicates: 1,
+        witnessed: vec![
+            Witness { signer: MasternodeIndex(0), sequence: 41, digest: [0xe0; 8] },
+            Witness { signer: MasternodeIndex(127), sequence: 1, digest: [0xe7; 8] },
+        ],
+        signature: Signature::default(),
+    }
+}
+
+/// One message of every form that bodies have, with the name of the form.
+#[must_use]
+pub fn messages() -> Vec<(String, Message)> {
+    let key = NodeId([0x11; 32]);
+    let sign = Signature([0x5e; 64]);
+    let hello = Hello { signature: sign, ..hello(key) };
+    let ack = HelloAck { signature: sign, ..hello_ack(key) };
+    let beat = Heartbeat { signature: sign, ..heartbeat(key) };
+    let boot = Boot { epoch: BootEpoch(u64::MAX), nonce: BootNonce(1) };
+    let register = Ballot {
+        epochs: (EPOCH, BootEpoch(2)),
+        ordinal: DialOrdinal(6),
+        dialer: DialerRank::Canonical,
+        session: SessionHash([0xf1; 32]),
+    };
+
+    let mut all = vec![("hello_canonical".to_owned(), Message::Hello(Box::new(hello.clone())))];
+    for (name, intent, register) in [
+        ("hello_fallback", Intent::Session(DialedBecause::Fallback), None),
+        ("hello_manual", Intent::Session(DialedBecause::Manual), None),
+        ("hello_knock", Intent::Knock, None),
+        ("hello_knock_register", Intent::Knock, Some(register)),
+        ("hello_knock_register_other", Intent::Knock, Some(Ballot { dialer: DialerRank::Other, ..register })),
+    ] {
+        all.push((name.to_owned(), Message::Hello(Box::new(Hello { intent, register, ..hello.clone() }))));
+    }
+    let observer = Introduction {
+        advertised: None,
+        seen: Some(boot),
+        features: u64::MAX,
+        role: Role::Observer,
+        agent: String::new(),
+        ..hello.from.clone()
+    };
+    all.push((
+        "hello_observer".to_owned(),
+        Message::Hello(Box::new(Hello { from: observer, ..hello.clone() })),
+    ));
+    let longest = Introduction { agent: "~".repeat(32), seen: Some(boot), ..ack.from.clone() };
+    let longest = Hello {
+        from: longest,
+        intent: Intent::Session(DialedBecause::Manual),
+        register: Some(register),
+        ..hello
+    };
+    all.push(("hello_longest".to_owned(), Message::Hello(Box::new(longest))));
+
+    for (name, answer) in [
+        ("hello_ack_accepted", Answer::Accepted),
+        ("hello_ack_will_dial", Answer::WillDial),
+        ("hello_ack_have_session", Answer::HaveSession),
+        ("hello_ack_refused", Answer::Refused(CloseReason::KeyInUse)),
+        ("hello_ack_refused_unknown", Answer::Refused(CloseReason::from_code(60_000))),
+    ] {
+        all.push((name.to_owned(), Message::HelloAck(Box::new(HelloAck { answer, ..ack.clone() }))));
+    }
+    for reason in CloseReason::ALL {
+        let goodbye = Goodbye { reason: *reason, highest: DialOrdinal(9) };
+        all.push((format!("goodbye_{reason}"), Message::Goodbye(goodbye)));
+    }
+    let token = 0x0102_0304_0506_0708;
+    all.push(("ping".to_owned(), Message::Ping(Ping { token })));
+    all.push(("pong".to_owned(), Message::Pong(Pong { token })));
+    let alone = Heartbeat { links: vec![], duplicates: 0, witnessed: vec![], ..beat.clone() };
+    all.push(("heartbeat_alone".to_owned(), Message::Heartbeat(Box::new(alone))));
+    all.push(("heartbeat_linked".to_owned(), Message::Heartbeat(Box::new(beat))));
+    all.push(("datagram_empty".to_owned(), Message::Datagram(Bytes::new())));
+    all.push(("datagram".to_owned(), Message::Datagram(Bytes::from_static(b"opaque"))));
+    all
+}
