@@ -1,4 +1,4 @@
-//! Heartbeats with witnesses, the active set, and the link matrix (protocol rules M-1 to M-8).
+//! Heartbeats with witnesses, the active set, and the link matrix (rules M-1 to M-9 of `core/PROTOCOL.md`).
 //!
 //! One [`Masternode`] belongs to each node, observers included; only one that acts as a masternode makes
 //! heartbeats. It does no I/O and draws nothing after its start. Its owner

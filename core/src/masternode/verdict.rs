@@ -1,4 +1,4 @@
-//! What is made of a received heartbeat (rule M-2), and the checks that need nothing but the heartbeat.
+//! What is made of a received heartbeat (rule M-3), and the checks that need nothing but the heartbeat.
 
 use std::time::Duration;
 

@@ -292,7 +292,7 @@ fn hb_07_an_epoch_more_than_a_day_ahead_is_refused() {
 }
 
 #[test]
-fn m_2_what_no_masternode_signs_is_invalid_before_any_signature_check() {
+fn m_3_what_no_masternode_signs_is_invalid_before_any_signature_check() {
     let mut net = Net::line(3);
     let fine = net.recorded(1, FIRST_EPOCH, 7);
     let link = LinkEntry {
