@@ -138,6 +138,7 @@ fn gos_02b_no_old_item_ever_comes_in_again() {
     let old = body(&net.recorded(0, FIRST_EPOCH, 2));
     assert!(matches!(net.deliver(0, 1, &old), Verdict::New(_)));
     for sequence in 3..500 {
+        net.run(SECOND);
         let next = body(&net.recorded(0, FIRST_EPOCH, sequence));
         assert!(matches!(net.deliver(0, 1, &next), Verdict::New(_)));
     }

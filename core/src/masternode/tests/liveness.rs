@@ -324,6 +324,33 @@ fn m_3_what_no_masternode_signs_is_invalid_before_any_signature_check() {
 }
 
 #[test]
+fn m_3_a_masternode_that_signs_without_end_is_slowed_and_costs_no_signature() {
+    let mut net = Net::line(3);
+    net.hosts[0].running = false;
+    let (mut taken, mut sequence) = (0, 0);
+    let span = 100;
+    while net.now < at(span) {
+        sequence += 1;
+        let item = body(&net.recorded(0, FIRST_EPOCH, sequence));
+        match net.deliver(0, 1, &item) {
+            Verdict::New(_) => taken += 1,
+            verdict => assert_eq!(verdict, Verdict::Excess),
+        }
+        net.run(SECOND / 20);
+    }
+    assert!((span..=span + 16).contains(&taken), "{taken}");
+    let of_others = net.info(1, 2).sequence.unwrap();
+    assert_eq!(net.hosts[1].keys.verified as u64, taken + of_others);
+    for _ in 0..100 {
+        let mut forged = net.recorded(2, FIRST_EPOCH, 1_000_000);
+        forged.signature.0[0] ^= 1;
+        assert_eq!(net.deliver(0, 1, &body(&forged)), Verdict::Invalid(Flaw::BadSignature));
+    }
+    let genuine = net.recorded(2, FIRST_EPOCH, 1_000_000);
+    assert!(matches!(net.deliver(0, 1, &body(&genuine)), Verdict::New(_)), "forgeries use up nothing");
+}
+
+#[test]
 fn ops_02_a_day_of_heartbeats_leaves_nothing_behind() {
     let mut net = Net::full_mesh(3);
     net.run_until(at(1000));
