@@ -2,3 +2,5 @@
 
 pub mod null_crypto;
 pub mod samples;
+
+pub mod sim;

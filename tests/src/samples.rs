@@ -124,13 +124,10 @@ pub fn messages() -> Vec<(String, Message)> {
         features: u64::MAX,
         role: Role::Observer,
         agent: String::new(),
-        ..hello.from.clone()
+        ..hello.from
     };
-    all.push((
-        "hello_observer".to_owned(),
-        Message::Hello(Box::new(Hello { from: observer, ..hello.clone() })),
-    ));
-    let longest = Introduction { agent: "~".repeat(32), seen: Some(boot), ..ack.from.clone() };
+    all.push(("hello_observer".to_owned(), Message::Hello(Box::new(Hello { from: observer, ..hello }))));
+    let longest = Introduction { agent: "~".repeat(32), seen: Some(boot), ..ack.from };
     let longest = Hello {
         from: longest,
         intent: Intent::Session(DialedBecause::Manual),
@@ -155,7 +152,7 @@ pub fn messages() -> Vec<(String, Message)> {
     let token = 0x0102_0304_0506_0708;
     all.push(("ping".to_owned(), Message::Ping(Ping { token })));
     all.push(("pong".to_owned(), Message::Pong(Pong { token })));
-    let alone = Heartbeat { links: vec![], duplicates: 0, witnessed: vec![], ..beat.clone() };
+    let alone = Heartbeat { links: vec![], duplicates: 0, witnessed: vec![], ..beat };
     all.push(("heartbeat_alone".to_owned(), Message::Heartbeat(Box::new(alone))));
     all.push(("heartbeat_linked".to_owned(), Message::Heartbeat(Box::new(beat))));
     all.push(("datagram_empty".to_owned(), Message::Datagram(Bytes::new())));

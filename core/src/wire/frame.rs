@@ -43,7 +43,7 @@ pub fn append_encoded(kind: Kind, body: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(body);
 }
 
-/// Reads a header; `None` while `bytes` has fewer than [`FRAME_HEADER`] bytes.
+/// Reads a header; `None` while `bytes` has fewer than six bytes.
 #[must_use]
 pub fn read_header(bytes: &[u8]) -> Option<FrameHeader> {
     let (&[l0, l1, l2, l3, k0, k1], _) = bytes.split_first_chunk::<FRAME_HEADER>()?;
@@ -321,6 +321,14 @@ mod tests {
             assert_eq!(check(&at(MAX_UNKNOWN_BODY), lane), Ok(()));
             assert_eq!(check(&at(MAX_UNKNOWN_BODY + 1), lane), Err(CloseReason::BadFrame));
         }
+    }
+
+    #[test]
+    fn a_body_encoded_before_makes_the_same_frame() {
+        let bytes = frames_of(&[Message::Datagram(vec![1; 100].into())]);
+        let mut again = Vec::new();
+        append_encoded(Kind::Datagram, &bytes[FRAME_HEADER..], &mut again);
+        assert_eq!(again, bytes);
     }
 
     #[test]

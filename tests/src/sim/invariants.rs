@@ -1,0 +1,166 @@
+//! What must hold at every step, whatever happens: checked on each command and wake-up, and by a full sweep
+//! every thousand steps. A broken one fails the world with its seed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use timed_core::{Command, ConnId, Event};
+
+use super::clock::SimTime;
+use super::context::Context;
+use super::host::{Durability, Host, HostId, Process, RunState};
+use super::net::Net;
+
+/// Bytes that may leave on a connection before the first record of a start is durable: preambles and the
+/// channel's own handshake, never a `Hello` or `HelloAck`.
+const BEFORE_BOOT_RECORD: u64 = 96;
+/// Calls of `handle` within one instant of virtual time.
+const CALLS_AN_INSTANT: usize = 50_000;
+/// Commands kept between two wake-ups: none, so one wake-up may make this many.
+pub(crate) const SWEEP_EVERY: u64 = 1_000;
+/// After nothing has disturbed a host for so long its links must be true: silence closes a link after 15 s,
+/// and what is late by a turn of the clock or of the network is late by less than the rest.
+const SETTLED: Duration = Duration::from_secs(20);
+/// Two connections of a pair, both held by both processes for so long, are one too many.
+const LASTING: Duration = Duration::from_secs(10);
+
+/// Before a command is carried out.
+pub(crate) fn command(host: &Host, process: &mut Process, cx: &mut Context, command: &Command) {
+    let me = host.id;
+    match command {
+        Command::Dial { conn, addr } => {
+            if host.config.advertised == Some(*addr) {
+                cx.violate(format!("{me}: dials its own address {addr}"));
+            }
+            if let Some(peer) = host.config.registry.by_addr(addr)
+                && let Some(link) = host.seen.link(&peer.id)
+            {
+                cx.violate(format!("{me}: dials {addr} although link {} to it is live", link.conn));
+            }
+            after_close(me, process, cx, *conn, "Dial");
+        }
+        Command::Send { conn } => after_close(me, process, cx, *conn, "Send"),
+        Command::Reading { conn, .. } => after_close(me, process, cx, *conn, "Reading"),
+        Command::Close { conn, .. } => {
+            after_close(me, process, cx, *conn, "Close");
+            process.commanded.insert(*conn);
+        }
+        Command::Event(Event::LinkUp { peer, .. }) if *peer == host.node_id => {
+            cx.violate(format!("{me}: has a link to itself"));
+        }
+        Command::Event(Event::LinkUp { conn, .. }) if process.commanded.contains(conn) => {
+            cx.violate(format!("{me}: link {conn} comes up after its close"));
+        }
+        Command::Event(Event::LinkDown { conn, .. }) => {
+            if !host.seen.live.iter().any(|link| link.conn == *conn) {
+                cx.violate(format!("{me}: link {conn} goes down that was not up"));
+            }
+        }
+        Command::Event(Event::Stopped) if !process.sockets.is_empty() => {
+            cx.violate(format!("{me}: stopped with {} connections open", process.sockets.len()));
+        }
+        Command::Persist { .. } | Command::Event(_) => {}
+    }
+}
+
+fn after_close(me: HostId, process: &Process, cx: &mut Context, conn: ConnId, what: &str) {
+    if process.commanded.contains(&conn) {
+        cx.violate(format!("{me}: {what} on {conn} after its Close"));
+    }
+}
+
+/// After bytes were taken for a connection.
+pub(crate) fn sent(host: &Host, process: &Process, cx: &mut Context, conn: ConnId) {
+    if process.durability == Durability::NothingYet
+        && let Some(socket) = process.sockets.get(&conn)
+        && socket.sent > BEFORE_BOOT_RECORD
+    {
+        cx.violate(format!("{}: {} bytes on {conn} before the boot record is durable", host.id, socket.sent));
+    }
+}
+
+/// After a call of `handle`.
+pub(crate) fn count_call(host: &Host, process: &mut Process, cx: &mut Context) {
+    if process.busy.0 != cx.now {
+        process.busy = (cx.now, 0);
+    }
+    process.busy.1 += 1;
+    if process.busy.1 == CALLS_AN_INSTANT {
+        cx.violate(format!("{}: live-lock: {CALLS_AN_INSTANT} inputs at one instant", host.id));
+    }
+}
+
+/// When a wake-up has come to rest.
+pub(crate) fn after_wake(host: &Host, process: &Process, cx: &mut Context) {
+    for (index, link) in host.seen.live.iter().enumerate() {
+        if host.seen.live[..index].iter().any(|other| other.peer == link.peer) {
+            cx.violate(format!("{}: two live links to {:?}", host.id, link.peer));
+        }
+        if !process.sockets.contains_key(&link.conn) {
+            cx.violate(format!("{}: live link {} has no socket", host.id, link.conn));
+        }
+    }
+}
+
+/// Looks at the whole world.
+pub(crate) fn sweep(hosts: &[Host], net: &Net, cx: &mut Context) {
+    for host in hosts {
+        links_are_true(host, hosts, cx);
+    }
+    one_connection_a_pair(hosts, net, cx);
+}
+
+/// Every live link that had time to settle is live at the other end too, under the same name.
+fn links_are_true(host: &Host, hosts: &[Host], cx: &mut Context) {
+    let now = cx.now;
+    if !host.is_running() || !settled(host.disturbed_at, now) {
+        return;
+    }
+    for link in host.seen.live.iter().filter(|link| settled(link.since, now)) {
+        let mut holders = hosts.iter().filter(|other| other.node_id == link.peer);
+        let (Some(peer), None) = (holders.next(), holders.next()) else { continue };
+        if !settled(peer.disturbed_at, now) {
+            continue;
+        }
+        let frozen = peer.process.as_ref().is_some_and(|process| process.run == RunState::Frozen);
+        let fault = if !peer.is_up() {
+            Some("which is down".to_owned())
+        } else if frozen {
+            Some("which is frozen".to_owned())
+        } else {
+            match peer.seen.link(&host.node_id) {
+                None => Some("which has none to it".to_owned()),
+                Some(there) if there.session != link.session => {
+                    Some(format!("which names it {:?}", there.session))
+                }
+                Some(_) => None,
+            }
+        };
+        if let Some(fault) = fault {
+            cx.violate(format!("{}: link {:?} to {}, {fault}", host.id, link.session, peer.id));
+        }
+    }
+}
+
+fn settled(since: SimTime, now: SimTime) -> bool {
+    now.since(since) > SETTLED
+}
+
+/// As the kernels' socket tables show it.
+fn one_connection_a_pair(hosts: &[Host], net: &Net, cx: &mut Context) {
+    let mut pairs: BTreeMap<(HostId, HostId), usize> = BTreeMap::new();
+    let now = cx.now;
+    for (a, b, since) in net.established() {
+        let calm = |id: HostId| {
+            hosts.get(id.0).is_some_and(|host| host.is_running() && settled(host.disturbed_at, now))
+        };
+        if now.since(since) > LASTING && calm(a) && calm(b) {
+            *pairs.entry((a.min(b), a.max(b))).or_default() += 1;
+        }
+    }
+    for ((a, b), count) in pairs {
+        if count > 1 {
+            cx.violate(format!("{a} and {b} hold {count} connections for more than {LASTING:?}"));
+        }
+    }
+}

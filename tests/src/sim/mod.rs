@@ -1,0 +1,51 @@
+//! A deterministic, byte-level simulator of a whole network: real cores, virtual time.
+//!
+//! A [`World`] holds hosts, each with an address, two clocks, a disk and at most one process; a process is a
+//! [`timed_core::Node`] driven exactly as a correct shell drives it. Between them lie kernels and a network
+//! that carry bytes, not messages: with latency, bandwidth, bounded buffers, segments split and joined at
+//! will, FIN, RST, half-open connections, black holes in one direction or both, firewalls. Machines lose
+//! power, processes are killed and frozen, disks lose what was not durable, clocks are wrong and step.
+//!
+//! Everything depends on one seed. [`World`] checks [`invariants`](self) after every step; a failure, and any
+//! failed assertion of the test around it, prints the seed, the time, the last events and the command that
+//! repeats the run.
+//!
+//! ```text
+//! let mut world = World::new(seed(1), Setup::new(null).masternodes(4));
+//! world.start_all();
+//! world.expect("the mesh", Duration::from_secs(1), World::is_meshed);
+//! world.kill(HostId(2));
+//! ```
+
+mod agenda;
+mod clock;
+mod context;
+mod disk;
+mod faults;
+mod host;
+mod invariants;
+mod net;
+#[cfg(test)]
+mod net_tests;
+mod observe;
+mod path;
+mod setup;
+mod shell;
+mod trace;
+mod transit;
+mod view;
+mod wire;
+mod world;
+
+pub use clock::{HostClock, SimTime, WALL_AT_START};
+pub use disk::{Disk, DiskHealth, Snapshot};
+pub use faults::{Fault, Swarm};
+pub use host::{Exit, Host, HostId, MakeProvider, NodeKey};
+pub use net::Power;
+pub use observe::{LiveLink, Seen};
+pub use path::{Cut, Dials, Packets, Profile};
+pub use setup::{HostPlan, PORT, Setup, base_config, derived_key, noise, null};
+pub use trace::TraceHash;
+pub use view::Link;
+pub use wire::{Side, TcpId};
+pub use world::{World, seed, seeds};

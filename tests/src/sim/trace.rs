@@ -1,0 +1,211 @@
+//! What happened: a running hash over everything, which two runs of one seed must share (contract C7), and
+//! the last events in a form that people read.
+
+use std::collections::VecDeque;
+use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
+
+use sha2::{Digest, Sha256};
+use timed_core::{Command, ConnId, Event, Request, Ticket, TransportCause};
+
+use super::clock::SimTime;
+use super::host::HostId;
+
+/// Events kept for the report of a failure.
+const KEPT: usize = 400;
+/// Bytes gathered before they are hashed.
+const BATCH: usize = 16 * 1024;
+
+/// The hash of everything that happened in a world so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TraceHash([u8; 32]);
+
+impl fmt::Debug for TraceHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..8].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    Started,
+    Exited(String),
+    Accepted(ConnId, SocketAddr),
+    Dialed(ConnId),
+    Data(ConnId, usize),
+    Closed(ConnId, TransportCause),
+    Persisted(Ticket),
+    PersistFailed(Ticket),
+    Tick,
+    Request(Request),
+    Command(Command),
+    Sent(ConnId, usize),
+    Fault(String),
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started => f.write_str("starts"),
+            Self::Exited(why) => write!(f, "exits: {why}"),
+            Self::Accepted(conn, from) => write!(f, "-> accept {conn} from {from}"),
+            Self::Dialed(conn) => write!(f, "-> Dialed {conn}"),
+            Self::Data(conn, len) => write!(f, "-> Data {conn} {len} bytes"),
+            Self::Closed(conn, cause) => write!(f, "-> Closed {conn} {cause:?}"),
+            Self::Persisted(ticket) => write!(f, "-> Persisted {ticket}"),
+            Self::PersistFailed(ticket) => write!(f, "-> PersistFailed {ticket}"),
+            Self::Tick => f.write_str("-> Tick"),
+            Self::Request(request) => write!(f, "-> Request {request:?}"),
+            Self::Command(Command::Event(event)) => write!(f, "   {event:?}"),
+            Self::Command(command) => write!(f, "<- {command:?}"),
+            Self::Sent(conn, len) => write!(f, "<- {len} bytes on {conn}"),
+            Self::Fault(what) => write!(f, "FAULT {what}"),
+        }
+    }
+}
+
+/// The running hash and the last events.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    hasher: Sha256,
+    batch: Batch,
+    echo: Echo,
+    ring: VecDeque<(SimTime, Option<HostId>, What)>,
+}
+
+/// Whether everything is printed as it happens: `TIMED_TRACE` is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Echo {
+    On,
+    Off,
+}
+
+#[derive(Debug)]
+struct Batch(Vec<u8>);
+
+impl fmt::Write for Batch {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl Trace {
+    pub(crate) fn new() -> Self {
+        Self {
+            hasher: Sha256::new(),
+            batch: Batch(Vec::with_capacity(2 * BATCH)),
+            echo: if std::env::var_os("TIMED_TRACE").is_some() { Echo::On } else { Echo::Off },
+            ring: VecDeque::with_capacity(KEPT),
+        }
+    }
+
+    /// Takes note of something at a host, or in the world at large.
+    pub(crate) fn note(&mut self, at: SimTime, host: Option<HostId>, what: What) {
+        self.hash_note(at, host, &what);
+        if self.batch.0.len() >= BATCH {
+            self.hasher.update(&self.batch.0);
+            self.batch.0.clear();
+        }
+        // Frequent and of little interest to who reads a failure.
+        let dull = matches!(
+            &what,
+            What::Command(Command::Event(Event::Heartbeat { .. } | Event::Summary(_)) | Command::Send { .. })
+        );
+        if !dull {
+            if self.echo == Echo::On {
+                eprint!("{}", line(at, host, &what));
+            }
+            if self.ring.len() == KEPT {
+                self.ring.pop_front();
+            }
+            self.ring.push_back((at, host, what));
+        }
+    }
+
+    /// Takes the bytes that go over the wire.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.hasher.update(&self.batch.0);
+        self.batch.0.clear();
+        self.hasher.update(bytes);
+    }
+
+    /// The hash so far.
+    pub(crate) fn hash(&self) -> TraceHash {
+        TraceHash(self.hasher.clone().chain_update(&self.batch.0).finalize().into())
+    }
+
+    /// The last `count` events, oldest first, one a line.
+    pub(crate) fn last(&self, count: usize) -> String {
+        let mut text = String::new();
+        for (at, host, what) in self.ring.iter().skip(self.ring.len().saturating_sub(count)) {
+            text.push_str(&line(*at, *host, what));
+        }
+        text
+    }
+
+    fn hash_note(&mut self, at: SimTime, host: Option<HostId>, what: &What) {
+        let out = &mut self.batch;
+        out.0.extend_from_slice(&at.0.to_le_bytes());
+        out.0.extend_from_slice(&host.map_or(usize::MAX, |host| host.0).to_le_bytes());
+        let conn = |out: &mut Batch, kind: u8, conn: ConnId, number: usize| {
+            out.0.push(kind);
+            out.0.extend_from_slice(&conn.index().to_le_bytes());
+            out.0.extend_from_slice(&conn.generation().to_le_bytes());
+            out.0.extend_from_slice(&number.to_le_bytes());
+        };
+        match what {
+            What::Data(id, len) => conn(out, 1, *id, *len),
+            What::Sent(id, len) => conn(out, 2, *id, *len),
+            What::Command(Command::Send { conn: id }) => conn(out, 3, *id, 0),
+            What::Tick => out.0.push(4),
+            // Writing to memory cannot fail.
+            other => drop(write!(out, "{other}")),
+        }
+    }
+}
+
+/// One event in a line that is not too long to read.
+fn line(at: SimTime, host: Option<HostId>, what: &What) -> String {
+    let host = host.map_or_else(|| "world".to_owned(), |host| host.to_string());
+    let mut line = format!("  {at} {host:>5} {what}");
+    if let Some((cut, _)) = line.char_indices().nth(360) {
+        line.truncate(cut);
+        line.push('…');
+    }
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_knows_order_time_and_bytes() {
+        let run = |steps: &[(u64, &[u8])]| {
+            let mut trace = Trace::new();
+            for (at, bytes) in steps {
+                trace.note(SimTime(*at), Some(HostId(1)), What::Tick);
+                trace.bytes(bytes);
+            }
+            trace.hash()
+        };
+        let base = run(&[(1, b"a"), (2, b"b")]);
+        assert_eq!(base, run(&[(1, b"a"), (2, b"b")]));
+        assert_ne!(base, run(&[(1, b"b"), (2, b"a")]));
+        assert_ne!(base, run(&[(1, b"a"), (3, b"b")]));
+    }
+
+    #[test]
+    fn the_last_events_are_there_to_read() {
+        let mut trace = Trace::new();
+        for ticket in 0..1000 {
+            trace.note(SimTime(ticket), Some(HostId(3)), What::Persisted(Ticket(ticket)));
+        }
+        let last = trace.last(2);
+        assert_eq!(last.lines().count(), 2);
+        assert!(last.ends_with("n3 -> Persisted 999\n"), "{last}");
+    }
+}
