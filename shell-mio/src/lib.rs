@@ -5,8 +5,8 @@
 //! between it and the rest of the process.
 //!
 //! ```no_run
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let (config, provider, seed): (timed_core::Config, Box<dyn timed_core::crypto::Provider>, [u8; 32]) = todo!();
+//! # use timed_core::{Config, crypto::Provider};
+//! # fn start(config: Config, provider: Box<dyn Provider>, seed: [u8; 32]) -> Result<(), Box<dyn std::error::Error>> {
 //! use timed_mio::{Exit, Shell, ShellConfig, Store};
 //!
 //! let (store, journal) = Store::open("timed.redb")?;
@@ -28,6 +28,7 @@
 //! | the loop, its sockets, its doors to other threads | `event_loop` |
 //! | durable records, group commit | `store` |
 
+pub mod daemon;
 mod event_loop;
 mod store;
 

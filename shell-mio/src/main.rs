@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The `timed` daemon.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    timed_mio::daemon::main()
+}

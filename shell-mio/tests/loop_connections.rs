@@ -1,5 +1,7 @@
 //! Connections under the loop: dialing, accepting, reading, writing, ending.
 
+#![allow(clippy::unwrap_used)]
+
 mod scripted;
 
 use std::io::{ErrorKind, Read, Write};

@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod allocations;
+pub(crate) mod network;
 pub(crate) mod primitives;
 pub(crate) mod table;
 

@@ -13,6 +13,8 @@ pub(crate) enum Unit {
     Bytes,
     /// Per cent of one core.
     Percent,
+    /// How many times as much.
+    Times,
 }
 
 impl Unit {
@@ -21,6 +23,7 @@ impl Unit {
             Self::Micros if value < 10.0 => format!("{value:.3} us"),
             Self::Micros => format!("{value:.1} us"),
             Self::Allocations => format!("{value:.2}"),
+            Self::Times => format!("{value:.3} x"),
             Self::Bytes if value < 1024.0 * 1024.0 => format!("{:.2} KiB", value / 1024.0),
             Self::Bytes => format!("{:.2} MiB", value / 1024.0 / 1024.0),
             Self::Percent => format!("{value:.3} %"),

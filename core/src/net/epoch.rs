@@ -71,6 +71,15 @@ pub enum Source {
     InUse,
 }
 
+/// Whose word it is that another boot of our key was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Witness {
+    /// A registered masternode's.
+    Registered,
+    /// Anybody else's: it never halts us.
+    Stranger,
+}
+
 /// What to do about another boot of our own key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
@@ -84,16 +93,32 @@ pub enum Remedy {
     Halt,
 }
 
-/// Rules E-5 and E-6. `raises` counts the raises of this process so far.
+/// What is known when another boot of our own key is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Circumstances {
+    /// Where we learned of it.
+    pub source: Source,
+    /// Whose word it is.
+    pub witness: Witness,
+    /// Whether we ever had a confirmed link.
+    pub standing: Standing,
+    /// How often this process raised its epoch.
+    pub raises: u32,
+    /// Our clock.
+    pub wall: Wall,
+}
+
+/// Rules E-5 and E-6. An epoch that nobody would have accepted (rule E-3) cannot have been seen and is ignored.
 #[must_use]
-pub fn remedy(ours: Boot, other: Boot, source: Source, standing: Standing, raises: u32) -> Remedy {
-    if !supersedes(other, ours) {
+pub fn remedy(ours: Boot, other: Boot, known: Circumstances) -> Remedy {
+    if !supersedes(other, ours) || other.epoch.0 > (known.wall + MAX_EPOCH_LEAD).0 {
         return Remedy::None;
     }
-    match (source, standing) {
-        (Source::Stale, Standing::Newcomer) if raises < MAX_RAISES => {
+    match (known.source, known.standing) {
+        (Source::Stale, Standing::Newcomer) if known.raises < MAX_RAISES => {
             Remedy::Raise(BootEpoch(other.epoch.0.saturating_add(1)))
         }
+        _ if known.witness == Witness::Stranger => Remedy::None,
         (Source::InUse, Standing::Confirmed) if other.epoch > ours.epoch => Remedy::Halt,
         (Source::Stale, Standing::Confirmed) => Remedy::Halt,
         (Source::InUse, _) | (Source::Stale, Standing::Newcomer) => Remedy::BackOff,
@@ -132,13 +157,34 @@ mod tests {
     #[test]
     fn newcomers_raise_and_the_confirmed_halt() {
         let (ours, later) = (boot(100, 1), boot(200, 2));
-        let newcomer = |raises| remedy(ours, later, Source::Stale, Standing::Newcomer, raises);
+        let known = |source, standing, raises| Circumstances {
+            source,
+            witness: Witness::Registered,
+            standing,
+            raises,
+            wall: Wall(1_000),
+        };
+        let newcomer = |raises| remedy(ours, later, known(Source::Stale, Standing::Newcomer, raises));
         assert_eq!(newcomer(0), Remedy::Raise(BootEpoch(201)));
         assert_eq!(newcomer(MAX_RAISES), Remedy::BackOff);
-        assert_eq!(remedy(ours, later, Source::Stale, Standing::Confirmed, 0), Remedy::Halt);
-        assert_eq!(remedy(ours, later, Source::InUse, Standing::Confirmed, 0), Remedy::Halt);
-        assert_eq!(remedy(ours, later, Source::InUse, Standing::Newcomer, 0), Remedy::BackOff);
-        assert_eq!(remedy(ours, boot(100, 2), Source::InUse, Standing::Confirmed, 0), Remedy::BackOff);
-        assert_eq!(remedy(ours, boot(99, 2), Source::InUse, Standing::Confirmed, 0), Remedy::None);
+        assert_eq!(remedy(ours, later, known(Source::Stale, Standing::Confirmed, 0)), Remedy::Halt);
+        let in_use = |other, standing| remedy(ours, other, known(Source::InUse, standing, 0));
+        assert_eq!(in_use(later, Standing::Confirmed), Remedy::Halt);
+        assert_eq!(in_use(later, Standing::Newcomer), Remedy::BackOff);
+        assert_eq!(in_use(boot(100, 2), Standing::Confirmed), Remedy::BackOff);
+        assert_eq!(in_use(boot(99, 2), Standing::Confirmed), Remedy::None);
+    }
+
+    #[test]
+    fn neither_a_stranger_nor_an_impossible_epoch_halts_anybody() {
+        let (ours, later) = (boot(100, 1), boot(200, 2));
+        let wall = Wall(1_000);
+        let impossible = boot((wall + MAX_EPOCH_LEAD).0 + 1, 2);
+        for source in [Source::Stale, Source::InUse] {
+            let known =
+                |witness| Circumstances { source, witness, standing: Standing::Confirmed, raises: 0, wall };
+            assert_eq!(remedy(ours, later, known(Witness::Stranger)), Remedy::None);
+            assert_eq!(remedy(ours, impossible, known(Witness::Registered)), Remedy::None);
+        }
     }
 }

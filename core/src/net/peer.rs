@@ -77,7 +77,6 @@ impl Dialing {
         rng: &mut Rng,
     ) {
         self.in_flight = None;
-        self.order = Order::None;
         match outcome {
             Outcome::IncompatibleHint => self.hints += 1,
             _ => self.hints = 0,

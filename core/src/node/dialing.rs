@@ -56,6 +56,9 @@ impl Node {
         let conn = self.links.insert_with(|conn| Link::new(conn, addr.socket(), origin));
         if let Some(dialing) = self.pool.dialing_mut(destination) {
             dialing.in_flight = Some(conn);
+            if let Intent::Session(_) = intent {
+                dialing.order = Order::None;
+            }
         }
         self.dialing.insert(conn);
         self.counters.dials += 1;
@@ -198,7 +201,7 @@ impl Node {
 fn outcome(reason: CloseReason, by: ClosedBy, proven: Option<NodeId>) -> Outcome {
     match (reason, proven) {
         (CloseReason::KnockDone, _) => Outcome::KnockAnswered,
-        (CloseReason::Duplicate, Some(_)) => Outcome::Lost,
+        (CloseReason::Duplicate, _) => Outcome::Lost,
         (
             CloseReason::WrongGenesis | CloseReason::WrongNetwork | CloseReason::VersionUnsupported,
             Some(_),

@@ -452,14 +452,16 @@ impl Node {
         self.unauthenticated.retain(|waiting| *waiting != conn);
         self.leave_dialing(conn);
         self.timers.set(TimerKey::Link(conn), Some(now.mono + self.config.timings.ping_after));
-        let mut replaced = None;
+        let (mut replaced, mut rival) = (None, None);
         if let Some(peer) = self.pool.get_mut(&them.node) {
             peer.register.raise(ballot);
             if peer.dialing.in_flight == Some(conn) {
                 peer.dialing.in_flight = None;
             }
+            rival = peer.dialing.in_flight;
             replaced = peer.up(now, conn, direction);
         }
+        self.call_off(now, rival);
         self.counters.links_up += 1;
         let session = ballot.session.tag();
         self.event(Event::LinkUp { conn, peer: them.node, remote, direction, because, session });
@@ -478,6 +480,18 @@ impl Node {
         self.timers.set(TimerKey::Dial(Destination::Peer(them.node)), None);
         if let Origin::Dialed { .. } = origin {
             self.next_waiting(now);
+        }
+    }
+
+    /// A dial of ours that has not consumed an ordinal yet has lost its purpose: it must not replace the link
+    /// that just became live. One whose `Hello` is out is left to the ballot.
+    fn call_off(&mut self, now: Now, rival: Option<ConnId>) {
+        let Some(conn) = rival else { return };
+        let early = self.links.get(conn).is_some_and(|link| {
+            matches!(link.phase, Phase::Dialing | Phase::AwaitReply(_) | Phase::HelloParked(_))
+        });
+        if early {
+            self.end(now, conn, CloseReason::Duplicate, ClosedBy::Us);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::limits::MAX_AGENT;
 use crate::link::handshake::Identity;
 use crate::masternode::{Masternode, Setup};
 use crate::net::dialer::Wanted;
-use crate::net::epoch::{self, Remedy, Source};
+use crate::net::epoch::{self, Circumstances, Remedy, Source, Witness};
 use crate::net::pool::Destination;
 use crate::node::{Node, Parked, Run, TimerKey};
 use crate::rng::Rng;
@@ -148,7 +148,15 @@ impl Node {
     /// Another boot of our own key was proven: rules E-5 and E-6.
     pub(super) fn other_boot(&mut self, now: Now, peer: NodeId, other: Boot, source: Source) {
         let ours = self.identity.boot;
-        match epoch::remedy(ours, other, source, self.standing, self.raises) {
+        let known = self.pool.get(&peer).and_then(|peer| peer.masternode);
+        let witness = if known.is_some() || peer == self.identity.node {
+            Witness::Registered
+        } else {
+            Witness::Stranger
+        };
+        let circumstances =
+            Circumstances { source, witness, standing: self.standing, raises: self.raises, wall: now.wall };
+        match epoch::remedy(ours, other, circumstances) {
             Remedy::None => {}
             Remedy::BackOff => {
                 self.event(Event::Warning(Warning::KeyInUse { peer, epoch: other.epoch }));

@@ -167,16 +167,8 @@ impl End {
             }
             for event in &events {
                 match event.token() {
-                    WAKER => {
-                        if side == Side::Hub && self.switches.running.load(Relaxed) {
-                            ready.extend(0..self.connections.len());
-                        }
-                    }
-                    Token(index) if event.is_readable() => {
-                        if self.receive(index) {
-                            ready.push(index);
-                        }
-                    }
+                    WAKER if side == Side::Hub => ready.extend(0..self.connections.len()),
+                    Token(index) if event.is_readable() && self.receive(index) => ready.push(index),
                     _ => {}
                 }
             }

@@ -4,10 +4,13 @@
 //! unless a row says otherwise. Nothing fails here: these are benchmarks, not tests.
 
 mod bare;
+mod delivery;
 mod floors;
+mod handshake;
 mod loopback;
 #[path = "../../../core/benches/measure/mod.rs"]
 mod measure;
+mod star;
 mod traffic;
 
 use measure::allocations::Counting;
@@ -19,5 +22,11 @@ static ALLOCATOR: Counting = Counting;
 fn main() {
     if wanted("floors") {
         floors::print();
+    }
+    if wanted("handshake") {
+        handshake::print();
+    }
+    if wanted("delivery") {
+        delivery::print();
     }
 }

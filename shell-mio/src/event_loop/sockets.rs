@@ -160,3 +160,63 @@ pub(super) fn cause(error: &io::Error) -> TransportCause {
         _ => TransportCause::Other,
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn established(listener: &TcpListener, from: Option<IpAddr>) -> (TcpStream, TcpStream) {
+        let dialed = dial(listener.local_addr().unwrap(), from, &SocketOptions::default()).unwrap();
+        let begun = Instant::now();
+        loop {
+            assert!(begun.elapsed() < Duration::from_secs(10));
+            match (progress(&dialed), listener.accept()) {
+                (Dial::Failed(cause), _) => panic!("{cause:?}"),
+                (_, Ok((accepted, _))) => return (dialed, accepted),
+                _ => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+
+    #[test]
+    fn both_ends_have_every_option() {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), &SocketOptions::default()).unwrap();
+        let (dialed, accepted) = established(&listener, None);
+        for stream in [&dialed, &accepted] {
+            let socket = SockRef::from(stream);
+            assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(10));
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
+            assert_eq!(socket.tcp_notsent_lowat().unwrap(), 32 * 1024);
+            assert!(socket.nonblocking().unwrap());
+        }
+    }
+
+    #[test]
+    fn the_source_address_holds_for_its_own_family_only() {
+        let source: IpAddr = "127.0.0.9".parse().unwrap();
+        let listener = listen("127.0.0.1:0".parse().unwrap(), &SocketOptions::default()).unwrap();
+        let (_dialed, accepted) = established(&listener, Some(source));
+        assert_eq!(accepted.peer_addr().unwrap().ip(), source);
+        let listener = listen("[::1]:0".parse().unwrap(), &SocketOptions::default()).unwrap();
+        let (_dialed, accepted) = established(&listener, Some(source));
+        assert!(accepted.peer_addr().unwrap().is_ipv6());
+    }
+
+    #[test]
+    fn a_dial_is_done_neither_too_early_nor_in_spite_of_an_error() {
+        let nobody = listen("127.0.0.1:0".parse().unwrap(), &SocketOptions::default()).unwrap();
+        let addr = nobody.local_addr().unwrap();
+        drop(nobody);
+        match dial(addr, None, &SocketOptions::default()) {
+            Err(error) => assert_eq!(cause(&error), TransportCause::Refused),
+            Ok(stream) => assert!(matches!(progress(&stream), Dial::Failed(TransportCause::Refused))),
+        }
+        let unconnected = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), None).unwrap();
+        assert!(matches!(progress(&TcpStream::from_std(unconnected.into())), Dial::UnderWay));
+    }
+}

@@ -130,3 +130,118 @@ pub(super) fn other_error(action: &'static str, path: &Path, error: redb::Error)
     };
     StoreError::Io { action, path: path.into(), error }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Store;
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    fn record(bytes: &'static [u8]) -> Record {
+        Record { key: RecordKey::Boot, bytes: Bytes::from_static(bytes) }
+    }
+
+    /// A closed database that holds one record.
+    fn written(path: &Path, bytes: &'static [u8]) {
+        let (store, _) = Store::open(path).unwrap();
+        let txn = store.db.begin_write().unwrap();
+        txn.open_table(JOURNAL).unwrap().insert(RecordKey::Boot.name(), bytes).unwrap();
+        txn.commit().unwrap();
+    }
+
+    fn refused(path: &Path) -> StoreError {
+        let before = fs::read(path).unwrap();
+        let error = Store::open(path).unwrap_err();
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        assert!(fs::read(path).unwrap() == before, "the file was changed");
+        error
+    }
+
+    #[test]
+    fn a_new_store_is_empty_private_and_there_again() {
+        let folder = folder();
+        let path = folder.path().join("timed.redb");
+        fs::write(folder.path().join("timed.redb.new"), b"left by a crash").unwrap();
+        let (store, journal) = Store::open(&path).unwrap();
+        assert_eq!(journal, []);
+        assert!(matches!(Store::open(&path), Err(StoreError::InUse { .. })));
+        drop(store);
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions()) & 0o777,
+            0o600
+        );
+        written(&path, b"one");
+        assert_eq!(Store::open(&path).unwrap().1, [record(b"one")]);
+        let names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["timed.redb"]);
+    }
+
+    #[test]
+    fn what_is_no_database_of_ours_is_refused_and_left_alone() {
+        let folder = folder();
+        let path = folder.path().join("timed.redb");
+        for content in [&b""[..], b"x", b"redb", &[0; 100_000], &[0xff; 100_000]] {
+            fs::write(&path, content).unwrap();
+            let error = refused(&path);
+            assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+        }
+        fs::remove_file(&path).unwrap();
+        written(&path, b"one");
+        let whole = fs::read(&path).unwrap();
+        for len in [1, 64, 320, 4096, whole.len() / 2, whole.len() - 1] {
+            fs::write(&path, &whole[..len]).unwrap();
+            let error = refused(&path);
+            assert!(matches!(error, StoreError::Corrupt { .. }), "{len}: {error:?}");
+        }
+        fs::remove_file(&path).unwrap();
+        drop(Database::create(&path).unwrap());
+        assert!(matches!(Store::open(&path), Err(StoreError::Corrupt { .. })));
+        assert!(matches!(Store::open(folder.path()), Err(StoreError::Io { .. })));
+        let nowhere = folder.path().join("no/such/folder");
+        assert!(matches!(Store::open(nowhere), Err(StoreError::Io { action: "create", .. })));
+    }
+
+    #[test]
+    fn a_later_version_s_file_is_refused() {
+        let folder = folder();
+        let path = folder.path().join("timed.redb");
+        for (schema, key) in [(SCHEMA + 1, "boot"), (SCHEMA, "vote")] {
+            let (store, _) = Store::open(&path).unwrap();
+            let txn = store.db.begin_write().unwrap();
+            txn.open_table(META).unwrap().insert(SCHEMA_KEY, schema).unwrap();
+            txn.open_table(JOURNAL).unwrap().insert(key, &b"?"[..]).unwrap();
+            txn.commit().unwrap();
+            drop(store);
+            let error = Store::open(&path).unwrap_err();
+            assert!(matches!(error, StoreError::Newer { .. }), "{error:?}");
+            fs::remove_file(&path).unwrap();
+        }
+    }
+
+    /// Damage anywhere is found or does not matter: no damaged file gives another journal.
+    #[test]
+    fn no_flipped_bit_gives_another_journal() {
+        let folder = folder();
+        let path = folder.path().join("timed.redb");
+        written(&path, b"the highest boot epoch");
+        let whole = fs::read(&path).unwrap();
+        let mut found = 0;
+        let used: Vec<usize> = (0..whole.len()).filter(|&at| at < 512 || whole[at] != 0).collect();
+        for &at in used.iter().step_by(1 + used.len() / 100) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1 << (at % 8);
+            fs::write(&path, &damaged).unwrap();
+            match Store::open(&path) {
+                Ok((_, journal)) => assert_eq!(journal, [record(b"the highest boot epoch")], "byte {at}"),
+                Err(error) => {
+                    assert!(matches!(error, StoreError::Corrupt { .. }), "byte {at}: {error:?}");
+                    found += 1;
+                }
+            }
+        }
+        assert!(found > 8, "only {found}");
+    }
+}

@@ -172,3 +172,135 @@ fn commit(db: &Database, group: &[Write]) -> Result<(), redb::Error> {
     txn.commit()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    use redb::backends::InMemoryBackend;
+    use redb::{ReadableDatabase, StorageBackend};
+
+    use super::*;
+
+    /// A disk that counts, can be held up, and can break.
+    #[derive(Clone, Debug)]
+    struct Disk {
+        memory: Arc<InMemoryBackend>,
+        syncs: Arc<AtomicUsize>,
+        broken: Arc<AtomicBool>,
+        held: Arc<Mutex<()>>,
+    }
+
+    impl StorageBackend for Disk {
+        fn len(&self) -> io::Result<u64> {
+            self.memory.len()
+        }
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.memory.read(offset, out)
+        }
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.memory.set_len(len)
+        }
+        fn sync_data(&self) -> io::Result<()> {
+            drop(self.held.lock().unwrap());
+            self.syncs.fetch_add(1, Ordering::Relaxed);
+            if self.broken.load(Ordering::Relaxed) {
+                return Err(io::Error::other("disk on fire"));
+            }
+            self.memory.sync_data()
+        }
+        fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+            self.memory.write(offset, bytes)
+        }
+    }
+
+    fn started() -> (Disk, Writer, Receiver<()>) {
+        let disk = Disk {
+            memory: Arc::new(InMemoryBackend::new()),
+            syncs: Arc::default(),
+            broken: Arc::default(),
+            held: Arc::default(),
+        };
+        let db = Database::builder().create_with_backend(disk.clone()).unwrap();
+        let (wake, woken) = channel();
+        let store = Store { db, path: "memory".into() };
+        (disk, store.start(move || wake.send(()).unwrap_or_default()).unwrap(), woken)
+    }
+
+    fn answer(writer: &mut Writer, woken: &Receiver<()>) -> Answer {
+        loop {
+            if let Some(answer) = writer.next_answer() {
+                return answer;
+            }
+            woken.recv_timeout(Duration::from_secs(10)).expect("no answer and no wake-up");
+        }
+    }
+
+    fn put(writer: &mut Writer, ticket: u64) -> Result<(), StoreError> {
+        writer.persist(Ticket(ticket), RecordKey::Boot, Bytes::copy_from_slice(&ticket.to_le_bytes()))
+    }
+
+    #[test]
+    fn what_waits_is_committed_together_and_answered_in_order() {
+        let (disk, mut writer, woken) = started();
+        let hold = disk.held.lock().unwrap();
+        put(&mut writer, 1).unwrap();
+        thread::sleep(Duration::from_millis(50));
+        (2..=500).for_each(|ticket| put(&mut writer, ticket).unwrap());
+        assert!(writer.next_answer().is_none(), "answered before it is durable");
+        let before = disk.syncs.load(Ordering::Relaxed);
+        drop(hold);
+        for expected in 1..=500 {
+            let Answer::Durable(Ticket(ticket)) = answer(&mut writer, &woken) else {
+                panic!("{expected} is lost")
+            };
+            assert_eq!(ticket, expected);
+        }
+        let syncs = disk.syncs.load(Ordering::Relaxed) - before;
+        assert!(syncs <= 6, "{syncs} syncs for two groups");
+        assert!(writer.next_answer().is_none());
+    }
+
+    #[test]
+    fn closing_writes_what_still_waits() {
+        let (disk, mut writer, _woken) = started();
+        (1..=100).for_each(|ticket| put(&mut writer, ticket).unwrap());
+        writer.close(Duration::from_secs(10));
+        let db = Database::builder().create_with_backend(disk).unwrap();
+        let table = db.begin_read().unwrap().open_table(JOURNAL).unwrap();
+        assert_eq!(table.get(RecordKey::Boot.name()).unwrap().unwrap().value(), 100_u64.to_le_bytes());
+    }
+
+    #[test]
+    fn after_a_failed_write_everything_is_lost() {
+        let (disk, mut writer, woken) = started();
+        put(&mut writer, 1).unwrap();
+        assert!(matches!(answer(&mut writer, &woken), Answer::Durable(Ticket(1))));
+        disk.broken.store(true, Ordering::Relaxed);
+        put(&mut writer, 2).unwrap();
+        let Answer::Broken(error) = answer(&mut writer, &woken) else { panic!("not told why") };
+        assert_eq!(error.to_string(), "cannot write to database memory: disk on fire");
+        disk.broken.store(false, Ordering::Relaxed);
+        put(&mut writer, 3).unwrap();
+        assert!(matches!(answer(&mut writer, &woken), Answer::Lost(Ticket(2))));
+        assert!(matches!(answer(&mut writer, &woken), Answer::Lost(Ticket(3))));
+        assert!(writer.next_answer().is_none());
+    }
+
+    #[test]
+    fn a_disk_that_does_not_keep_up_is_an_error_and_not_a_wait() {
+        let (disk, mut writer, woken) = started();
+        let hold = disk.held.lock().unwrap();
+        let refused = (1..).find_map(|ticket| put(&mut writer, ticket).err().map(|error| (ticket, error)));
+        let (ticket, error) = refused.unwrap();
+        assert!(usize::try_from(ticket).unwrap() <= QUEUE * 2 + 2, "{ticket} records are held");
+        assert!(matches!(error, StoreError::Overloaded { .. }), "{error}");
+        drop(hold);
+        let mut lost = 0;
+        while !writer.waiting.is_empty() {
+            lost += usize::from(matches!(answer(&mut writer, &woken), Answer::Lost(_)));
+        }
+        assert!(lost > 0);
+    }
+}

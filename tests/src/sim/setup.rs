@@ -4,9 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use timed_core::{
-    CanonicalAddr, Config, GenesisHash, Limits, Masternode, MasternodeMode, NetworkName, Registry, Timings,
-};
+use timed_core::crypto::Provider;
+use timed_core::crypto::noise::NoiseProvider;
+use timed_core::{CanonicalAddr, Config, GenesisHash, Limits, Masternode, MasternodeMode, NetworkName, NodeId, Registry, Timings};
+use zeroize::Zeroizing;
+
+use crate::null_crypto::NullProvider;
 
 use super::host::{HostId, MakeProvider, NodeKey};
 use super::path::Profile;
@@ -133,6 +136,18 @@ impl Setup {
             })
             .collect()
     }
+}
+
+/// Cryptography that costs nothing: see [`NullProvider`].
+#[must_use]
+pub fn null(key: &NodeKey) -> Box<dyn Provider> {
+    Box::new(NullProvider::new(NodeId(key.0)))
+}
+
+/// The cryptography of real nodes.
+#[must_use]
+pub fn noise(key: &NodeKey) -> Box<dyn Provider> {
+    Box::new(NoiseProvider::new(Zeroizing::new(key.0)))
 }
 
 /// A key drawn from a world's seed.

@@ -70,7 +70,15 @@ impl fmt::Display for What {
 pub(crate) struct Trace {
     hasher: Sha256,
     batch: Batch,
+    echo: Echo,
     ring: VecDeque<(SimTime, Option<HostId>, What)>,
+}
+
+/// Whether everything is printed as it happens: `TIMED_TRACE` is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Echo {
+    On,
+    Off,
 }
 
 #[derive(Debug)]
@@ -88,6 +96,7 @@ impl Trace {
         Self {
             hasher: Sha256::new(),
             batch: Batch(Vec::with_capacity(2 * BATCH)),
+            echo: if std::env::var_os("TIMED_TRACE").is_some() { Echo::On } else { Echo::Off },
             ring: VecDeque::with_capacity(KEPT),
         }
     }
@@ -105,6 +114,9 @@ impl Trace {
             What::Command(Command::Event(Event::Heartbeat { .. } | Event::Summary(_)) | Command::Send { .. })
         );
         if !dull {
+            if self.echo == Echo::On {
+                eprint!("{}", line(at, host, &what));
+            }
             if self.ring.len() == KEPT {
                 self.ring.pop_front();
             }
@@ -128,14 +140,7 @@ impl Trace {
     pub(crate) fn last(&self, count: usize) -> String {
         let mut text = String::new();
         for (at, host, what) in self.ring.iter().skip(self.ring.len().saturating_sub(count)) {
-            let host = host.map_or_else(|| "world".to_owned(), |host| host.to_string());
-            let mut line = format!("  {at} {host:>5} {what}");
-            if let Some((cut, _)) = line.char_indices().nth(360) {
-                line.truncate(cut);
-                line.push('…');
-            }
-            text.push_str(&line);
-            text.push('\n');
+            text.push_str(&line(*at, *host, what));
         }
         text
     }
@@ -159,6 +164,18 @@ impl Trace {
             other => drop(write!(out, "{other}")),
         }
     }
+}
+
+/// One event in a line that is not too long to read.
+fn line(at: SimTime, host: Option<HostId>, what: &What) -> String {
+    let host = host.map_or_else(|| "world".to_owned(), |host| host.to_string());
+    let mut line = format!("  {at} {host:>5} {what}");
+    if let Some((cut, _)) = line.char_indices().nth(360) {
+        line.truncate(cut);
+        line.push('…');
+    }
+    line.push('\n');
+    line
 }
 
 #[cfg(test)]

@@ -5,34 +5,21 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use timed_core::{ConfigError, DialedBecause, Direction, LinkTag, NodeId, Reply, Request, RequestId};
+use timed_core::{ConfigError, Reply, Request, RequestId};
 
 use super::clock::{HostClock, SimTime};
 use super::context::{Context, Due};
 use super::disk::Disk;
-use super::host::{Exit, Host, HostId, MakeProvider, RunState};
+use super::host::{Host, HostId, MakeProvider, RunState};
 use super::invariants::{self, SWEEP_EVERY};
 use super::net::{Net, Power};
 use super::observe::Seen;
 use super::path::{Dials, Packets, Profile};
 use super::setup::{HostPlan, Setup};
-use super::trace::{TraceHash, What};
+use super::trace::What;
 
 /// Events shown when a world fails.
 const SHOWN: usize = 40;
-
-/// A link that both ends hold under one name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Link {
-    /// The end that dialed.
-    pub dialer: HostId,
-    /// The other.
-    pub acceptor: HostId,
-    /// Why it was dialed.
-    pub because: DialedBecause,
-    /// Its name.
-    pub session: LinkTag,
-}
 
 type Action = Box<dyn FnOnce(&mut World)>;
 
@@ -116,6 +103,17 @@ impl World {
             disturbed_at: self.cx.now,
         });
         id
+    }
+
+    /// A world whose processes all started together and whose masternodes have stood fully linked for 40 s, so
+    /// that every invariant is in force.
+    #[must_use]
+    pub fn standing(seed: u64, setup: &Setup) -> Self {
+        let mut world = Self::new(seed, setup);
+        world.start_all();
+        world.expect("the first mesh", Duration::from_secs(10), Self::is_meshed);
+        world.run_for(Duration::from_secs(40));
+        world
     }
 
     // Time.
@@ -335,7 +333,7 @@ impl World {
         self.start_all();
     }
 
-    // What a test sees.
+    // How a run is watched.
 
     /// A request, answered at this very instant. Fails the world if no answer comes.
     pub fn ask(&mut self, host: HostId, request: Request) -> Reply {
@@ -348,140 +346,6 @@ impl World {
             Some(reply) => reply,
             None => self.fail(&format!("{host} does not answer {question}")),
         }
-    }
-
-    /// All hosts.
-    #[must_use]
-    pub fn ids(&self) -> Vec<HostId> {
-        (0..self.hosts.len()).map(HostId).collect()
-    }
-
-    /// One host.
-    #[must_use]
-    pub fn host(&self, host: HostId) -> &Host {
-        &self.hosts[host.0]
-    }
-
-    /// One host, to change its configuration or its disk.
-    pub fn host_mut(&mut self, host: HostId) -> &mut Host {
-        &mut self.hosts[host.0]
-    }
-
-    /// What a host's present or last process has shown.
-    #[must_use]
-    pub fn seen(&self, host: HostId) -> &Seen {
-        &self.hosts[host.0].seen
-    }
-
-    /// How a host's last process ended, if none runs.
-    #[must_use]
-    pub fn exit(&self, host: HostId) -> Option<&Exit> {
-        self.hosts[host.0].exit.as_ref()
-    }
-
-    /// The link of two hosts, if both hold it under one name.
-    #[must_use]
-    pub fn link(&self, a: HostId, b: HostId) -> Option<Link> {
-        let [here, there] = [a, b].map(|id| &self.hosts[id.0]);
-        if !here.is_up() || !there.is_up() {
-            return None;
-        }
-        let ours = here.seen.link(&there.node_id)?;
-        let theirs = there.seen.link(&here.node_id)?;
-        if ours.session != theirs.session || ours.direction == theirs.direction {
-            return None;
-        }
-        let (dialer, acceptor) = if ours.direction == Direction::Outbound { (a, b) } else { (b, a) };
-        Some(Link { dialer, acceptor, because: ours.because, session: ours.session })
-    }
-
-    /// All links that both ends hold.
-    #[must_use]
-    pub fn links(&self) -> Vec<Link> {
-        let pairs = self.hosts.iter().flat_map(|a| self.hosts.iter().map(move |b| (a.id, b.id)));
-        pairs.filter(|(a, b)| a < b).filter_map(|(a, b)| self.link(a, b)).collect()
-    }
-
-    /// Whether every two running masternodes have a link that both hold.
-    #[must_use]
-    pub fn is_meshed(&self) -> bool {
-        let registered =
-            |host: &&Host| host.is_running() && host.config.registry.get(&host.node_id).is_some();
-        let nodes: Vec<&Host> = self.hosts.iter().filter(registered).collect();
-        // Cheap first: this is asked after every step.
-        nodes.iter().all(|node| node.seen.live.len() + 1 >= nodes.len())
-            && nodes.iter().enumerate().all(|(index, a)| {
-                nodes[..index].iter().all(|b| a.node_id == b.node_id || self.link(a.id, b.id).is_some())
-            })
-    }
-
-    /// Links whose dialer is not the end with the numerically lower advertised address.
-    #[must_use]
-    pub fn wrong_direction(&self) -> Vec<Link> {
-        let addr = |id: HostId| self.hosts[id.0].config.advertised;
-        let wrong = |link: &Link| match (addr(link.dialer), addr(link.acceptor)) {
-            (Some(dialer), Some(acceptor)) => dialer > acceptor,
-            (None, _) => false,
-            (Some(_), None) => true,
-        };
-        self.links().into_iter().filter(wrong).collect()
-    }
-
-    /// `Dial` commands of all present processes from a time on.
-    #[must_use]
-    pub fn dials_since(&self, since: SimTime) -> usize {
-        self.hosts.iter().map(|host| host.seen.dials_since(since)).sum()
-    }
-
-    /// Connections that the kernels know.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        self.net.size()
-    }
-
-    /// Connections that both processes hold at present.
-    #[must_use]
-    pub fn established(&self) -> usize {
-        self.net.established().count()
-    }
-
-    /// The hash of everything that happened so far.
-    #[must_use]
-    pub fn trace_hash(&self) -> TraceHash {
-        self.cx.trace.hash()
-    }
-
-    /// The host with a key, if there is exactly one.
-    #[must_use]
-    pub fn host_of(&self, id: &NodeId) -> Option<HostId> {
-        let mut hosts = self.hosts.iter().filter(|host| host.node_id == *id).map(|host| host.id);
-        hosts.next().filter(|_| hosts.next().is_none())
-    }
-
-    /// Every host in a line: whether it runs and whom it is linked to.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        let name = |id: &NodeId| self.host_of(id).map_or_else(|| format!("{id:?}"), |host| host.to_string());
-        let mut text = String::new();
-        for host in &self.hosts {
-            let state = match (&host.exit, host.is_up(), host.is_running()) {
-                (_, true, true) => "runs".to_owned(),
-                (_, true, false) => "is frozen".to_owned(),
-                (Some(exit), false, _) => format!("is down ({exit:?})"),
-                (None, false, _) => "was never started".to_owned(),
-            };
-            let mut links: Vec<String> = host.seen.live.iter().map(|link| name(&link.peer)).collect();
-            links.sort_by_key(|name| (name.len(), name.clone()));
-            let addr =
-                host.config.advertised.map_or_else(|| "no address".to_owned(), |addr| addr.to_string());
-            text.push_str(&format!(
-                "  {} {addr} {state}, {} links: {}\n",
-                host.id,
-                links.len(),
-                links.join(" ")
-            ));
-        }
-        text
     }
 
     /// Ends the run: prints what one needs to repeat and understand it.

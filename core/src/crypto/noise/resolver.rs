@@ -58,7 +58,7 @@ impl Random for Given {
     }
 }
 
-/// The ephemeral key as aws-lc's object: made from raw bytes once, since that computes the public half.
+/// Holds aws-lc's key object for the handshake: making it from raw bytes computes the public half each time.
 #[derive(Default)]
 struct X25519Dh {
     key: Option<PrivateKey>,

@@ -50,6 +50,26 @@ fn gos_04a_a_line_a_star_and_a_ring_reach_everyone() {
 }
 
 #[test]
+fn gos_01c_a_common_start_with_links_in_any_order_stays_bounded_and_is_soon_told() {
+    let mut net = Net::new(20, 0);
+    let mut draw = crate::rng::Rng::new([9; 32]);
+    let pairs = (0..20).flat_map(|a| (a + 1..20).map(move |b| (a, b)));
+    let mut links: Vec<_> = pairs.map(|pair| (draw.between(Duration::ZERO, SECOND * 3), pair)).collect();
+    links.sort_unstable();
+    for (when, (a, b)) in links {
+        net.run_until(Mono(0) + when);
+        net.connect(a, b);
+    }
+    net.run(SECOND * 2);
+    for node in 0..20 {
+        assert_eq!(net.matrix(node).links.len(), 190, "at {node}");
+        assert!(net.info(0, node).sequence.unwrap() <= 3, "at most two early heartbeats an interval");
+    }
+    assert_no_storm(&net);
+    assert!(net.sent <= 20 * 3 * 190 * 2);
+}
+
+#[test]
 fn gos_04a_a_missing_link_in_a_mesh_is_bridged() {
     let mut net = Net::full_mesh(5);
     net.cut(1, 3);

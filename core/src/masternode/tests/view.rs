@@ -48,6 +48,23 @@ fn m_5_a_replaced_link_is_split_for_no_more_than_two_seconds() {
 }
 
 #[test]
+fn m_2_only_a_change_of_links_makes_an_early_heartbeat() {
+    let mut net = Net::full_mesh(3);
+    net.run_until(at(60));
+    let before = net.info(0, 0).sequence;
+    for stale in [LinkTag([0xee; 8]), LinkTag([0xef; 8])] {
+        net.act(0, |machine, now, _, events| machine.session_down(now, &id(1), stale, events));
+    }
+    net.act(0, |machine, now, _, events| machine.session_up(now, &id(77), LinkTag([1; 8]), events));
+    let due = net.hosts[0].machine.schedule.next();
+    net.run_until(due);
+    assert!(due.since(at(60)) > SECOND, "the seed leaves room for an early one: {due:?}");
+    assert_eq!(net.info(0, 0).sequence.zip(before).map(|(now, before)| now - before), Some(1));
+    net.act(0, |machine, now, _, events| machine.session_up(now, &id(1), LinkTag([0xed; 8]), events));
+    assert!(net.hosts[0].machine.schedule.next() < due + SECOND * 2);
+}
+
+#[test]
 fn m_5_who_is_dead_for_35_seconds_says_nothing_any_more() {
     let mut net = Net::full_mesh(4);
     net.run_until(at(60));

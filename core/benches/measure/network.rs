@@ -1,0 +1,117 @@
+//! Nodes for benchmarks: real ones with real cryptography, keys that are numbers, and time-outs so long that
+//! nothing happens but what is measured.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use timed_core::crypto::Provider;
+use timed_core::crypto::noise::NoiseProvider;
+use timed_core::{
+    Bootstrap, CanonicalAddr, Config, GenesisHash, Limits, Masternode, MasternodeMode, NetworkName, Node,
+    NodeId, Now, Registry, Timings,
+};
+use zeroize::Zeroizing;
+
+/// Who a node of a benchmark is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member {
+    key: u32,
+    /// Its identity.
+    pub(crate) id: NodeId,
+    /// Where it is dialed.
+    pub(crate) addr: CanonicalAddr,
+}
+
+impl Member {
+    /// The member of a number, reached at an address.
+    pub(crate) fn new(key: u32, addr: SocketAddr) -> Self {
+        let id = provider(key).node_id();
+        Self { key, id, addr: CanonicalAddr::new(addr).expect("it can be dialed") }
+    }
+
+    /// Its entry in a registry.
+    pub(crate) fn entry(&self) -> Masternode {
+        Masternode { id: self.id, addr: self.addr }
+    }
+}
+
+/// What a node of a benchmark is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    /// The masternodes that it knows.
+    pub(crate) registry: Vec<Masternode>,
+    /// Peers to dial beside them.
+    pub(crate) bootstrap: Vec<Bootstrap>,
+    /// Whether others can dial it.
+    pub(crate) reach: Reach,
+    /// Links at most.
+    pub(crate) max_peers: usize,
+    /// After so long without a word a link is pinged; after three times that it is given up.
+    pub(crate) ping_after: Duration,
+    /// Between two heartbeats.
+    pub(crate) heartbeat: Duration,
+}
+
+/// Whether a node can be dialed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// At its member's address.
+    Advertised,
+    /// It dials only.
+    DialsOnly,
+}
+
+/// Longer than any benchmark.
+pub(crate) const NEVER: Duration = Duration::from_secs(24 * 3600);
+
+impl Setting {
+    /// Of a node that knows these masternodes and is left in peace.
+    pub(crate) fn knowing(registry: Vec<Masternode>) -> Self {
+        Self {
+            registry,
+            bootstrap: Vec::new(),
+            reach: Reach::Advertised,
+            max_peers: 256,
+            ping_after: NEVER,
+            heartbeat: NEVER,
+        }
+    }
+}
+
+/// Starts a node.
+pub(crate) fn node(member: &Member, setting: Setting, now: Now) -> Node {
+    let limits = Limits {
+        max_peers: setting.max_peers,
+        known_peers: setting.max_peers + 1024,
+        ..Limits::for_registry(setting.registry.len())
+    };
+    let timings = Timings {
+        ping_after: setting.ping_after,
+        silent_after: setting.ping_after * 3,
+        heartbeat: setting.heartbeat,
+        active_for: setting.heartbeat * 4,
+        passive_wait: NEVER,
+        peer_check: NEVER,
+        ..Timings::default()
+    };
+    let config = Config {
+        network: NetworkName::new("bench").expect("a good name"),
+        genesis: GenesisHash([7; 32]),
+        registry: Registry::new(setting.registry).expect("a good registry"),
+        advertised: (setting.reach == Reach::Advertised).then_some(member.addr),
+        bootstrap: setting.bootstrap,
+        masternode: MasternodeMode::Auto,
+        agent: "bench".to_owned(),
+        timings,
+        limits,
+    };
+    let mut seed = [0; 32];
+    seed[..4].copy_from_slice(&member.key.to_le_bytes());
+    Node::new(config, Box::new(provider(member.key)), seed, [], now).expect("a good configuration")
+}
+
+fn provider(key: u32) -> NoiseProvider {
+    let mut secret = Zeroizing::new([1; 32]);
+    secret[..4].copy_from_slice(&key.to_le_bytes());
+    NoiseProvider::new(secret)
+}

@@ -1,0 +1,34 @@
+//! Establishing links: real Noise, real sockets, both ends.
+
+use crate::floors;
+use crate::loopback::Loopback;
+use crate::measure::table::{Unit, absolute, against, heading};
+use crate::measure::{allocations, compare, cpu, micros};
+use crate::star::{Peers, Star};
+
+const ROUNDS: usize = 9;
+const PEERS: u32 = 49;
+
+pub(crate) fn print() {
+    heading("a link established, both ends");
+    let loopback = Loopback::new();
+    let mut star = Star::new(PEERS, 1, Peers::Registered);
+    let handshake = compare(
+        ROUNDS,
+        || floors::handshake(&loopback),
+        || {
+            star.part();
+            let before = cpu();
+            star.meet();
+            micros(cpu() - before) / f64::from(PEERS)
+        },
+    );
+    against("against primitives, connection, two round trips", Unit::Micros, handshake, 1.25, 1.1);
+
+    star.part();
+    let before = allocations::calls();
+    star.meet();
+    #[allow(clippy::cast_precision_loss)] // Far below 2^52.
+    let each = (allocations::calls() - before) as f64 / f64::from(PEERS);
+    absolute("allocations", Unit::Allocations, each, 40.0, 20.0);
+}

@@ -1,0 +1,150 @@
+//! The HTTP API, on a thread of its own: it asks the core across a bounded queue and reads published
+//! snapshots, so that it can neither block nor stall the event loop.
+//!
+//! | file | mechanism |
+//! |---|---|
+//! | `server` | connections: how many, how long |
+//! | `gate` | `Host` check and token |
+//! | `routes` | every route and its handler |
+//! | `answers` | the core's values as JSON |
+//! | `readiness` | the checks behind `/readyz` |
+//! | `error` | refusals |
+
+mod answers;
+mod error;
+mod gate;
+mod readiness;
+mod routes;
+mod server;
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use timed_core::{GenesisHash, NodeId, PeerRef, Wall};
+use tokio::sync::oneshot;
+use zeroize::Zeroizing;
+
+use super::assembly::Assembly;
+use super::failure::Failure;
+use super::metrics::Totals;
+use crate::Remote;
+use gate::Gate;
+use readiness::Place;
+use routes::Context;
+
+/// What the API knows beside what it asks.
+pub(crate) struct ApiFacts {
+    name: Option<String>,
+    network: String,
+    genesis_hash: GenesisHash,
+    registered: usize,
+    place: Place,
+    started: Wall,
+    since: Instant,
+    hosts: Vec<String>,
+    token: Zeroizing<String>,
+    totals: Arc<Totals>,
+}
+
+impl ApiFacts {
+    /// The facts of a node that is about to run.
+    pub(crate) fn new(assembly: &Assembly, token: Zeroizing<String>, totals: Arc<Totals>) -> Self {
+        let config = &assembly.config;
+        let registry = &assembly.genesis.registry;
+        let own = usize::from(assembly.acts_as_masternode());
+        Self {
+            name: config.node.name.clone(),
+            network: assembly.genesis.network.as_str().to_owned(),
+            genesis_hash: assembly.genesis_hash,
+            registered: registry.size(),
+            place: Place { quorum: registry.quorum(), own },
+            started: crate::now().wall,
+            since: Instant::now(),
+            hosts: config.api.hosts.iter().chain(&config.node.name).cloned().collect(),
+            token,
+            totals,
+        }
+    }
+}
+
+/// A running API.
+#[derive(Debug)]
+pub(crate) struct ApiHandle {
+    end: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl ApiHandle {
+    /// Finishes the answers under way, for half a second at most, and ends the thread.
+    pub(crate) fn stop(self) {
+        let _ = self.end.send(());
+        let _ = self.thread.join();
+    }
+}
+
+/// Serves the API on a listener; returns where it is, and its handle.
+pub(crate) fn start(
+    listener: TcpListener,
+    facts: ApiFacts,
+    remote: Remote,
+) -> Result<(SocketAddr, ApiHandle), Failure> {
+    let failed = |error: std::io::Error| Failure::failed(format!("cannot start the API: {error}"));
+    let listen = listener.local_addr().map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let gate = Arc::new(Gate::new(&facts.token, listen, facts.hosts.clone()));
+    let router = routes::router(Arc::new(Context { facts, remote }), gate);
+    let listener = {
+        let _inside = runtime.enter();
+        tokio::net::TcpListener::from_std(listener).map_err(failed)?
+    };
+    let (end, ended) = oneshot::channel();
+    let serve = move || {
+        runtime.block_on(server::serve(listener, router, async move {
+            let _ = ended.await;
+        }));
+    };
+    let thread = thread::Builder::new().name("api".to_owned()).spawn(serve).map_err(failed)?;
+    Ok((listen, ApiHandle { end, thread }))
+}
+
+/// How an operator names a peer: node id, its first digits, `IP:PORT`, or IP.
+pub(crate) fn parse_peer(text: &str) -> Result<PeerRef, String> {
+    if let Ok(id) = text.parse::<NodeId>() {
+        return Ok(PeerRef::Id(id));
+    }
+    if let Ok(addr) = text.parse() {
+        return Ok(PeerRef::Addr(addr));
+    }
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Ok(PeerRef::Ip(ip.to_canonical()));
+    }
+    let hex = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if (4..64).contains(&text.len()) && hex {
+        return Ok(PeerRef::IdPrefix(text.to_owned()));
+    }
+    Err(format!(
+        "{text:?} names no peer: give a node id or at least 4 of its first digits, IP:PORT, or an IP"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_named_in_four_ways() {
+        let id = NodeId([0xab; 32]);
+        assert_eq!(parse_peer(&id.to_string()), Ok(PeerRef::Id(id)));
+        assert_eq!(parse_peer("10.0.0.1:5"), Ok(PeerRef::Addr("10.0.0.1:5".parse().unwrap())));
+        assert_eq!(parse_peer("::ffff:10.0.0.1"), Ok(PeerRef::Ip("10.0.0.1".parse().unwrap())));
+        assert_eq!(parse_peer("[::1]"), Ok(PeerRef::Ip("::1".parse().unwrap())));
+        assert_eq!(parse_peer("abab"), Ok(PeerRef::IdPrefix("abab".to_owned())));
+        for wrong in ["", "ab", "xyz123", "10.0.0.1:0", "0.0.0.0:1"] {
+            assert!(parse_peer(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Whether the node is ready to serve, as a list of checks.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use timed_core::Summary;
+
+/// A last tick older than this means that the loop hangs.
+const TICK_WITHIN: Duration = Duration::from_secs(3);
+/// Peers' signed clocks may differ from ours by this much.
+const CLOCK_WITHIN_MS: u64 = 5_000;
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Check {
+    name: &'static str,
+    pub(super) ok: bool,
+    detail: String,
+}
+
+/// What this node is in its network.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Masternodes that decide together.
+    pub(super) quorum: usize,
+    /// Masternodes that this node itself counts for: one or none.
+    pub(super) own: usize,
+}
+
+/// The checks of one moment.
+pub(super) fn checks(summary: &Summary, place: Place, last_tick: Duration) -> Vec<Check> {
+    let up = summary.links.up + place.own;
+    // Where fewer links are possible than a quorum needs, all of them are enough.
+    let needed = place.quorum.min(summary.links.expected + place.own);
+    let offset = summary.clock_offset_ms;
+    vec![
+        Check {
+            name: "peers",
+            // Before the first summary nothing is known, which is not readiness.
+            ok: up >= needed && (summary.links.expected > 0 || place.quorum <= place.own),
+            detail: format!("{up} of the {needed} masternodes needed are connected, this node included"),
+        },
+        Check {
+            name: "clock",
+            ok: offset.unsigned_abs() <= CLOCK_WITHIN_MS,
+            detail: format!("the peers' clocks are {offset} ms ahead"),
+        },
+        Check {
+            name: "last_tick",
+            ok: last_tick < TICK_WITHIN,
+            detail: format!("the core last acted {} ms ago", last_tick.as_millis()),
+        },
+        Check { name: "sync", ok: true, detail: "this version keeps no chain".to_owned() },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timed_core::LinkCounts;
+
+    fn failing(expected: usize, up: usize, offset: i64, place: Place, tick_ms: u64) -> Vec<&'static str> {
+        let links = LinkCounts { expected, up, ..LinkCounts::default() };
+        let summary = Summary { links, clock_offset_ms: offset, ..Summary::default() };
+        checks(&summary, place, Duration::from_millis(tick_ms))
+            .into_iter()
+            .filter(|check| !check.ok)
+            .map(|check| check.name)
+            .collect()
+    }
+
+    #[test]
+    fn ready_means_a_quorum_a_clock_and_a_living_loop() {
+        let four = Place { quorum: 3, own: 1 };
+        assert!(failing(3, 2, 0, four, 0).is_empty());
+        assert_eq!(failing(3, 1, 0, four, 0), ["peers"]);
+        assert_eq!(failing(0, 0, 0, four, 0), ["peers"]);
+        assert_eq!(failing(3, 3, -5_001, four, 3_000), ["clock", "last_tick"]);
+        let alone = Place { quorum: 1, own: 1 };
+        assert!(failing(0, 0, 0, alone, 0).is_empty());
+        let observer = Place { quorum: 3, own: 0 };
+        assert_eq!(failing(4, 2, 0, observer, 0), ["peers"]);
+        assert!(failing(4, 3, 0, observer, 0).is_empty());
+    }
+}

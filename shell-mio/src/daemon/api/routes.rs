@@ -1,0 +1,284 @@
+//! Every route and its handler.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router, middleware};
+use serde::Deserialize;
+use serde_json::json;
+use timed_core::{CanonicalAddr, Height, NodeId, PeerRef, Reply, Request};
+use tokio::time::timeout;
+
+use super::super::metrics::{Reading, prometheus};
+use super::super::rfc3339;
+use super::answers::{CountersJson, LinksJson, MasternodeJson, MatrixJson, PeerJson, WhyJson, millis};
+use super::error::ApiError;
+use super::gate::{self, Gate};
+use super::readiness;
+use super::{ApiFacts, parse_peer};
+use crate::{Busy, NoReply, Remote};
+
+/// The core answers within this time, or the route answers 503.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// A request's body must have arrived within this time.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// Largest request body.
+const MAX_BODY: usize = 64 * 1024;
+
+/// What every handler sees.
+pub(super) struct Context {
+    pub(super) facts: ApiFacts,
+    pub(super) remote: Remote,
+}
+
+type Shared = State<Arc<Context>>;
+type Answer = Result<Response, ApiError>;
+
+/// The routes behind their gate.
+pub(super) fn router(context: Arc<Context>, gate: Arc<Gate>) -> Router {
+    Router::new()
+        .route("/consensus_info", get(consensus_info))
+        .route("/status", get(status))
+        .route("/peers", get(peers).post(connect))
+        .route("/peers/{id}", delete(disconnect))
+        .route("/matrix", get(matrix))
+        .route("/why/{peer}", get(why))
+        .route("/masternodes", get(masternodes))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/stop", post(stop))
+        .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no such route") })
+        .method_not_allowed_fallback(|| async {
+            let message = "this route does not take this method";
+            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(gate, gate::layer))
+        .with_state(context)
+}
+
+impl Context {
+    async fn ask(&self, request: Request) -> Result<Reply, ApiError> {
+        let pending = self.remote.request(request).map_err(|busy| match busy {
+            Busy::QueueFull => ApiError::unavailable("busy", "too many requests wait for the node already"),
+            Busy::Stopped => ApiError::unavailable("stopping", "the node has stopped"),
+        })?;
+        match timeout(ANSWER_WITHIN, pending).await {
+            Ok(Ok(reply)) => refusal(reply),
+            Ok(Err(NoReply::Stopped)) => Err(ApiError::unavailable("stopping", "the node has stopped")),
+            Ok(Err(NoReply::TimedOut)) | Err(_) => Err(ApiError::unavailable(
+                "no_answer",
+                format!(
+                    "the node's event loop did not answer within {} s; its last tick was {} ms ago",
+                    ANSWER_WITHIN.as_secs(),
+                    millis(self.remote.last_tick_age())
+                ),
+            )),
+        }
+    }
+}
+
+/// Splits the core's refusals from its answers.
+fn refusal(reply: Reply) -> Result<Reply, ApiError> {
+    match reply {
+        Reply::UnknownPeer => {
+            Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_peer", "this node knows no such peer"))
+        }
+        Reply::AmbiguousPeer => Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "ambiguous_peer",
+            "more than one peer has this address or these digits; give the whole node id",
+        )),
+        Reply::IsSelf => Err(ApiError::new(StatusCode::CONFLICT, "is_self", "this is the node itself")),
+        Reply::Refused(why) => Err(ApiError::new(StatusCode::CONFLICT, "refused", why)),
+        other => Ok(other),
+    }
+}
+
+/// An answer of another kind than the question's: an error of this program.
+fn unexpected() -> ApiError {
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the node gave an answer of another kind")
+}
+
+async fn consensus_info(State(context): Shared) -> Response {
+    let summary = context.remote.summary();
+    let Height(height) = summary.height;
+    Json(json!({
+        "active_masternodes": summary.active_masternodes,
+        "connected_peers": summary.connected_peers,
+        "height": height,
+        "producing": false,
+        "not_producing_reason": "no_chain",
+        "links": LinksJson::from(summary.links),
+    }))
+    .into_response()
+}
+
+async fn status(State(context): Shared) -> Answer {
+    let Reply::Status(status) = context.ask(Request::Status).await? else { return Err(unexpected()) };
+    let facts = &context.facts;
+    let summary = status.summary;
+    Ok(Json(json!({
+        "node_id": status.node.to_string(),
+        "name": facts.name,
+        "version": env!("CARGO_PKG_VERSION"),
+        "network": facts.network,
+        "genesis_hash": facts.genesis_hash.to_string(),
+        "role": if facts.place.own > 0 { "masternode" } else { "observer" },
+        "masternode_index": status.masternode.map(|index| index.0),
+        "masternodes": { "registered": facts.registered, "active": summary.active_masternodes, "quorum": facts.place.quorum },
+        "advertised": status.advertised.map(|addr| addr.to_string()),
+        "boot_epoch": status.epoch.0,
+        "started": rfc3339(facts.started),
+        "uptime": facts.since.elapsed().as_secs(),
+        "height": summary.height.0,
+        "tip_hash": summary.tip.to_string(),
+        "last_block_time": null,
+        "sync_state": "no_chain",
+        "clock_offset_ms": summary.clock_offset_ms,
+        "last_tick_age_ms": millis(context.remote.last_tick_age()),
+        "connected_peers": summary.connected_peers,
+        "links": LinksJson::from(summary.links),
+        "counters": CountersJson::from(status.counters),
+    }))
+    .into_response())
+}
+
+async fn peers(State(context): Shared) -> Answer {
+    let Reply::Peers(peers) = context.ask(Request::Peers).await? else { return Err(unexpected()) };
+    Ok(Json(peers.into_iter().map(PeerJson::from).collect::<Vec<_>>()).into_response())
+}
+
+async fn matrix(State(context): Shared) -> Answer {
+    let Reply::Matrix(matrix) = context.ask(Request::Matrix).await? else { return Err(unexpected()) };
+    Ok(Json(MatrixJson::from(*matrix)).into_response())
+}
+
+async fn masternodes(State(context): Shared) -> Answer {
+    let Reply::Masternodes(list) = context.ask(Request::Masternodes).await? else {
+        return Err(unexpected());
+    };
+    Ok(Json(list.into_iter().map(MasternodeJson::from).collect::<Vec<_>>()).into_response())
+}
+
+async fn why(State(context): Shared, Path(peer): Path<String>) -> Answer {
+    let peer = parse_peer(&peer).map_err(ApiError::bad_request)?;
+    let Reply::Why(why) = context.ask(Request::Why(peer)).await? else { return Err(unexpected()) };
+    Ok(Json(WhyJson::from(*why)).into_response())
+}
+
+async fn livez() -> Response {
+    Json(json!({ "alive": true })).into_response()
+}
+
+async fn readyz(State(context): Shared, RawQuery(query): RawQuery) -> Response {
+    let checks =
+        readiness::checks(&context.remote.summary(), context.facts.place, context.remote.last_tick_age());
+    let ready = checks.iter().all(|check| check.ok);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let verbose =
+        query.is_some_and(|query| query.split('&').any(|part| part.split('=').next() == Some("verbose")));
+    let body = if verbose { json!({ "ready": ready, "checks": checks }) } else { json!({ "ready": ready }) };
+    (status, Json(body)).into_response()
+}
+
+async fn metrics(State(context): Shared) -> Response {
+    // A scrape is answered also while the core is not: then without the core's totals.
+    let counters = match context.ask(Request::Status).await {
+        Ok(Reply::Status(status)) => Some(status.counters),
+        _ => None,
+    };
+    let text = prometheus(&Reading {
+        summary: context.remote.summary(),
+        counters,
+        shell: context.remote.counters(),
+        last_tick_seconds: context.remote.last_tick_age().as_secs_f64(),
+        uptime_seconds: context.facts.since.elapsed().as_secs_f64(),
+        totals: &context.facts.totals,
+    });
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// The body of `POST /peers`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConnectBody {
+    addr: Option<String>,
+    node_id: Option<String>,
+}
+
+fn connect_request(body: &[u8]) -> Result<Request, ApiError> {
+    let body: ConnectBody = serde_json::from_slice(body).map_err(|error| {
+        ApiError::bad_request(format!("expected {{\"addr\":\"IP:PORT\",\"node_id\":\"…\"}}: {error}"))
+    })?;
+    let id = |text: &str| {
+        text.parse::<NodeId>().map_err(|error| ApiError::bad_request(format!("node_id: {error}")))
+    };
+    let node_id = body.node_id.as_deref().map(id).transpose()?;
+    let Some(addr) = body.addr else {
+        let known = node_id.ok_or_else(|| ApiError::bad_request("addr is missing"))?;
+        return Ok(Request::ConnectKnown(PeerRef::Id(known)));
+    };
+    let (in_addr, addr) = match addr.split_once('@') {
+        Some((text, addr)) => (Some(id(text)?), addr),
+        None => (None, addr.as_str()),
+    };
+    if in_addr.is_some() && node_id.is_some() && in_addr != node_id {
+        return Err(ApiError::bad_request("addr and node_id name different nodes"));
+    }
+    let addr: CanonicalAddr =
+        addr.parse().map_err(|error| ApiError::bad_request(format!("addr {addr:?}: {error}")))?;
+    Ok(Request::Connect { addr, id: in_addr.or(node_id) })
+}
+
+async fn connect(State(context): Shared, request: axum::extract::Request) -> Answer {
+    let body = read_body(request).await?;
+    match context.ask(connect_request(&body)?).await? {
+        Reply::Dialing => Ok((StatusCode::ACCEPTED, Json(json!({ "result": "dialing" }))).into_response()),
+        Reply::AlreadyConnected(id) => {
+            Ok(Json(json!({ "result": "already connected", "node_id": id.to_string() })).into_response())
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+async fn read_body(request: axum::extract::Request) -> Result<Bytes, ApiError> {
+    let reading = axum::body::to_bytes(request.into_body(), MAX_BODY);
+    match timeout(BODY_WITHIN, reading).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => Err(ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            format!("the body is incomplete or larger than {MAX_BODY} bytes"),
+        )),
+        Err(_) => {
+            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body did not arrive in time"))
+        }
+    }
+}
+
+async fn disconnect(State(context): Shared, Path(peer): Path<String>) -> Answer {
+    let peer = parse_peer(&peer).map_err(ApiError::bad_request)?;
+    match context.ask(Request::Disconnect(peer)).await? {
+        Reply::Disconnected(id) => {
+            Ok(Json(json!({ "result": "disconnected", "node_id": id.to_string() })).into_response())
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+async fn stop(State(context): Shared) -> Answer {
+    match context.ask(Request::Stop).await {
+        Ok(_) => {}
+        // A loop that does not answer is told by the other way, which needs no answer.
+        Err(error) if error.code == "stopping" => {}
+        Err(_) => context.remote.stop(),
+    }
+    Ok((StatusCode::ACCEPTED, Json(json!({ "result": "stopping" }))).into_response())
+}

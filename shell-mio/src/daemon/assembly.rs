@@ -1,0 +1,135 @@
+//! What a node is started with: its files read together, and the core's configuration made from them.
+
+use timed_core::crypto::Provider;
+use timed_core::crypto::noise::NoiseProvider;
+use timed_core::{Bootstrap, GenesisHash, MasternodeMode, NodeId};
+
+use super::cli::NodeArgs;
+use super::config::{Auto, Config, Sources, lines};
+use super::data_dir::{self, DataDir};
+use super::failure::{Exit, Failure};
+use super::genesis::Genesis;
+use super::keys::NodeKey;
+
+/// The files of one node, read and found to fit together.
+pub(crate) struct Assembly {
+    /// What the operator decides.
+    pub(crate) config: Config,
+    /// What the network agrees on.
+    pub(crate) genesis: Genesis,
+    /// The network's identity.
+    pub(crate) genesis_hash: GenesisHash,
+    /// This node.
+    pub(crate) id: NodeId,
+    /// What works, but may not be what the operator wants.
+    pub(crate) warnings: Vec<String>,
+    key: NodeKey,
+}
+
+/// Reads a configuration through all its layers. A file that was named must be there; the data directory's
+/// own may be missing.
+pub(crate) fn read_config(dir: &DataDir, args: &NodeArgs) -> Result<Config, Failure> {
+    let path = args.config.clone().unwrap_or_else(|| dir.config());
+    let shown = path.display().to_string();
+    let text = data_dir::read(&path)?;
+    if text.is_none() && args.config.is_some() {
+        return Err(Failure::config(format!("there is no configuration file {shown}")));
+    }
+    // Names and values that are no text cannot be settings.
+    let environment: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let flags = args.flags();
+    let file = text.as_deref().map(|text| (shown.as_str(), text));
+    Config::read(Sources { flags: &flags, environment: &environment, file })
+        .map_err(|problems| Failure::config(lines(&problems)))
+}
+
+impl Assembly {
+    /// Reads the files of a data directory; tells everything that is wrong at once.
+    pub(crate) fn load(dir: &DataDir, args: &NodeArgs) -> Result<Self, Failure> {
+        dir.check()?;
+        let config = read_config(dir, args);
+        let genesis = Genesis::load(&dir.genesis());
+        let key = NodeKey::load(&dir.node_key());
+        let (config, genesis, key) = match (config, genesis, key) {
+            (Ok(config), Ok(genesis), Ok(key)) => (config, genesis, key),
+            (config, genesis, key) => return Err(joined([config.err(), genesis.err(), key.err()])),
+        };
+        if let Some(network) = config.node.network.as_ref().filter(|network| **network != genesis.network) {
+            return Err(Failure::config(format!(
+                "node.network is {:?}, but {} is of the network {:?}",
+                network.as_str(),
+                dir.genesis().display(),
+                genesis.network.as_str()
+            )));
+        }
+        let id = key.id();
+        let warnings = warnings(&config, &genesis, id);
+        Ok(Self { genesis_hash: genesis.hash(), config, genesis, id, warnings, key })
+    }
+
+    /// The node's cryptography.
+    pub(crate) fn crypto(&self) -> Box<dyn Provider> {
+        Box::new(NoiseProvider::new(self.key.seed()))
+    }
+
+    /// Whether the node sends heartbeats.
+    pub(crate) fn acts_as_masternode(&self) -> bool {
+        self.config.masternode.enabled != Auto::Set(false)
+            && self.genesis.registry.index_of(&self.id).is_some()
+    }
+
+    /// What the core is told.
+    pub(crate) fn core_config(&self, bootstrap: Vec<Bootstrap>) -> timed_core::Config {
+        timed_core::Config {
+            network: self.genesis.network.clone(),
+            genesis: self.genesis_hash,
+            registry: self.genesis.registry.clone(),
+            advertised: self.config.advertised(),
+            bootstrap,
+            masternode: match self.config.masternode.enabled {
+                Auto::Auto => MasternodeMode::Auto,
+                Auto::Set(true) => MasternodeMode::Required,
+                Auto::Set(false) => MasternodeMode::Disabled,
+            },
+            agent: concat!("timed/", env!("CARGO_PKG_VERSION")).to_owned(),
+            timings: self.config.timings(),
+            limits: self.config.core_limits(self.genesis.registry.size()),
+        }
+    }
+}
+
+/// Several failures as one: the messages together, the most specific exit code.
+fn joined(failures: impl IntoIterator<Item = Option<Failure>>) -> Failure {
+    let mut all = failures.into_iter().flatten();
+    let Some(first) = all.next() else { return Failure::failed("") };
+    all.fold(first, |sum, next| Failure {
+        exit: if sum.exit == Exit::UnsafePermissions { sum.exit } else { next.exit },
+        message: format!("{}\n{}", sum.message, next.message),
+    })
+}
+
+fn warnings(config: &Config, genesis: &Genesis, id: NodeId) -> Vec<String> {
+    let registry = &genesis.registry;
+    let mut warnings: Vec<String> = config
+        .limits
+        .observed
+        .iter()
+        .map(|key| format!("limits.{key}: this limit bounds memory and stays in force; enforce = \"observe\" changes nothing"))
+        .collect();
+    if let Auto::Set(min_peers) = config.block.min_peers
+        && min_peers > registry.quorum()
+    {
+        warnings.push(format!(
+            "block.min_peers = {min_peers} forbids blocks that a quorum of {} could decide",
+            registry.quorum()
+        ));
+    }
+    let others = registry.size() - usize::from(registry.index_of(&id).is_some());
+    let max_peers = config.core_limits(registry.size()).max_peers;
+    if max_peers < others {
+        warnings.push(format!("network.max_peers = {max_peers} is less than the {others} other masternodes"));
+    }
+    warnings
+}

@@ -1,0 +1,39 @@
+//! Completion scripts and the manual page, from the command definition itself.
+
+use std::io::{self, Write as _};
+
+use clap::Command;
+use clap_complete::Shell;
+
+use super::super::failure::Failure;
+
+/// Prints the completion script of a shell.
+pub(super) fn completions(command: &mut Command, shell: Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, command, "timed", &mut script);
+    print(&script)
+}
+
+/// Prints the manual page: the command, then every verb.
+pub(super) fn manual(command: Command) -> Result<(), Failure> {
+    let mut page = Vec::new();
+    let failed = |error: io::Error| Failure::failed(format!("cannot write the manual page: {error}"));
+    clap_mangen::Man::new(command.clone()).render(&mut page).map_err(failed)?;
+    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+        let verb = verb.clone().bin_name(format!("timed {}", verb.get_name()));
+        let man = clap_mangen::Man::new(verb);
+        man.render_name_section(&mut page).map_err(failed)?;
+        man.render_synopsis_section(&mut page).map_err(failed)?;
+        man.render_options_section(&mut page).map_err(failed)?;
+    }
+    print(&page)
+}
+
+fn print(bytes: &[u8]) -> Result<(), Failure> {
+    match io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::failed(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

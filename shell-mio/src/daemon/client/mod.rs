@@ -1,0 +1,316 @@
+//! The verbs that ask a running node, for people, or with `--json` as the API answered.
+
+mod http;
+mod matrix;
+mod table;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::cli::{ClientArgs, ConnectArgs, PeerArgs};
+use super::failure::Failure;
+pub(crate) use http::{Api, Method, url_of};
+pub(crate) use table::{aligned, short, span};
+use table::{facts, size};
+
+fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::failed(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Asks one question and prints the answer.
+fn ask(
+    args: &ClientArgs,
+    (method, path, body): (Method, &str, &str),
+    show: impl FnOnce(&Value) -> String,
+) -> Result<ExitCode, Failure> {
+    let answer = Api::of(args)?.call(method, path, body)?;
+    let text = if args.json { format!("{}\n", answer.text.trim_end()) } else { show(&answer.json) };
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A JSON value in a cell: texts bare, nothing as a dash.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(0)
+}
+
+fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
+    list.as_array().into_iter().flatten().map(row).collect()
+}
+
+/// `timed status`.
+pub(crate) fn status(args: &ClientArgs) -> Result<ExitCode, Failure> {
+    ask(args, (Method::Get, "/status", ""), |status| {
+        let links = &status["links"];
+        facts(&[
+            ("node id", cell(&status["node_id"])),
+            ("name", cell(&status["name"])),
+            ("version", cell(&status["version"])),
+            ("network", cell(&status["network"])),
+            ("genesis hash", cell(&status["genesis_hash"])),
+            ("role", cell(&status["role"])),
+            ("advertised", cell(&status["advertised"])),
+            ("uptime", span(number(&status["uptime"]))),
+            (
+                "masternodes",
+                format!(
+                    "{} active of {} registered, quorum {}",
+                    status["masternodes"]["active"],
+                    status["masternodes"]["registered"],
+                    status["masternodes"]["quorum"]
+                ),
+            ),
+            (
+                "links",
+                format!(
+                    "{}/{} up, {} inbound, {} outbound, {} duplicate",
+                    links["up"], links["expected"], links["inbound"], links["outbound"], links["duplicates"]
+                ),
+            ),
+            ("height", format!("{} ({})", cell(&status["height"]), cell(&status["sync_state"]))),
+            ("clock offset", format!("{} ms", status["clock_offset_ms"])),
+            ("last tick", format!("{} ms ago", status["last_tick_age_ms"])),
+        ])
+    })
+}
+
+/// `timed peers`.
+pub(crate) fn peers(args: &ClientArgs) -> Result<ExitCode, Failure> {
+    ask(args, (Method::Get, "/peers", ""), |peers| {
+        let row = |peer: &Value| {
+            vec![
+                short(&cell(&peer["node_id"])).to_owned(),
+                cell(&peer["addr"]),
+                cell(&peer["direction"]),
+                cell(&peer["dialed_because"]),
+                span(number(&peer["age_ms"]) / 1000),
+                cell(&peer["masternode"]),
+                cell(&peer["height"]),
+                peer["rtt_ms"].as_f64().map_or("-".to_owned(), |rtt| format!("{rtt:.1} ms")),
+                cell(&peer["health"]),
+                size(number(&peer["bytes_in"])),
+                size(number(&peer["bytes_out"])),
+                size(number(&peer["queued_bytes"])),
+                cell(&peer["reconnects_1h"]),
+                cell(&peer["version"]),
+            ]
+        };
+        let head = [
+            "NODE",
+            "ADDRESS",
+            "DIRECTION",
+            "BECAUSE",
+            "AGE",
+            "MN",
+            "HEIGHT",
+            "RTT",
+            "HEALTH",
+            "IN",
+            "OUT",
+            "QUEUED",
+            "RECONN/H",
+            "VERSION",
+        ];
+        let rows = rows(peers, row);
+        format!("{}{} live sessions\n", aligned(&head, &rows), rows.len())
+    })
+}
+
+/// `timed matrix`.
+pub(crate) fn matrix(args: &ClientArgs) -> Result<ExitCode, Failure> {
+    ask(args, (Method::Get, "/matrix", ""), matrix::grid)
+}
+
+/// `timed masternodes`.
+pub(crate) fn masternodes(args: &ClientArgs) -> Result<ExitCode, Failure> {
+    ask(args, (Method::Get, "/masternodes", ""), |list| {
+        let row = |node: &Value| {
+            vec![
+                cell(&node["index"]),
+                short(&cell(&node["node_id"])).to_owned(),
+                cell(&node["address"]),
+                if node["active"] == true { "active" } else { "inactive" }.to_owned(),
+                node["heard_ms"].as_u64().map_or("-".to_owned(), |ms| format!("{} ago", span(ms / 1000))),
+                cell(&node["sequence"]),
+                node["witnesses"].as_array().map_or(0, Vec::len).to_string(),
+                cell(&node["attested"]),
+                node["uptime"].as_u64().map_or("-".to_owned(), span),
+            ]
+        };
+        let head =
+            ["#", "NODE", "ADDRESS", "STATE", "HEARTBEAT", "SEQUENCE", "WITNESSES", "ATTESTED", "ACTIVE FOR"];
+        let rows = rows(list, row);
+        let active = list.as_array().into_iter().flatten().filter(|node| node["active"] == true).count();
+        format!("{}{active} of {} active\n", aligned(&head, &rows), rows.len())
+    })
+}
+
+/// `timed why`.
+pub(crate) fn why(args: &PeerArgs) -> Result<ExitCode, Failure> {
+    ask(&args.client, (Method::Get, &format!("/why/{}", path_segment(&args.peer)), ""), |why| {
+        let next = match why["next"]["action"].as_str() {
+            Some(action) => format!("{action} in {} ms", why["next"]["in_ms"]),
+            None => "-".to_owned(),
+        };
+        let mut out = facts(&[
+            ("peer", cell(&why["node_id"])),
+            ("address", cell(&why["addr"])),
+            ("decision", cell(&why["decision"])),
+            ("because", cell(&why["text"])),
+            ("rule", cell(&why["rule"])),
+            ("since", cell(&why["since"])),
+            ("next", next),
+            ("session", cell(&why["session"]["session"])),
+        ]);
+        let rows = rows(&why["attempts"], |attempt| {
+            let end = match attempt["end"]["reason"].as_str() {
+                Some(reason) => format!("{reason} (by {})", cell(&attempt["end"]["by"])),
+                None => "live".to_owned(),
+            };
+            vec![cell(&attempt["at"]), cell(&attempt["direction"]), cell(&attempt["intent"]), end]
+        });
+        if !rows.is_empty() {
+            out.push_str(&format!("\n{}", aligned(&["ATTEMPT", "DIRECTION", "INTENT", "END"], &rows)));
+        }
+        out
+    })
+}
+
+/// A text as one segment of a path.
+fn path_segment(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".:-_".contains(byte);
+    text.bytes()
+        .map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+/// The result of an order, with the peer where one is named.
+fn result(answer: &Value) -> String {
+    match answer["node_id"].as_str() {
+        Some(id) => format!("{} {id}\n", cell(&answer["result"])),
+        None => format!("{}\n", cell(&answer["result"])),
+    }
+}
+
+/// `timed connect`.
+pub(crate) fn connect(args: &ConnectArgs) -> Result<ExitCode, Failure> {
+    let is_id = args.peer.parse::<timed_core::NodeId>().is_ok();
+    let body = if is_id { json!({ "node_id": args.peer }) } else { json!({ "addr": args.peer }) };
+    ask(&args.client, (Method::Post, "/peers", &body.to_string()), result)
+}
+
+/// `timed disconnect`.
+pub(crate) fn disconnect(args: &PeerArgs) -> Result<ExitCode, Failure> {
+    ask(&args.client, (Method::Delete, &format!("/peers/{}", path_segment(&args.peer)), ""), result)
+}
+
+/// `timed stop`.
+pub(crate) fn stop(args: &ClientArgs) -> Result<ExitCode, Failure> {
+    ask(args, (Method::Post, "/stop", ""), result)
+}
+
+/// How well a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    Healthy,
+    Degraded,
+    Critical,
+}
+
+impl Health {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// `timed health`: the exit code is the verdict.
+pub(crate) fn health(args: &ClientArgs) -> Result<ExitCode, Failure> {
+    let (health, reasons) = match judged(args) {
+        Ok(judged) => judged,
+        Err(failure) => (Health::Critical, vec![failure.message]),
+    };
+    let text = if args.json {
+        format!("{}\n", json!({ "health": health.as_str(), "reasons": reasons }))
+    } else {
+        std::iter::once(health.as_str().to_owned()).chain(reasons).map(|line| format!("{line}\n")).collect()
+    };
+    print(&text)?;
+    Ok(ExitCode::from(match health {
+        Health::Healthy => 0,
+        Health::Degraded => 1,
+        Health::Critical => 2,
+    }))
+}
+
+fn judged(args: &ClientArgs) -> Result<(Health, Vec<String>), Failure> {
+    let api = Api::of(args)?;
+    let ready = api.exchange(Method::Get, "/readyz?verbose", "")?;
+    let info = api.call(Method::Get, "/consensus_info", "")?.json;
+    Ok(verdict(&ready.json, &info))
+}
+
+/// Not ready is critical; ready with fewer links than should stand, or more, is degraded.
+fn verdict(ready: &Value, info: &Value) -> (Health, Vec<String>) {
+    let failed: Vec<String> = ready["checks"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|check| check["ok"] != true)
+        .map(|check| format!("{}: {}", cell(&check["name"]), cell(&check["detail"])))
+        .collect();
+    if ready["ready"] != true {
+        return (Health::Critical, failed);
+    }
+    let links = &info["links"];
+    let mut reasons = Vec::new();
+    if number(&links["up"]) < number(&links["expected"]) {
+        reasons.push(format!("links: {} of {} stand", links["up"], links["expected"]));
+    }
+    if number(&links["duplicates"]) > 0 {
+        reasons.push(format!("links: {} duplicate", links["duplicates"]));
+    }
+    (if reasons.is_empty() { Health::Healthy } else { Health::Degraded }, reasons)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_follows_readiness_and_links() {
+        let ready = json!({ "ready": true, "checks": [] });
+        let info = |up, duplicates| json!({ "links": { "expected": 3, "up": up, "duplicates": duplicates } });
+        assert_eq!(verdict(&ready, &info(3, 0)), (Health::Healthy, vec![]));
+        assert_eq!(verdict(&ready, &info(2, 0)).0, Health::Degraded);
+        assert_eq!(verdict(&ready, &info(3, 1)).0, Health::Degraded);
+        let not = json!({ "ready": false, "checks": [{ "name": "peers", "ok": false, "detail": "1 of 3" }] });
+        assert_eq!(verdict(&not, &info(3, 0)), (Health::Critical, vec!["peers: 1 of 3".to_owned()]));
+    }
+
+    #[test]
+    fn a_peer_is_one_segment() {
+        assert_eq!(path_segment("10.0.0.1:5"), "10.0.0.1:5");
+        assert_eq!(path_segment("[::1]:5/?"), "%5B::1%5D:5%2F%3F");
+    }
+}

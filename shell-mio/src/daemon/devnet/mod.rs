@@ -1,0 +1,227 @@
+//! `timed devnet`: a whole network of real nodes on this machine, and nothing left of it afterwards.
+//!
+//! | file | mechanism |
+//! |---|---|
+//! | `layout` | keys, genesis and configurations of all nodes |
+//! | `children` | their processes |
+//! | `watch` | what they say of themselves |
+//! | `screen` | what a person sees |
+
+mod children;
+mod layout;
+mod screen;
+mod watch;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token};
+use rustix::process::Signal;
+use signal_hook_mio::v1_0::Signals;
+
+use super::cli::DevnetArgs;
+use super::client::url_of;
+use super::failure::{Exit, Failure};
+use children::{Children, End};
+use layout::{Home, Member};
+use screen::{Screen, last_event};
+use watch::Watch;
+
+/// How often the parent looks at its children and repaints.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+const PAINT_EVERY: Duration = Duration::from_millis(500);
+
+/// Runs a network until Ctrl-C, the end of `--for`, or a node that cannot start.
+pub(crate) fn devnet(args: &DevnetArgs) -> Result<ExitCode, Failure> {
+    let mut orders = Orders::take()?;
+    let home = Home::of(args)?;
+    let members = layout::members(args, home.path())?;
+    layout::check_addresses(&members)?;
+
+    let mut screen = Screen::open();
+    let interval = humantime::format_duration(args.block_interval);
+    screen.line(&format!(
+        "{} nodes, block interval {interval}, files in {} (logs: node1/log ...)",
+        members.len(),
+        home.path().display()
+    ));
+    let begun = Instant::now();
+    let children = Children::start(members.clone())?;
+    for node in children.nodes() {
+        screen.line(&format!(
+            "node {}: api {} pid {} listen {} id {} command: {}",
+            node.member.number,
+            url_of(node.member.api),
+            node.pid,
+            node.member.listen,
+            node.member.id,
+            node.command_line
+        ));
+    }
+
+    let watch = Watch::begin(&members);
+    let mut network = Network { members, children, watch, screen, begun, up: false, shown_links: None };
+    let reason = network.run(args.run_for, &mut orders);
+    network.finish(&reason, &mut orders, &home)
+}
+
+/// Why the network is to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Ending {
+    /// Ctrl-C or SIGTERM.
+    Ordered,
+    /// `--for` has passed.
+    TimeIsUp,
+    /// A node ended by itself before the network stood.
+    NodeFailed,
+}
+
+/// SIGINT and SIGTERM as orders to stop.
+struct Orders {
+    poll: Poll,
+    signals: Signals,
+}
+
+impl Orders {
+    fn take() -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| Failure::failed(format!("cannot handle signals: {error}"));
+        let poll = Poll::new().map_err(failed)?;
+        let mut signals =
+            Signals::new([Signal::INT, Signal::TERM, Signal::HUP].map(Signal::as_raw)).map_err(failed)?;
+        poll.registry().register(&mut signals, Token(0), Interest::READABLE).map_err(failed)?;
+        Ok(Self { poll, signals })
+    }
+
+    /// Waits for an order, for so long; whether there was one.
+    fn wait(&mut self, timeout: Duration) -> bool {
+        let mut events = Events::with_capacity(4);
+        // An interrupted wait is as good as one that timed out.
+        let _ = self.poll.poll(&mut events, Some(timeout));
+        self.signals.pending().count() > 0
+    }
+}
+
+struct Network {
+    members: Vec<Member>,
+    children: Children,
+    watch: Watch,
+    screen: Screen,
+    begun: Instant,
+    up: bool,
+    shown_links: Option<u64>,
+}
+
+impl Network {
+    fn run(&mut self, run_for: Option<Duration>, orders: &mut Orders) -> Ending {
+        let mut painted: Option<Instant> = None;
+        loop {
+            if orders.wait(LOOK_EVERY) {
+                return Ending::Ordered;
+            }
+            if run_for.is_some_and(|span| self.begun.elapsed() >= span) {
+                return Ending::TimeIsUp;
+            }
+            if self.note_ends() && !self.up {
+                return Ending::NodeFailed;
+            }
+            self.note_links();
+            if painted.is_none_or(|at| at.elapsed() >= PAINT_EVERY) {
+                self.screen.paint(self.children.nodes(), &self.watch.known(), self.begun.elapsed());
+                painted = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Tells of processes that have ended; whether one failed by itself.
+    fn note_ends(&mut self) -> bool {
+        let mut failed = false;
+        for number in self.children.reap() {
+            let Some(node) = self.children.nodes().iter().find(|node| node.member.number == number) else {
+                continue;
+            };
+            let Some(end) = node.end else { continue };
+            let mut line = format!("node {number} (pid {}) {}", node.pid, end.describe());
+            if let End::ByItself(_) = end {
+                failed = true;
+                line.push_str(&format!("; its last words: {}", last_event(&node.member.log())));
+            }
+            self.screen.line(&line);
+        }
+        failed
+    }
+
+    /// Tells when every link stands, and later when the number changes.
+    fn note_links(&mut self) {
+        let known = self.watch.known();
+        let size = known.len();
+        let expected = (size * (size - 1) / 2) as u64;
+        let said: Vec<_> = known.iter().filter_map(|known| known.said).collect();
+        let links = said.iter().map(|said| said.up).sum::<u64>() / 2;
+        let complete = said.len() == size && said.iter().all(|said| said.complete(size));
+        if !self.up && complete {
+            self.up = true;
+            self.shown_links = Some(expected);
+            let ready = known.iter().filter_map(|known| known.first).max().unwrap_or(self.begun);
+            self.screen.line(&format!(
+                "network up: {links}/{expected} links, 0 duplicate, {:.1} s after the start, {:.1} s after the last \
+                 node answered",
+                self.begun.elapsed().as_secs_f64(),
+                ready.elapsed().as_secs_f64()
+            ));
+        } else if self.up && self.shown_links != Some(links) {
+            self.shown_links = Some(links);
+            self.screen.line(&format!("links: {links}/{expected}"));
+        }
+    }
+
+    /// Judges the network, stops every process, and says how it was.
+    fn finish(mut self, ending: &Ending, orders: &mut Orders, home: &Home) -> Result<ExitCode, Failure> {
+        self.children.reap();
+        let mut faults = Vec::new();
+        let mut survivors = Vec::new();
+        for (member, node) in self.members.iter().zip(self.children.nodes()) {
+            match node.end {
+                None => survivors.push(member.clone()),
+                Some(End::BySomebody(_)) => {}
+                Some(end @ End::ByItself(_)) => {
+                    faults.push(format!("node {} {}", member.number, end.describe()))
+                }
+            }
+        }
+        if survivors.is_empty() {
+            faults.push("no node is left".to_owned());
+        }
+        if *ending != Ending::NodeFailed {
+            faults.extend(watch::faults(&survivors));
+        }
+        self.screen.line(match ending {
+            Ending::Ordered => "stopping all nodes",
+            Ending::TimeIsUp => "the time is up: stopping all nodes",
+            Ending::NodeFailed => "a node failed: stopping all nodes",
+        });
+        let killed = self.children.stop(|| orders.wait(Duration::ZERO));
+        if killed > 0 {
+            faults.push(format!("{killed} nodes had to be killed"));
+        }
+        let pairs = survivors.len() * survivors.len().saturating_sub(1) / 2;
+        if faults.is_empty() {
+            self.screen.line(&format!(
+                "the network ended healthy: {} nodes, {pairs}/{pairs} links, 0 duplicate",
+                survivors.len()
+            ));
+            if let Home::Temporary(path) = home {
+                let _ = std::fs::remove_dir_all(path);
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        faults.truncate(20);
+        Err(Failure {
+            exit: Exit::Failed,
+            message: format!(
+                "the network did not end healthy; logs are in {}\n{}",
+                home.path().display(),
+                faults.join("\n")
+            ),
+        })
+    }
+}

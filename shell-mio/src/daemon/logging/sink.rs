@@ -1,0 +1,309 @@
+//! Events as log lines: one a state change, and nothing that a remote can repeat at will without a bound.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use timed_core::{Activity, CanonicalAddr, CloseReason, ClosedBy, Event, NodeId, Registry, Warning};
+use tracing::{debug, error, info, warn};
+
+use super::super::metrics::{Total, Totals};
+use super::throttle::{Throttle, Verdict, doubled};
+use crate::{EventSink, ShellEvent};
+
+/// A kind of line with a bucket of its own. A remote chooses none of these values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// Links of one registered masternode.
+    Masternode(NodeId),
+    /// Links of everyone else together: anyone can make keys.
+    Observers,
+    /// Inbound handshakes that failed for one reason.
+    Inbound(u16),
+    /// Failed dials to one address.
+    Dial(CanonicalAddr),
+    /// Failed dials to addresses beyond the bound of the table.
+    OtherDials,
+    /// A masternode's activity.
+    Activity(NodeId),
+    /// Warnings of one kind.
+    Warning(&'static str),
+}
+
+/// Dialed addresses that have a bucket of their own at most.
+const MAX_DIAL_BUCKETS: usize = 256;
+/// A changed reason within one row of failures is told no more often than this.
+const REASON_CHANGE_EVERY: Duration = Duration::from_secs(60);
+
+/// How many lines of a kind were left out; no field at all where none was.
+#[derive(Clone, Copy, Debug)]
+struct Suppressed(Option<u64>);
+
+/// What the first line says beside what the core tells.
+#[derive(Clone, Debug)]
+pub(crate) struct Introduction {
+    /// This node.
+    pub(crate) node: NodeId,
+    /// The network's name.
+    pub(crate) network: String,
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
+    /// Where others dial it.
+    pub(crate) advertised: Option<CanonicalAddr>,
+    /// Where its API is.
+    pub(crate) api: Option<SocketAddr>,
+}
+
+/// Turns events into log lines and counts them by reason.
+pub(crate) struct LogSink {
+    registered: BTreeSet<NodeId>,
+    totals: Arc<Totals>,
+    /// For what only authenticated or configured peers cause.
+    peers: Throttle<Kind>,
+    /// For what anybody causes.
+    anybody: Throttle<Kind>,
+    /// The reason of the last line about each dialed address, and when it was written.
+    rows: BTreeMap<CanonicalAddr, (CloseReason, Instant)>,
+    introduction: Introduction,
+    reload: Box<dyn FnMut()>,
+}
+
+impl LogSink {
+    /// A sink for a network with this registry. `reload` is called at SIGHUP and must not block.
+    pub(crate) fn new(
+        introduction: Introduction,
+        registry: &Registry,
+        totals: Arc<Totals>,
+        reload: impl FnMut() + 'static,
+    ) -> Self {
+        Self {
+            registered: registry.entries().iter().map(|entry| entry.id).collect(),
+            totals,
+            peers: Throttle::new(20, Duration::from_secs(180)),
+            anybody: Throttle::new(5, Duration::from_secs(900)),
+            rows: BTreeMap::new(),
+            introduction,
+            reload: Box::new(reload),
+        }
+    }
+
+    fn link_kind(&self, peer: NodeId) -> Kind {
+        if self.registered.contains(&peer) { Kind::Masternode(peer) } else { Kind::Observers }
+    }
+
+    /// Whether a line may be written, and how many of its kind were not.
+    fn admit(&mut self, kind: Kind) -> Option<Suppressed> {
+        let throttle = match kind {
+            Kind::Masternode(_) | Kind::Activity(_) | Kind::Dial(_) | Kind::OtherDials => &mut self.peers,
+            Kind::Observers | Kind::Inbound(_) | Kind::Warning(_) => &mut self.anybody,
+        };
+        match throttle.admit(kind, Instant::now()) {
+            Verdict::Write { suppressed } => Some(Suppressed((suppressed > 0).then_some(suppressed))),
+            Verdict::Suppress => {
+                self.totals.count_suppressed();
+                None
+            }
+        }
+    }
+
+    fn dial_failed(&mut self, failed: &DialFailure) {
+        self.totals.count(Total::DialFailed, failed.reason);
+        let now = Instant::now();
+        let changed = self.rows.get(&failed.addr).is_some_and(|(reason, at)| {
+            *reason != failed.reason && now.duration_since(*at) >= REASON_CHANGE_EVERY
+        });
+        if !doubled(failed.failures) && !changed {
+            return;
+        }
+        let known = self.rows.contains_key(&failed.addr) || self.rows.len() < MAX_DIAL_BUCKETS;
+        let kind = if known { Kind::Dial(failed.addr) } else { Kind::OtherDials };
+        let Some(suppressed) = self.admit(kind) else { return };
+        if known {
+            self.rows.insert(failed.addr, (failed.reason, now));
+        }
+        info!(
+            peer = failed.peer.map(tracing::field::display),
+            addr = %failed.addr,
+            reason = failed.reason.as_str(),
+            by = failed.by.as_str(),
+            failures = failed.failures,
+            retry_in_ms = failed.retry_in.map(millis),
+            suppressed = suppressed.0,             "dial failed: {}",
+            failed.reason.describe()
+        );
+    }
+
+    fn warning(&mut self, warning: &Warning) {
+        self.totals.count_warning();
+        let Some(suppressed) = self.admit(Kind::Warning(warning_kind(warning))) else { return };
+        match warning {
+            Warning::Frozen { late, forgiven } => warn!(
+                late_ms = millis(*late),
+                forgiven_ms = millis(*forgiven),
+                suppressed = suppressed.0,
+                "this process did not run for a while; deadlines were shifted"
+            ),
+            Warning::ClockBackwards(by) => {
+                warn!(
+                    by_ms = millis(*by),
+                    suppressed = suppressed.0,
+                    "the monotonic clock went backwards; it was held"
+                );
+            }
+            Warning::ClockSkew { peer, skew, disagreeing, agreeing } => warn!(
+                %peer,
+                skew_ms = millis(*skew),
+                disagreeing,
+                agreeing,
+                suppressed = suppressed.0,                 "a masternode's clock and ours differ: {}",
+                if disagreeing > agreeing {
+                    "most disagree with us, so set this machine's clock (timedatectl, chrony)"
+                } else {
+                    "most agree with us, so its operator should set that machine's clock"
+                }
+            ),
+            Warning::EpochRaised { to } => warn!(
+                epoch = to.0,
+                suppressed = suppressed.0,
+                "peers have seen a later start of this key, so the boot epoch was raised: the data directory is \
+                 older than the network remembers; make sure that no other process runs with this key"
+            ),
+            Warning::KeyInUse { peer, epoch } => warn!(
+                %peer,
+                epoch = epoch.0,
+                suppressed = suppressed.0,                 "another process with this node's key is connected to this peer: stop one of the two"
+            ),
+            Warning::OwnAddress(addr) => warn!(
+                %addr,
+                suppressed = suppressed.0,                 "this address is this node's own: it is not dialed again; remove it from the peer list"
+            ),
+            Warning::Incompatible { addr, reason } => {
+                warn!(%addr, reason = reason.as_str(), suppressed = suppressed.0, "incompatible peer: {}", reason.describe());
+            }
+            Warning::ForeignSignature { via } => warn!(
+                %via,
+                suppressed = suppressed.0,                 "something signed with this node's key that this process did not make: another process has the key"
+            ),
+            other => warn!(warning = ?other, suppressed = suppressed.0, "warning"),
+        }
+    }
+}
+
+/// The fields of a failed dial.
+struct DialFailure {
+    peer: Option<NodeId>,
+    addr: CanonicalAddr,
+    reason: CloseReason,
+    by: ClosedBy,
+    failures: u32,
+    retry_in: Option<Duration>,
+}
+
+impl EventSink for LogSink {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Started { epoch, worst_case_bytes } => {
+                let Introduction { node, network, listen, advertised, api } = &self.introduction;
+                info!(
+                    %node,
+                    network,
+                    %listen,
+                    advertised = advertised.map(tracing::field::display),
+                    api = api.map(tracing::field::display),
+                    epoch = epoch.0,
+                    worst_case_mib = worst_case_bytes >> 20,
+                    version = env!("CARGO_PKG_VERSION"),
+                    "started"
+                );
+            }
+            Event::LinkUp { peer, remote, direction, because, session, .. } => {
+                if let Some(suppressed) = self.admit(self.link_kind(*peer)) {
+                    info!(
+                        %peer, %remote, direction = direction.as_str(), because = because.as_str(), %session,
+                        suppressed = suppressed.0, "link up"
+                    );
+                }
+            }
+            Event::LinkDown { peer, reason, by, lasted, .. } => {
+                self.totals.count(Total::LinkClosed, *reason);
+                if let Some(suppressed) = self.admit(self.link_kind(*peer)) {
+                    info!(
+                        %peer, reason = reason.as_str(), by = by.as_str(), lasted_s = lasted.as_secs(),
+                        suppressed = suppressed.0, "link down: {}", reason.describe()
+                    );
+                }
+            }
+            Event::DialFailed { peer, addr, reason, by, failures, retry_in } => {
+                self.dial_failed(&DialFailure {
+                    peer: *peer,
+                    addr: *addr,
+                    reason: *reason,
+                    by: *by,
+                    failures: *failures,
+                    retry_in: *retry_in,
+                });
+            }
+            Event::InboundFailed { from, peer, reason, by } => {
+                self.totals.count(Total::InboundFailed, *reason);
+                if let Some(suppressed) = self.admit(Kind::Inbound(reason.code())) {
+                    info!(
+                        %from, peer = peer.map(tracing::field::display), reason = reason.as_str(),
+                        by = by.as_str(), suppressed = suppressed.0, "inbound failed: {}", reason.describe()
+                    );
+                }
+            }
+            Event::Knocked { peer, direction, answer } => {
+                debug!(%peer, direction = direction.as_str(), answer = answer.as_str(), "knock");
+            }
+            Event::Activity { node, activity } => {
+                if let Some(suppressed) = self.admit(Kind::Activity(*node)) {
+                    let state = match activity {
+                        Activity::Active => "active",
+                        Activity::Inactive => "inactive",
+                    };
+                    info!(%node, suppressed = suppressed.0, "masternode {state}");
+                }
+            }
+            Event::Heartbeat { signer, sequence, via } => debug!(%signer, sequence, %via, "heartbeat"),
+            Event::PeerCheck { expected, up } => info!(expected, up, "peer check"),
+            Event::Warning(warning) => self.warning(warning),
+            Event::Fatal(fatal) => error!(reason = fatal.code(), "halted: {fatal}"),
+            Event::Stopped => info!("all connections closed"),
+            _ => {}
+        }
+    }
+
+    fn shell_event(&mut self, event: &ShellEvent) {
+        match event {
+            ShellEvent::Reload => (self.reload)(),
+            ShellEvent::Stopping(cause) => info!(%cause, "stopping"),
+            ShellEvent::AcceptPaused { cause, retry_in } => warn!(
+                reason = cause.reason().as_str(),
+                retry_in_ms = millis(*retry_in),
+                "cannot accept connections for now: raise the limit of open files (ulimit -n, LimitNOFILE=)"
+            ),
+            ShellEvent::AcceptResumed { failures } => info!(failures, "accepting connections again"),
+            ShellEvent::StoreFailed(failed) => error!(error = %failed, "a record could not be made durable"),
+        }
+    }
+}
+
+/// The stable name of a warning.
+fn warning_kind(warning: &Warning) -> &'static str {
+    match warning {
+        Warning::Frozen { .. } => "frozen",
+        Warning::ClockBackwards(_) => "clock_backwards",
+        Warning::ClockSkew { .. } => "clock_skew",
+        Warning::EpochRaised { .. } => "epoch_raised",
+        Warning::KeyInUse { .. } => "key_in_use",
+        Warning::OwnAddress(_) => "own_address",
+        Warning::Incompatible { reason, .. } => reason.as_str(),
+        Warning::ForeignSignature { .. } => "foreign_signature",
+        _ => "other",
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,35 @@
+//! The `timed` daemon: configuration, keys, API, command line and the local test network around the event
+//! loop.
+
+mod api;
+mod assembly;
+mod cli;
+mod client;
+mod config;
+mod data_dir;
+mod devnet;
+mod failure;
+mod genesis;
+mod keys;
+mod logging;
+mod metrics;
+mod run;
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use timed_core::Wall;
+
+/// A wall time as RFC 3339 text in UTC, with milliseconds.
+fn rfc3339(at: Wall) -> String {
+    // Beyond the year 9999 there is no such text; no clock that is kept reads so.
+    let latest = Duration::from_millis(253_402_300_799_999);
+    let since = Duration::from_millis(at.0).min(latest);
+    humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + since).to_string()
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::main(std::env::args_os())
+}

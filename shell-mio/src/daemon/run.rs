@@ -1,0 +1,226 @@
+//! `timed run`: one node in the foreground, from its files to its exit code.
+
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::process::ExitCode;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use timed_core::{Bootstrap, CanonicalAddr, Node};
+use tracing::{info, warn};
+
+use super::api::{self, ApiFacts};
+use super::assembly::{Assembly, read_config};
+use super::cli::{NodeArgs, RunArgs};
+use super::config::{Config, PeerEntry};
+use super::data_dir::{DataDir, Existing, Secrecy, write_durably};
+use super::failure::{Exit, Failure};
+use super::keys::{fill_random, hex};
+use super::logging::{self, Introduction, LogSink, Verbosity};
+use super::metrics::Totals;
+use crate::{Shell, ShellConfig, SocketOptions, Store, StoreError};
+
+/// Names the process whose end is this one's too. Set by `timed devnet` for its children.
+pub(crate) const PARENT: &str = "TIMED_DEVNET_PARENT";
+
+/// How long names in the peer list may take to resolve, all together.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// Runs a node until it is stopped or halts.
+pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
+    follow_parent()?;
+    let dir = DataDir::locate(args.node.dir.data_dir.as_deref())?;
+    let assembly = Assembly::load(&dir, &args.node)?;
+    let lock = dir.lock()?;
+    let verbosity = logging::start(assembly.config.logging);
+    for warning in &assembly.warnings {
+        warn!("{warning}");
+    }
+
+    let config = &assembly.config;
+    let bootstrap = bootstrap(config);
+    let mut seed = zeroize::Zeroizing::new([0; 32]);
+    fill_random(&mut *seed)?;
+    let (store, journal) = Store::open(dir.store()).map_err(|error| store_failure(&error))?;
+    let core = assembly.core_config(bootstrap);
+    let node = Node::new(core, assembly.crypto(), *seed, journal, crate::now())
+        .map_err(|error| Failure::config(error.to_string()))?;
+    drop(seed);
+
+    let mut shell = Shell::bind(shell_config(config)).map_err(|error| Failure::failed(error.to_string()))?;
+    shell.take_signals().map_err(|error| Failure::failed(format!("cannot handle signals: {error}")))?;
+    let totals = Arc::new(Totals::new());
+    let api = if config.api.enabled {
+        let listener = bind_api(config.api.listen)?;
+        let token = write_cookie(&dir)?;
+        let facts = ApiFacts::new(&assembly, token, Arc::clone(&totals));
+        let (listen, handle) = api::start(listener, facts, shell.remote())?;
+        Some((listen, handle))
+    } else {
+        None
+    };
+
+    let introduction = Introduction {
+        node: assembly.id,
+        network: assembly.genesis.network.as_str().to_owned(),
+        listen: shell.local_addr(),
+        advertised: config.advertised(),
+        api: api.as_ref().map(|(listen, _)| *listen),
+    };
+    let reload = Reload { dir: dir.clone(), args: args.node.clone(), running: config.clone(), verbosity };
+    let sink = LogSink::new(introduction, &assembly.genesis.registry, totals, move || reload.clone().begin());
+    let exit = shell.run(node, store, sink);
+
+    if let Some((_, handle)) = api {
+        handle.stop();
+        let _ = std::fs::remove_file(dir.cookie());
+    }
+    drop(lock);
+    outcome(exit)
+}
+
+fn outcome(exit: crate::Exit) -> Result<ExitCode, Failure> {
+    match exit {
+        crate::Exit::Stopped => {
+            info!("stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        crate::Exit::Interrupted => {
+            Err(Failure::failed("stopped at once by a second order; peers were not told"))
+        }
+        crate::Exit::StopTimedOut => {
+            Err(Failure::failed("stopping took too long; the remaining connections were cut"))
+        }
+        crate::Exit::Fatal(fatal) => Err(Failure::failed(format!("halted ({}): {fatal}", fatal.code()))),
+        crate::Exit::Io(error) => Err(Failure::failed(format!("the event loop failed: {error}"))),
+    }
+}
+
+/// Ends with the process that started this one, where that is wanted: nothing is left running.
+fn follow_parent() -> Result<(), Failure> {
+    let Some(parent) = std::env::var(PARENT).ok().and_then(|pid| pid.parse::<i32>().ok()) else {
+        return Ok(());
+    };
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .map_err(|error| Failure::failed(format!("cannot follow the parent process: {error}")))?;
+    // The parent may have ended before the line above.
+    match rustix::process::getppid() {
+        Some(pid) if pid.as_raw_nonzero().get() == parent => Ok(()),
+        _ => Err(Failure::failed(format!("the parent process {parent} has ended"))),
+    }
+}
+
+fn shell_config(config: &Config) -> ShellConfig {
+    ShellConfig {
+        sockets: SocketOptions {
+            keepalive_time: config.network.keepalive_time,
+            keepalive_interval: config.network.keepalive_interval,
+            ..SocketOptions::default()
+        },
+        ..ShellConfig::listening_on(config.network.listen)
+    }
+}
+
+fn bind_api(listen: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(listen).map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "the address is in use; stop the other process or set api.listen (--api) to another port"
+                    .to_owned()
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                "this machine has no interface with that address".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        Failure::failed(format!("cannot serve the API on {listen}: {hint}"))
+    })
+}
+
+/// Draws the token that writes to the API need, and leaves it for this user's clients.
+fn write_cookie(dir: &DataDir) -> Result<zeroize::Zeroizing<String>, Failure> {
+    let mut secret = zeroize::Zeroizing::new([0; 32]);
+    fill_random(&mut *secret)?;
+    let token = hex(&*secret);
+    write_durably(&dir.cookie(), token.as_bytes(), Secrecy::Private, Existing::Replace)
+        .map_err(|error| Failure::failed(format!("cannot write {}: {error}", dir.cookie().display())))?;
+    Ok(token)
+}
+
+fn store_failure(error: &StoreError) -> Failure {
+    let exit = match error {
+        StoreError::InUse { .. } => Exit::AlreadyRunning,
+        StoreError::Io { error, .. } if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Exit::UnsafePermissions
+        }
+        _ => Exit::Failed,
+    };
+    Failure { exit, message: error.to_string() }
+}
+
+/// The peers to start from; names become the addresses they have now.
+fn bootstrap(config: &Config) -> Vec<Bootstrap> {
+    let entries = config.network.peers.iter().chain(&config.network.reserved_peers);
+    let until = Instant::now() + RESOLVE_WITHIN;
+    let mut peers = Vec::new();
+    for entry in entries {
+        match entry {
+            PeerEntry::Addr { id, addr } => peers.push(Bootstrap { addr: *addr, id: *id }),
+            PeerEntry::Dns { id, host, port } => {
+                let port = port.unwrap_or(config.network.port);
+                let found = resolve(host, port, until.saturating_duration_since(Instant::now()));
+                peers.extend(found.into_iter().map(|addr| Bootstrap { addr, id: *id }));
+            }
+        }
+    }
+    peers
+}
+
+/// Asks the system's resolver, which knows no time-out of its own, from a thread that may be left behind.
+fn resolve(host: &str, port: u16, within: Duration) -> Vec<CanonicalAddr> {
+    let (tell, found) = mpsc::channel();
+    let question = (host.to_owned(), port);
+    thread::spawn(move || tell.send(question.to_socket_addrs().map(Iterator::collect::<Vec<_>>)));
+    match found.recv_timeout(within) {
+        Ok(Ok(addrs)) => addrs.into_iter().filter_map(|addr| CanonicalAddr::new(addr).ok()).collect(),
+        Ok(Err(error)) => {
+            warn!(host, %error, "cannot resolve this peer's name");
+            Vec::new()
+        }
+        Err(_) => {
+            warn!(host, "this peer's name was not resolved in time");
+            Vec::new()
+        }
+    }
+}
+
+/// What SIGHUP needs to read the configuration again.
+#[derive(Clone)]
+struct Reload {
+    dir: DataDir,
+    args: NodeArgs,
+    running: Config,
+    verbosity: Verbosity,
+}
+
+impl Reload {
+    /// Reads on a thread of its own: the caller is the event loop.
+    fn begin(self) {
+        thread::spawn(move || self.reload());
+    }
+
+    fn reload(self) {
+        match read_config(&self.dir, &self.args) {
+            Err(failure) => warn!("the configuration stays as it was: {failure}"),
+            Ok(new) => {
+                self.verbosity.set(new.logging.level);
+                info!(level = new.logging.level.as_str(), "configuration read again");
+                let mut comparable = new.clone();
+                comparable.logging.level = self.running.logging.level;
+                if comparable != self.running {
+                    warn!("other keys than logging.level have changed: they take effect at the next start");
+                }
+            }
+        }
+    }
+}
