@@ -237,11 +237,10 @@ impl Node {
     /// machine that was not there yet: it gives way to a fresh one.
     fn knocked(&mut self, now: Now, from: &Introduction) {
         let destination = Destination::Peer(from.node);
-        let unanswered = self
-            .pool
-            .dialing(destination)
-            .and_then(|dialing| dialing.in_flight)
-            .filter(|conn| self.links.get(*conn).is_some_and(|link| matches!(link.phase, Phase::Dialing)));
+        let unanswered =
+            self.pool.dialing(destination).and_then(|dialing| dialing.in_flight).filter(|conn| {
+                self.links.get(*conn).is_some_and(|link| matches!(link.phase, Phase::Dialing))
+            });
         if let Some(dialing) = self.pool.dialing_mut(destination) {
             dialing.backoff.clear();
             dialing.settling = None;
