@@ -233,15 +233,28 @@ impl Node {
         Ok(Granted::Knock(verdict.answer))
     }
 
-    /// A knock was answered `will_dial`: dial at once.
+    /// A knock was answered `will_dial`: dial at once. A dial of ours that is not even connected was sent to a
+    /// machine that was not there yet: it gives way to a fresh one.
     fn knocked(&mut self, now: Now, from: &Introduction) {
         let destination = Destination::Peer(from.node);
+        let unanswered = self
+            .pool
+            .dialing(destination)
+            .and_then(|dialing| dialing.in_flight)
+            .filter(|conn| self.links.get(*conn).is_some_and(|link| matches!(link.phase, Phase::Dialing)));
         if let Some(dialing) = self.pool.dialing_mut(destination) {
             dialing.backoff.clear();
             dialing.settling = None;
+            if unanswered.is_some() {
+                // No longer this destination's dial: its end is booked nowhere.
+                dialing.in_flight = None;
+            }
             if dialing.in_flight.is_none() {
                 dialing.order = Order::Knock;
             }
+        }
+        if let Some(conn) = unanswered {
+            self.end(now, conn, CloseReason::DialTimeout, ClosedBy::Us);
         }
         self.pursue(now, destination);
     }

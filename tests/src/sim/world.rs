@@ -10,7 +10,7 @@ use timed_core::{ConfigError, Reply, Request, RequestId};
 use super::clock::{HostClock, SimTime};
 use super::context::{Context, Due};
 use super::disk::Disk;
-use super::host::{Host, HostId, MakeProvider, RunState};
+use super::host::{Host, HostId, MakeProvider, Role, RunState};
 use super::invariants::{self, SWEEP_EVERY};
 use super::net::{Net, Power};
 use super::observe::Seen;
@@ -90,6 +90,7 @@ impl World {
         let id = self.net.add_host(plan.ip, plan.seen_as, plan.port);
         self.hosts.push(Host {
             id,
+            role: Role::Node,
             node_id: (self.provider)(&plan.key).node_id(),
             config: plan.config,
             disk: Disk::new(self.fsync),
@@ -223,10 +224,10 @@ impl World {
         }
     }
 
-    /// Starts every process that does not run.
+    /// Starts every node that does not run.
     pub fn start_all(&mut self) {
         for host in self.ids() {
-            if !self.hosts[host.0].is_up() {
+            if !self.hosts[host.0].is_up() && self.hosts[host.0].role == Role::Node {
                 self.start(host);
             }
         }
