@@ -398,9 +398,10 @@ mod tests {
     fn a_remote_cannot_fill_the_log() {
         let written = lines(|sink| {
             for round in 0..10_000_u16 {
-                let from = SocketAddr::new(IpAddr::from([10, 1, (round >> 8) as u8, round as u8]), round);
+                let [high, low] = round.to_be_bytes();
+                let from = SocketAddr::new(IpAddr::from([10, 1, high, low]), round);
                 let reason = CloseReason::ALL[usize::from(round) % CloseReason::ALL.len()];
-                let peer = Some(NodeId([(round % 251) as u8; 32])).filter(|_| round % 2 == 0);
+                let peer = Some(NodeId([low; 32])).filter(|_| round % 2 == 0);
                 sink.event(&Event::InboundFailed { from, peer, reason, by: ClosedBy::Us });
                 sink.event(&Event::Warning(Warning::Incompatible {
                     addr: from,
