@@ -165,7 +165,7 @@ mod tests {
         let peers = get("/peers");
         assert_eq!((peers.status, peers.json["error"]["code"].as_str()), (503, Some("no_answer")));
         assert_eq!(get("/metrics").status, 200);
-        std::thread::sleep(Duration::from_millis(500));
+        thread::sleep(Duration::from_millis(500));
         let ready = get("/readyz?verbose=1");
         assert_eq!(ready.status, 503);
         let failed = ready.json["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false);
