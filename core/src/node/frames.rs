@@ -151,7 +151,7 @@ impl Node {
         match verdict {
             Verdict::New(_) => self.counters.heartbeats += 1,
             Verdict::Repeat | Verdict::Stale | Verdict::Own => self.counters.heartbeat_repeats += 1,
-            Verdict::OffTime(_) | Verdict::Foreign | Verdict::Invalid(_) => {
+            Verdict::OffTime(_) | Verdict::Foreign | Verdict::Excess | Verdict::Invalid(_) => {
                 self.counters.heartbeats_invalid += 1;
             }
         }

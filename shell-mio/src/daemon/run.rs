@@ -215,9 +215,9 @@ impl Reload {
             Ok(new) => {
                 self.verbosity.set(new.logging.level);
                 info!(level = new.logging.level.as_str(), "configuration read again");
-                let mut comparable = new.clone();
-                comparable.logging.level = self.running.logging.level;
-                if comparable != self.running {
+                let mut new = new;
+                new.logging.level = self.running.logging.level;
+                if new != self.running {
                     warn!("other keys than logging.level have changed: they take effect at the next start");
                 }
             }

@@ -286,7 +286,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Stop(args) => client::stop(&args),
         Verb::Health(args) => client::health(&args),
         Verb::Completions { shell } => documents::completions(&mut CommandLine::command(), shell).map(done),
-        Verb::Man => documents::manual(CommandLine::command()).map(done),
+        Verb::Man => documents::manual(&CommandLine::command()).map(done),
     }
 }
 

@@ -176,7 +176,7 @@ impl Network {
 
     /// Judges the network, stops every process, and says how it was.
     fn finish(mut self, ending: &Ending, orders: &mut Orders, home: &Home) -> Result<ExitCode, Failure> {
-        self.children.reap();
+        self.note_ends();
         let mut faults = Vec::new();
         let mut survivors = Vec::new();
         for (member, node) in self.members.iter().zip(self.children.nodes()) {
@@ -184,7 +184,7 @@ impl Network {
                 None => survivors.push(member.clone()),
                 Some(End::BySomebody(_)) => {}
                 Some(end @ End::ByItself(_)) => {
-                    faults.push(format!("node {} {}", member.number, end.describe()))
+                    faults.push(format!("node {} {}", member.number, end.describe()));
                 }
             }
         }

@@ -44,7 +44,7 @@ impl Said {
 
     /// Whether every link of this node stands, in a network of so many.
     pub(super) const fn complete(&self, network: usize) -> bool {
-        self.expected as usize == network - 1 && self.up == self.expected && self.duplicates == 0
+        self.expected + 1 == network as u64 && self.up == self.expected && self.duplicates == 0
     }
 }
 

@@ -125,8 +125,8 @@ impl LogSink {
         info!(
             peer = failed.peer.map(tracing::field::display),
             addr = %failed.addr,
-            reason = failed.reason.as_str(),
-            by = failed.by.as_str(),
+            reason = %failed.reason.as_str(),
+            by = %failed.by.as_str(),
             failures = failed.failures,
             retry_in_ms = failed.retry_in.map(millis),
             suppressed = suppressed.0,             "dial failed: {}",
@@ -179,7 +179,7 @@ impl LogSink {
                 suppressed = suppressed.0,                 "this address is this node's own: it is not dialed again; remove it from the peer list"
             ),
             Warning::Incompatible { addr, reason } => {
-                warn!(%addr, reason = reason.as_str(), suppressed = suppressed.0, "incompatible peer: {}", reason.describe());
+                warn!(%addr, reason = %reason.as_str(), suppressed = suppressed.0, "incompatible peer: {}", reason.describe());
             }
             Warning::ForeignSignature { via } => warn!(
                 %via,
@@ -207,7 +207,7 @@ impl EventSink for LogSink {
                 let Introduction { node, network, listen, advertised, api } = &self.introduction;
                 info!(
                     %node,
-                    network,
+                    %network,
                     %listen,
                     advertised = advertised.map(tracing::field::display),
                     api = api.map(tracing::field::display),
@@ -220,7 +220,7 @@ impl EventSink for LogSink {
             Event::LinkUp { peer, remote, direction, because, session, .. } => {
                 if let Some(suppressed) = self.admit(self.link_kind(*peer)) {
                     info!(
-                        %peer, %remote, direction = direction.as_str(), because = because.as_str(), %session,
+                        %peer, %remote, direction = %direction.as_str(), because = %because.as_str(), %session,
                         suppressed = suppressed.0, "link up"
                     );
                 }
@@ -229,7 +229,7 @@ impl EventSink for LogSink {
                 self.totals.count(Total::LinkClosed, *reason);
                 if let Some(suppressed) = self.admit(self.link_kind(*peer)) {
                     info!(
-                        %peer, reason = reason.as_str(), by = by.as_str(), lasted_s = lasted.as_secs(),
+                        %peer, reason = %reason.as_str(), by = %by.as_str(), lasted_s = lasted.as_secs(),
                         suppressed = suppressed.0, "link down: {}", reason.describe()
                     );
                 }
@@ -248,13 +248,13 @@ impl EventSink for LogSink {
                 self.totals.count(Total::InboundFailed, *reason);
                 if let Some(suppressed) = self.admit(Kind::Inbound(reason.code())) {
                     info!(
-                        %from, peer = peer.map(tracing::field::display), reason = reason.as_str(),
-                        by = by.as_str(), suppressed = suppressed.0, "inbound failed: {}", reason.describe()
+                        %from, peer = peer.map(tracing::field::display), reason = %reason.as_str(),
+                        by = %by.as_str(), suppressed = suppressed.0, "inbound failed: {}", reason.describe()
                     );
                 }
             }
             Event::Knocked { peer, direction, answer } => {
-                debug!(%peer, direction = direction.as_str(), answer = answer.as_str(), "knock");
+                debug!(%peer, direction = %direction.as_str(), answer = %answer.as_str(), "knock");
             }
             Event::Activity { node, activity } => {
                 if let Some(suppressed) = self.admit(Kind::Activity(*node)) {
@@ -268,7 +268,7 @@ impl EventSink for LogSink {
             Event::Heartbeat { signer, sequence, via } => debug!(%signer, sequence, %via, "heartbeat"),
             Event::PeerCheck { expected, up } => info!(expected, up, "peer check"),
             Event::Warning(warning) => self.warning(warning),
-            Event::Fatal(fatal) => error!(reason = fatal.code(), "halted: {fatal}"),
+            Event::Fatal(fatal) => error!(reason = %fatal.code(), "halted: {fatal}"),
             Event::Stopped => info!("all connections closed"),
             _ => {}
         }
@@ -279,7 +279,7 @@ impl EventSink for LogSink {
             ShellEvent::Reload => (self.reload)(),
             ShellEvent::Stopping(cause) => info!(%cause, "stopping"),
             ShellEvent::AcceptPaused { cause, retry_in } => warn!(
-                reason = cause.reason().as_str(),
+                reason = %cause.reason().as_str(),
                 retry_in_ms = millis(*retry_in),
                 "cannot accept connections for now: raise the limit of open files (ulimit -n, LimitNOFILE=)"
             ),
