@@ -139,7 +139,7 @@ fn messages_of_one_turn_leave_in_one_write() {
     let before = rig.remote.counters().writes;
     // While the script is held the loop stands still, so that one turn sees all of them.
     rig.see(|_| {
-        let _ = rig.remote.request(timed_core::Request::Status).unwrap();
+        drop(rig.remote.request(timed_core::Request::Status).unwrap());
         thread::sleep(Duration::from_millis(20));
         for source in &mut sources {
             source.write_all(&[7; 200]).unwrap();
