@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use timed_core::{
-    BootEpoch, Bootstrap, CloseReason, ClosedBy, Event, Fatal, MasternodeMode, NodeId, PeerRef, Reply, Request, Warning,
+    BootEpoch, Bootstrap, CloseReason, ClosedBy, Event, Fatal, MasternodeMode, NodeId, PeerRef, Reply,
+    Request, Warning,
 };
 use timed_tests::sim::{
     Exit, HostId, HostPlan, Packets, Profile, Setup, World, derived_key, noise, null, seed, seeds,

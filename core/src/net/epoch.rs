@@ -119,6 +119,15 @@ pub fn remedy(ours: Boot, other: Boot, known: Circumstances) -> Remedy {
             Remedy::Raise(BootEpoch(other.epoch.0.saturating_add(1)))
         }
         _ if known.witness == Witness::Stranger => Remedy::None,
+        // Two processes began with one epoch: the one with the greater nonce goes ahead, so that the other
+        // finds a later one.
+        (_, Standing::Confirmed) if other.epoch == ours.epoch => {
+            if ours.nonce > other.nonce && known.raises < MAX_RAISES {
+                Remedy::Raise(BootEpoch(other.epoch.0.saturating_add(1)))
+            } else {
+                Remedy::BackOff
+            }
+        }
         (Source::InUse, Standing::Confirmed) if other.epoch > ours.epoch => Remedy::Halt,
         (Source::Stale, Standing::Confirmed) => Remedy::Halt,
         (Source::InUse, _) | (Source::Stale, Standing::Newcomer) => Remedy::BackOff,
@@ -172,6 +181,7 @@ mod tests {
         assert_eq!(in_use(later, Standing::Confirmed), Remedy::Halt);
         assert_eq!(in_use(later, Standing::Newcomer), Remedy::BackOff);
         assert_eq!(in_use(boot(100, 2), Standing::Confirmed), Remedy::BackOff);
+        assert_eq!(in_use(boot(100, 0), Standing::Confirmed), Remedy::Raise(BootEpoch(101)));
         assert_eq!(in_use(boot(99, 2), Standing::Confirmed), Remedy::None);
     }
 

@@ -237,11 +237,10 @@ impl Node {
     /// machine that was not there yet: it gives way to a fresh one.
     fn knocked(&mut self, now: Now, from: &Introduction) {
         let destination = Destination::Peer(from.node);
-        let unanswered = self
-            .pool
-            .dialing(destination)
-            .and_then(|dialing| dialing.in_flight)
-            .filter(|conn| self.links.get(*conn).is_some_and(|link| matches!(link.phase, Phase::Dialing)));
+        let unanswered =
+            self.pool.dialing(destination).and_then(|dialing| dialing.in_flight).filter(|conn| {
+                self.links.get(*conn).is_some_and(|link| matches!(link.phase, Phase::Dialing))
+            });
         if let Some(dialing) = self.pool.dialing_mut(destination) {
             dialing.backoff.clear();
             dialing.settling = None;
@@ -474,7 +473,7 @@ impl Node {
             rival = peer.dialing.in_flight;
             replaced = peer.up(now, conn, direction);
         }
-        self.call_off(now, rival);
+        self.call_off(now, rival, &ballot);
         self.counters.links_up += 1;
         let session = ballot.session.tag();
         self.event(Event::LinkUp { conn, peer: them.node, remote, direction, because, session });
@@ -497,13 +496,18 @@ impl Node {
     }
 
     /// A dial of ours that has not consumed an ordinal yet has lost its purpose: it must not replace the link
-    /// that just became live. One whose `Hello` is out is left to the ballot.
-    fn call_off(&mut self, now: Now, rival: Option<ConnId>) {
-        let Some(conn) = rival else { return };
-        let early = self.links.get(conn).is_some_and(|link| {
-            matches!(link.phase, Phase::Dialing | Phase::AwaitReply(_) | Phase::HelloParked(_))
-        });
-        if early {
+    /// that just became live. One whose `Hello` is out is left to the ballot, and so is a canonical one whose
+    /// handshake overlaps with a link dialed from the other side (rule B-5).
+    fn call_off(&mut self, now: Now, rival: Option<ConnId>, live: &Ballot) {
+        let Some(link) = rival.and_then(|conn| self.links.get(conn)) else { return };
+        let conn = link.conn;
+        let superfluous = match link.phase {
+            Phase::Dialing => true,
+            // The live link was dialed from the other side: if that was not canonical, ours is.
+            Phase::AwaitReply(_) | Phase::HelloParked(_) => live.dialer == DialerRank::Canonical,
+            _ => false,
+        };
+        if superfluous {
             self.end(now, conn, CloseReason::Duplicate, ClosedBy::Us);
         }
     }

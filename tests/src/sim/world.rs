@@ -35,6 +35,7 @@ pub struct World {
     actions: BTreeMap<u64, Action>,
     actions_entered: u64,
     requests: u64,
+    swept_at: SimTime,
     reported: Cell<bool>,
 }
 
@@ -77,6 +78,7 @@ impl World {
             actions: BTreeMap::new(),
             actions_entered: 0,
             requests: 0,
+            swept_at: SimTime(0),
             reported: Cell::new(false),
         };
         for plan in setup.hosts(seed) {
@@ -152,7 +154,7 @@ impl World {
             }
         }
         if self.step.is_multiple_of(SWEEP_EVERY) {
-            invariants::sweep(&self.hosts, &self.net, &mut self.cx);
+            self.sweep();
         }
         self.check();
         Some(!matches!(due, Due::Net(_)))
@@ -165,8 +167,15 @@ impl World {
             self.step();
         }
         self.cx.now = until;
+        if self.cx.now.since(self.swept_at) >= Duration::from_secs(1) {
+            self.sweep();
+            self.check();
+        }
+    }
+
+    fn sweep(&mut self) {
+        self.swept_at = self.cx.now;
         invariants::sweep(&self.hosts, &self.net, &mut self.cx);
-        self.check();
     }
 
     /// Lets time pass until something holds; returns how long it took, or `None` if it took longer than
