@@ -4,7 +4,8 @@
 #![allow(dead_code)] // Each test file uses its own part.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
@@ -40,6 +41,17 @@ pub(crate) enum OnData {
     Echo,
     /// Closes every other connection.
     CloseOthers,
+    /// Sends it on to this connection.
+    Forward(ConnId),
+}
+
+#[derive(Default)]
+pub(crate) struct Hook(pub(crate) Option<Box<dyn FnOnce() + Send>>);
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +77,8 @@ pub(crate) struct Script {
     /// Persist the next record as soon as one is durable.
     pub(crate) persist_on: bool,
     pub(crate) on_persisted: Option<fn(u64)>,
+    /// Happens between the loop's pull and its write.
+    pub(crate) on_transmit: Hook,
 }
 
 impl Script {
@@ -173,6 +187,7 @@ impl Script {
                 match self.on_data {
                     OnData::Keep => {}
                     OnData::Echo => self.send(conn, bytes),
+                    OnData::Forward(to) => self.send(to, bytes),
                     OnData::CloseOthers => {
                         for other in self.open().into_iter().filter(|&other| other != conn) {
                             self.close(other);
@@ -247,7 +262,11 @@ impl Core for Handle {
         if count > 0 {
             entry.pulls.push(count);
         }
-        if entry.outgoing.is_empty() { Transmit::Drained } else { Transmit::More }
+        let left = if entry.outgoing.is_empty() { Transmit::Drained } else { Transmit::More };
+        if let Some(hook) = script.on_transmit.0.take() {
+            hook();
+        }
+        left
     }
 
     fn deadline(&self) -> Option<Mono> {
@@ -309,10 +328,12 @@ impl Rig {
         Self { addr, remote, told, script, thread }
     }
 
-    /// Changes the script, then lets the loop look at it.
+    /// Changes the script, then lets the loop look at it: the second answer comes after the first one's turn.
     pub(crate) fn act<T>(&self, change: impl FnOnce(&mut Script) -> T) -> T {
         let result = change(&mut self.script.lock());
-        self.remote.request(Request::Status).unwrap().wait(PATIENCE).unwrap();
+        for _ in 0..2 {
+            self.remote.request(Request::Status).unwrap().wait(PATIENCE).unwrap();
+        }
         result
     }
 
@@ -330,6 +351,16 @@ impl Rig {
             assert!(begun.elapsed() < PATIENCE, "not seen in time: {what}; {:?}", self.told);
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// A peer with room for a few bytes only: most of what is sent to it stays in the sender's kernel.
+    pub(crate) fn connect_with_little_room(&self) -> TcpStream {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&self.addr.into()).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
     }
 
     /// The open connection that was accepted; of several, any.
