@@ -6,7 +6,7 @@
 //! will, FIN, RST, half-open connections, black holes in one direction or both, firewalls. Machines lose
 //! power, processes are killed and frozen, disks lose what was not durable, clocks are wrong and step.
 //!
-//! Everything depends on one seed. [`World`] checks [`invariants`](self) after every step; a failure, and any
+//! Everything depends on one seed. [`World`] checks its invariants after every step; a failure, and any
 //! failed assertion of the test around it, prints the seed, the time, the last events and the command that
 //! repeats the run.
 //!
