@@ -4,7 +4,7 @@ use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
 use timed_core::{Bootstrap, GenesisHash, MasternodeMode, NodeId};
 
-use super::cli::NodeArgs;
+use super::arguments::NodeArgs;
 use super::config::{Auto, Config, PeerEntry, Sources, lines};
 use super::data_dir::{self, DataDir};
 use super::failure::{Exit, Failure};

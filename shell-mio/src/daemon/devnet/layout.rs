@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use timed_core::{CanonicalAddr, Masternode, NetworkName, NodeId, Registry};
 
+use super::super::arguments::{DevnetArgs, NodeArgs};
 use super::super::assembly::read_config;
-use super::super::cli::{DevnetArgs, NodeArgs};
 use super::super::config::commented;
 use super::super::data_dir::{DataDir, Existing, Secrecy, write_durably};
 use super::super::failure::Failure;

@@ -19,7 +19,7 @@ use mio::{Events, Interest, Poll, Token};
 use rustix::process::Signal;
 use signal_hook_mio::v1_0::Signals;
 
-use super::cli::DevnetArgs;
+use super::arguments::DevnetArgs;
 use super::client::url_of;
 use super::failure::{Exit, Failure};
 use children::{Children, End};
