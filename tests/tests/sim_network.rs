@@ -505,6 +505,9 @@ fn a_clock_more_than_a_day_ahead_is_refused_with_a_reason_and_taken_back_when_ri
         )
     };
     assert!(world.seen(HostId(1)).count(future) > 0, "it is told why");
+    let warned =
+        |event: &Event| matches!(event, Event::Warning(Warning::EpochInFuture { by: ClosedBy::Peer, .. }));
+    assert!(world.seen(HostId(1)).count(warned) > 0, "it is told that its own clock is the suspect");
     assert_eq!(world.links().len(), 3, "nobody else is harmed");
     world.kill(HostId(1));
     world.set_wall_error(HostId(1), 0);

@@ -151,6 +151,9 @@ impl Node {
             }
             Err(reason) => {
                 self.note_inbound(now, from, hello.intent.as_str(), reason);
+                if reason == CloseReason::EpochInFuture {
+                    self.event(Event::Warning(Warning::EpochInFuture { peer: from, by: ClosedBy::Us }));
+                }
                 self.end(now, conn, reason, ClosedBy::Us);
                 self.learn_from_hello(now, &hello);
             }
@@ -342,6 +345,9 @@ impl Node {
         );
         if incompatible && let Some(link) = self.links.get(conn) {
             self.event(Event::Warning(Warning::Incompatible { addr: link.remote, reason }));
+        }
+        if proven && reason == CloseReason::EpochInFuture {
+            self.event(Event::Warning(Warning::EpochInFuture { peer: ack.from.node, by }));
         }
         if proven && expect.is_none() && reason == CloseReason::Duplicate {
             self.found(now, addr, ack.from.node, ack.highest);
