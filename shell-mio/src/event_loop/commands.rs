@@ -43,14 +43,17 @@ impl<C: Core, S: EventSink> Driver<C, S> {
     pub(super) fn settle(&mut self) {
         self.drain();
         let mut again = Vec::new();
+        let mut flushing = std::mem::take(&mut self.state.flushing);
         while !self.state.to_flush.is_empty() {
-            for conn in std::mem::take(&mut self.state.to_flush) {
+            std::mem::swap(&mut flushing, &mut self.state.to_flush);
+            for conn in flushing.drain(..) {
                 if self.flush(conn) == Flushed::MoreNextTurn {
                     again.push(conn);
                 }
                 self.drain();
             }
         }
+        self.state.flushing = flushing;
         for conn in again {
             self.want_flush(conn);
         }

@@ -59,6 +59,8 @@ pub(super) struct State {
     pub(super) to_read: VecDeque<ConnId>,
     /// To be flushed at the end of the turn.
     pub(super) to_flush: Vec<ConnId>,
+    /// The list's room while it is worked off: two lists change places, none is made anew.
+    pub(super) flushing: Vec<ConnId>,
     pub(super) read_buffer: Box<[u8]>,
     pub(super) write_buffer: Vec<u8>,
     pub(super) asked: BTreeMap<RequestId, oneshot::Sender<Reply>>,
@@ -97,6 +99,7 @@ impl State {
             lingering: Lingering::default(),
             to_read: VecDeque::new(),
             to_flush: Vec::new(),
+            flushing: Vec::new(),
             read_buffer: vec![0; 64 * 1024].into(),
             write_buffer: Vec::with_capacity(64 * 1024),
             asked: BTreeMap::new(),
