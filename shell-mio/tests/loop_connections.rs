@@ -253,7 +253,7 @@ fn the_last_words_of_a_peer_are_read_although_writing_fails_first() {
             script.conn(conn).received.clone()
         });
         assert!(words.is_empty());
-        let _ = rig.remote.request(timed_core::Request::Status).unwrap();
+        drop(rig.remote.request(timed_core::Request::Status).unwrap());
         let cause = rig.until("the end", |script| script.conn(conn).closed);
         assert_eq!(cause, TransportCause::Reset);
         assert_eq!(rig.see(|script| script.conn(conn).received.clone()), b"because");
