@@ -1,5 +1,7 @@
 //! Swarms of faults by seed, and the promise that a seed is all that a run depends on (contract C7).
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use timed_tests::sim::{Fault, Setup, TraceHash, World, null, seed, seeds};

@@ -119,7 +119,7 @@ pub enum Event {
     Datagram {
         /// The peer that sent it.
         from: NodeId,
-        /// Its content.
+        /// Its content: part of a larger buffer, so copy what is kept for long.
         payload: Bytes,
     },
     /// A fresh snapshot for health checks and scrapes, at most every 250 ms.

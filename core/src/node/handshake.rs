@@ -186,9 +186,7 @@ impl Node {
             // The answer would carry an epoch that is known to be stale (rule E-5); it is learned from after.
             return Err(CloseReason::StaleEpoch);
         }
-        let slots = self.config.limits.clone();
-        let registry = self.config.registry.clone();
-        let Some(peer) = self.pool.ensure(from, &registry, now, &mut self.rng) else {
+        let Some(peer) = self.pool.ensure(from, &self.config.registry, now, &mut self.rng) else {
             return Err(CloseReason::SlotsFull);
         };
         let presence = if peer.live.is_some() { Presence::Live } else { Presence::Absent };
@@ -208,7 +206,7 @@ impl Node {
             return self.judge_knock(now, hello);
         }
         let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::SlotsFull) };
-        if peer.live.is_none() && !self.pool.has_slot(peer, &slots) {
+        if peer.live.is_none() && !self.pool.has_slot(peer, &self.config.limits) {
             return Err(CloseReason::SlotsFull);
         }
         let ballot = self.ballot(channel, &hello.from, hello, DialedBy::Them);
@@ -365,8 +363,7 @@ impl Node {
 
     /// A bare address leads to a node that we have, or are about to have, another link with.
     fn found(&mut self, now: Now, addr: CanonicalAddr, id: NodeId, highest: DialOrdinal) {
-        let registry = self.config.registry.clone();
-        if let Some(peer) = self.pool.ensure(id, &registry, now, &mut self.rng) {
+        if let Some(peer) = self.pool.ensure(id, &self.config.registry, now, &mut self.rng) {
             peer.heard_ordinal(highest);
             self.pool.resolve(addr, id);
             self.pursue(now, Destination::Peer(id));
@@ -401,8 +398,7 @@ impl Node {
         if let Word::Incompatible(reason) = word {
             return Err(reason);
         }
-        let registry = self.config.registry.clone();
-        let Some(peer) = self.pool.ensure(from, &registry, now, &mut self.rng) else {
+        let Some(peer) = self.pool.ensure(from, &self.config.registry, now, &mut self.rng) else {
             return Err(CloseReason::SlotsFull);
         };
         let presence = if peer.live.is_some() { Presence::Live } else { Presence::Absent };
