@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use scripted::{OnData, Rig, Script, pattern_at};
-use timed_core::{ConnId, Reading};
+use timed_core::Reading;
 use timed_mio::ShellConfig;
 
 /// A small generator (splitmix64): the same numbers for the same seed.
@@ -105,6 +105,31 @@ fn core_action(dice: &mut Dice, script: &mut Script, other: SocketAddr, nobody: 
     }
 }
 
+/// One end of a link between the two loops.
+#[derive(Debug)]
+struct End {
+    from: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+    sent: usize,
+    got: usize,
+}
+
+impl End {
+    /// Whether the other end is the other end, and neither misses a byte.
+    fn is_one_link_with(&self, other: &Self) -> bool {
+        let dialed = self.local.is_some() && self.local == other.from;
+        let accepted = self.from.is_some() && self.from == other.local;
+        (dialed || accepted) && (self.sent, self.got) == (other.got, other.sent)
+    }
+}
+
+fn ends(rig: &Rig) -> Vec<End> {
+    rig.see(|script| {
+        let conns = script.open().into_iter().map(|conn| script.conn(conn));
+        conns.map(|conn| End { from: conn.from, local: conn.local, sent: conn.sent, got: conn.got }).collect()
+    })
+}
+
 fn chaos(seed: u64, host: u8) {
     println!("seed {seed}");
     let mut dice = Dice(seed);
@@ -140,30 +165,12 @@ fn chaos(seed: u64, host: u8) {
             .all(|&conn| script.conn(conn).from.or(script.conn(conn).local).is_some())
             .then_some(())
     });
-    let ends = |rig: &Rig| -> Vec<(ConnId, Option<SocketAddr>, Option<SocketAddr>, usize, usize)> {
-        rig.see(|script| {
-            let entry = |&conn: &ConnId| {
-                let held = script.conn(conn);
-                (conn, held.from, held.local, held.sent, held.got)
-            };
-            script.open().iter().map(entry).collect()
-        })
-    };
     let patience = Instant::now();
     let pairs = loop {
-        let (here, there) = (ends(&rigs[0]), ends(&rigs[1]));
-        let matches = |a: &(_, _, Option<SocketAddr>, usize, usize),
-                       b: &(_, Option<SocketAddr>, _, usize, usize)| {
-            a.2.is_some() && a.2 == b.1 && (a.3, a.4) == (b.4, b.3)
-        };
-        let whole = here.iter().filter(|a| {
-            let (id, from, local, sent, got) = **a;
-            there.iter().any(|b| {
-                matches(&(id, from, local, sent, got), b) || matches(b, &(id, from, local, sent, got))
-            })
-        });
-        if here.len() == there.len() && whole.count() == here.len() {
-            break here.len();
+        let [here, there] = [&rigs[0], &rigs[1]].map(ends);
+        let whole = here.iter().filter(|end| there.iter().any(|other| end.is_one_link_with(other))).count();
+        if here.len() == there.len() && whole == here.len() {
+            break whole;
         }
         assert!(
             patience.elapsed() < Duration::from_secs(20),
