@@ -506,6 +506,10 @@ fn a_clock_more_than_a_day_ahead_is_refused_with_a_reason_and_taken_back_when_ri
     };
     assert!(world.seen(HostId(1)).count(future) > 0, "it is told why");
     assert_eq!(world.links().len(), 3, "nobody else is harmed");
+    world.kill(HostId(1));
+    world.set_wall_error(HostId(1), 0);
+    world.start(HostId(1));
+    world.expect("it is taken back once its clock is right", secs(3), World::is_meshed);
 }
 
 #[test]

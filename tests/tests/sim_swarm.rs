@@ -10,7 +10,7 @@ const fn secs(secs: u64) -> Duration {
 
 /// A swarm drawn from the seed, let loose on a network drawn from the seed, then calm; returns the trace.
 fn weather(seed: u64, storm: Duration) -> TraceHash {
-    let nodes = 2 + usize::try_from(seed % 6).unwrap();
+    let nodes = 2 + usize::try_from(seed % 6).expect("a small number");
     let observers = usize::from(seed.is_multiple_of(5));
     let mut world = World::new(seed, &Setup::new(null).masternodes(nodes).observers(observers).any_profile());
     world.start_all();

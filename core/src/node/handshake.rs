@@ -11,7 +11,7 @@ use crate::link::{Channel, Confirmed, Link, Origin, Peering, Phase};
 use crate::net::ballot::{self, Admission, Party, ordinal_plausible};
 use crate::net::dialer::{Order, Side};
 use crate::net::direction::{Dialer, End, dialer_of};
-use crate::net::epoch::{self, Presence, Source, Standing};
+use crate::net::epoch::{self, Presence, Source};
 use crate::net::knock;
 use crate::net::pool::Destination;
 use crate::node::{Node, Parked, Run, TimerKey};
@@ -459,7 +459,7 @@ impl Node {
             }),
         );
         if confirmed == Confirmed::ByBoth {
-            self.standing = Standing::Confirmed;
+            self.confirm();
         }
         self.unauthenticated.retain(|waiting| *waiting != conn);
         self.leave_dialing(conn);
