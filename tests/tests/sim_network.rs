@@ -423,7 +423,8 @@ fn the_same_key_in_a_second_process_ends_with_one_that_says_why() {
         assert_eq!(held(&world), before, "seed {seed}: links do not flap");
         let complains = |host: HostId| {
             matches!(world.exit(host), Some(Exit::Fatal(Fatal::KeyInUse { .. })))
-                || world.seen(host).count(|event| matches!(event, Event::Warning(Warning::KeyInUse { .. }))) > 0
+                || world.seen(host).count(|event| matches!(event, Event::Warning(Warning::KeyInUse { .. })))
+                    > 0
         };
         assert!(complains(original) || complains(second), "seed {seed}: nobody says why");
         let linked = |host: HostId| world.host(host).is_running() && !world.seen(host).live.is_empty();
@@ -439,9 +440,8 @@ fn two_processes_of_one_key_started_together_end_with_one() {
         let second = twin(&mut world, original);
         world.start_all();
         world.run_for(secs(90));
-        let linked = |world: &World, host: HostId| {
-            world.host(host).is_running() && !world.seen(host).live.is_empty()
-        };
+        let linked =
+            |world: &World, host: HostId| world.host(host).is_running() && !world.seen(host).live.is_empty();
         let ends = [original, second].map(|host| linked(&world, host));
         assert!(ends[0] != ends[1], "seed {seed}: exactly one is linked: {ends:?}\n{}", world.describe());
         let id = world.host(original).node_id;

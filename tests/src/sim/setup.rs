@@ -6,7 +6,10 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
-use timed_core::{CanonicalAddr, Config, GenesisHash, Limits, Masternode, MasternodeMode, NetworkName, NodeId, Registry, Timings};
+use timed_core::{
+    CanonicalAddr, Config, GenesisHash, Limits, Masternode, MasternodeMode, NetworkName, NodeId, Registry,
+    Timings,
+};
 use zeroize::Zeroizing;
 
 use crate::null_crypto::NullProvider;
