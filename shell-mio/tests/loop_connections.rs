@@ -9,7 +9,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scripted::{Conn, OnData, PATIENCE, Rig, Script};
+use scripted::{Conn, OnData, PATIENCE, Rig, Script, pattern_at};
 use timed_core::{Reading, TransportCause};
 use timed_mio::ShellConfig;
 
@@ -25,7 +25,7 @@ fn connect(rig: &Rig) -> TcpStream {
 
 /// Bytes that tell where they belong.
 fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| u8::try_from((at * 31 + at / 251) % 256).unwrap()).collect()
+    (0..len).map(pattern_at).collect()
 }
 
 #[test]
@@ -169,6 +169,21 @@ fn reading_stops_and_goes_on_without_a_new_event() {
     let cause = rig.until("the end", |script| script.conn(conn).closed);
     assert_eq!(cause, TransportCause::Eof);
     assert!(rig.see(|script| script.conn(conn).received == sent));
+}
+
+#[test]
+fn what_a_turn_leaves_unread_is_read_in_the_next_without_a_new_event() {
+    let rig = Rig::start();
+    let mut peer = connect(&rig);
+    let conn = rig.accepted();
+    rig.act(|script| script.reading(conn, Reading::Pause));
+    peer.set_nonblocking(true).unwrap();
+    let sent: usize = (0..100).map_while(|_| peer.write(&[5; 64 * 1024]).ok()).sum();
+    assert!(sent > 512 * 1024, "{sent} bytes are not enough for many turns");
+    let begun = Instant::now();
+    rig.act(|script| script.reading(conn, Reading::Resume));
+    rig.until("all bytes", |script| (script.conn(conn).received.len() == sent).then_some(()));
+    assert!(begun.elapsed() < Duration::from_secs(3), "{sent} bytes took {:?}", begun.elapsed());
 }
 
 #[test]

@@ -75,9 +75,9 @@ fn heartbeats(memory: &mut Memory, relays: usize, bare: &Identity) -> Arrived {
         memory.settle();
         if memory.received(RECEIVER).1 == before + 1 {
             if measured {
-                first.add(took, 1)
+                first.add(took, 1);
             } else {
-                verify.add(alone, 1)
+                verify.add(alone, 1);
             }
             let took = timed(|| memory.hand_over(held - 1));
             if held == relays {

@@ -119,7 +119,7 @@ pub enum Event {
     Datagram {
         /// The peer that sent it.
         from: NodeId,
-        /// Its content.
+        /// Its content: part of a larger buffer, so copy what is kept for long.
         payload: Bytes,
     },
     /// A fresh snapshot for health checks and scrapes, at most every 250 ms.
@@ -191,6 +191,13 @@ pub enum Warning {
         disagreeing: usize,
         /// How many agree.
         agreeing: usize,
+    },
+    /// A boot epoch was refused as more than a day ahead: one of two clocks is wrong (rule E-3).
+    EpochInFuture {
+        /// The peer.
+        peer: NodeId,
+        /// Who refused: the peer ours (our clock is likely to be wrong), or we the peer's.
+        by: ClosedBy,
     },
     /// Peers have seen a later start of our key: we raise our boot epoch and try again.
     EpochRaised {

@@ -126,6 +126,11 @@ impl Node {
             self.count_heartbeat(&verdict);
             return;
         }
+        if let (Kind::Datagram, Some(from)) = (kind, from) {
+            let payload = self.arrivals.keep(body);
+            self.event(Event::Datagram { from, payload });
+            return;
+        }
         match (decode_body(kind, body), from) {
             (Ok(Message::Hello(hello)), _) => self.hello_arrived(now, conn, hello),
             (Ok(Message::HelloAck(ack)), _) => self.ack_arrived(now, conn, &ack),
@@ -141,8 +146,7 @@ impl Node {
             }
             (Ok(Message::Pong(pong)), _) => self.pong(now, conn, pong),
             (Ok(Message::Heartbeat(beat)), Some(from)) => self.heartbeat(now, conn, from, beat, body),
-            (Ok(Message::Datagram(payload)), Some(from)) => self.event(Event::Datagram { from, payload }),
-            (Ok(_), None) | (Err(_), _) => self.end(now, conn, CloseReason::BadMessage, ClosedBy::Us),
+            (Ok(_), _) | (Err(_), _) => self.end(now, conn, CloseReason::BadMessage, ClosedBy::Us),
         }
     }
 

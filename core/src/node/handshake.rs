@@ -151,6 +151,9 @@ impl Node {
             }
             Err(reason) => {
                 self.note_inbound(now, from, hello.intent.as_str(), reason);
+                if reason == CloseReason::EpochInFuture {
+                    self.event(Event::Warning(Warning::EpochInFuture { peer: from, by: ClosedBy::Us }));
+                }
                 self.end(now, conn, reason, ClosedBy::Us);
                 self.learn_from_hello(now, &hello);
             }
@@ -187,9 +190,7 @@ impl Node {
             // The answer would carry an epoch that is known to be stale (rule E-5); it is learned from after.
             return Err(CloseReason::StaleEpoch);
         }
-        let slots = self.config.limits.clone();
-        let registry = self.config.registry.clone();
-        let Some(peer) = self.pool.ensure(from, &registry, now, &mut self.rng) else {
+        let Some(peer) = self.pool.ensure(from, &self.config.registry, now, &mut self.rng) else {
             return Err(CloseReason::SlotsFull);
         };
         let presence = if peer.live.is_some() { Presence::Live } else { Presence::Absent };
@@ -209,7 +210,7 @@ impl Node {
             return self.judge_knock(now, hello);
         }
         let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::SlotsFull) };
-        if peer.live.is_none() && !self.pool.has_slot(peer, &slots) {
+        if peer.live.is_none() && !self.pool.has_slot(peer, &self.config.limits) {
             return Err(CloseReason::SlotsFull);
         }
         let ballot = self.ballot(channel, &hello.from, hello, DialedBy::Them);
@@ -347,6 +348,9 @@ impl Node {
         if incompatible && let Some(link) = self.links.get(conn) {
             self.event(Event::Warning(Warning::Incompatible { addr: link.remote, reason }));
         }
+        if proven && reason == CloseReason::EpochInFuture {
+            self.event(Event::Warning(Warning::EpochInFuture { peer: ack.from.node, by }));
+        }
         if proven && expect.is_none() && reason == CloseReason::Duplicate {
             self.found(now, addr, ack.from.node, ack.highest);
         }
@@ -363,8 +367,7 @@ impl Node {
 
     /// A bare address leads to a node that we have, or are about to have, another link with.
     fn found(&mut self, now: Now, addr: CanonicalAddr, id: NodeId, highest: DialOrdinal) {
-        let registry = self.config.registry.clone();
-        if let Some(peer) = self.pool.ensure(id, &registry, now, &mut self.rng) {
+        if let Some(peer) = self.pool.ensure(id, &self.config.registry, now, &mut self.rng) {
             peer.heard_ordinal(highest);
             self.pool.resolve(addr, id);
             self.pursue(now, Destination::Peer(id));
@@ -399,8 +402,7 @@ impl Node {
         if let Word::Incompatible(reason) = word {
             return Err(reason);
         }
-        let registry = self.config.registry.clone();
-        let Some(peer) = self.pool.ensure(from, &registry, now, &mut self.rng) else {
+        let Some(peer) = self.pool.ensure(from, &self.config.registry, now, &mut self.rng) else {
             return Err(CloseReason::SlotsFull);
         };
         let presence = if peer.live.is_some() { Presence::Live } else { Presence::Absent };

@@ -5,6 +5,7 @@ mod frames;
 mod handshake;
 mod lifecycle;
 mod linkage;
+mod observe;
 mod requests;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -21,6 +22,7 @@ use crate::input::Input;
 use crate::journal::Record;
 use crate::limits::MAX_RECORD_PLAINTEXT;
 use crate::link::Link;
+use crate::link::arrivals::Arrivals;
 use crate::link::handshake::Identity;
 use crate::link::outbound::FramePool;
 use crate::masternode::Masternode;
@@ -96,6 +98,7 @@ pub struct Node {
     timers: Timers<TimerKey>,
     commands: VecDeque<Command>,
     frames: FramePool,
+    arrivals: Arrivals,
     scratch: Vec<u8>,
     counters: Counters,
     summary: Option<(Mono, Summary)>,
@@ -144,6 +147,7 @@ impl Node {
             timers: Timers::new(),
             commands: VecDeque::new(),
             frames: FramePool::new(config.limits.frame_pool),
+            arrivals: Arrivals::default(),
             scratch: Vec::with_capacity(MAX_RECORD_PLAINTEXT + crate::crypto::TAG),
             counters: Counters::default(),
             summary: None,

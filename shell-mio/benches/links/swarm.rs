@@ -213,7 +213,7 @@ impl Host {
                 Command::Persist { ticket, .. } => seat.node.handle(now, Input::Persisted(ticket)),
                 Command::Event(Event::LinkUp { .. }) => self.linked += 1,
                 Command::Event(Event::LinkDown { reason, .. }) => {
-                    eprintln!("swarm: link {index} down: {reason}")
+                    eprintln!("swarm: link {index} down: {reason}");
                 }
                 Command::Event(Event::Datagram { from, payload }) => {
                     let request = Request::Send { to: Some(from), payload };

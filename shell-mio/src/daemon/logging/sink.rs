@@ -184,6 +184,18 @@ impl LogSink {
                     "most agree with us, so its operator should set that machine's clock"
                 }
             ),
+            Warning::EpochInFuture { peer, by } => warn!(
+                %peer,
+                suppressed = suppressed.0,
+                "{}",
+                if *by == ClosedBy::Us {
+                    "the peer's boot epoch is more than a day ahead of our clock: its operator should check that \
+                     machine's clock, or, if all peers look so, check this one's (timedatectl, chrony)"
+                } else {
+                    "the peer finds our boot epoch more than a day ahead of its clock: check this machine's clock \
+                     (timedatectl, chrony), then restart this node"
+                }
+            ),
             Warning::EpochRaised { to } => warn!(
                 epoch = to.0,
                 suppressed = suppressed.0,
@@ -329,6 +341,7 @@ fn warning_kind(warning: &Warning) -> &'static str {
         Warning::Frozen { .. } => "frozen",
         Warning::ClockBackwards(_) => "clock_backwards",
         Warning::ClockSkew { .. } => "clock_skew",
+        Warning::EpochInFuture { .. } => "epoch_in_future",
         Warning::EpochRaised { .. } => "epoch_raised",
         Warning::KeyInUse { .. } => "key_in_use",
         Warning::OwnAddress(_) => "own_address",
