@@ -1,5 +1,6 @@
 //! Simulator, null cryptography and scripted peers: what the tests that cross the crates of timed stand on.
 
+pub mod explore;
 pub mod null_crypto;
 pub mod samples;
 

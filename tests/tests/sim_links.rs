@@ -221,11 +221,11 @@ fn io_03a_messages_go_both_ways_whoever_dialed() {
 #[test]
 fn io_03c_heartbeats_arrive_at_the_all_inbound_and_the_all_outbound_node() {
     let mut world = World::standing(seed(1), &Setup::new(null).masternodes(4));
-    let before: Vec<u64> = (0..4).map(|host| world.seen(HostId(host)).heartbeats).collect();
+    let before: Vec<u64> = world.ids().iter().map(|host| world.seen(*host).heartbeats).collect();
     world.run_for(secs(100));
-    for host in 0..4 {
-        let heard = world.seen(HostId(host)).heartbeats - before[host];
-        assert!((27..=33).contains(&heard), "n{host}: {heard} heartbeats in ten intervals of three peers");
+    for (host, before) in world.ids().into_iter().zip(before) {
+        let heard = world.seen(host).heartbeats - before;
+        assert!((27..=33).contains(&heard), "{host}: {heard} heartbeats in ten intervals of three peers");
     }
 }
 

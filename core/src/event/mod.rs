@@ -192,6 +192,13 @@ pub enum Warning {
         /// How many agree.
         agreeing: usize,
     },
+    /// A boot epoch was refused as more than a day ahead: one of two clocks is wrong (rule E-3).
+    EpochInFuture {
+        /// The peer.
+        peer: NodeId,
+        /// Who refused: the peer ours (our clock is likely to be wrong), or we the peer's.
+        by: ClosedBy,
+    },
     /// Peers have seen a later start of our key: we raise our boot epoch and try again.
     EpochRaised {
         /// The epoch now in use.

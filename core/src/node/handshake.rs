@@ -11,7 +11,7 @@ use crate::link::{Channel, Confirmed, Link, Origin, Peering, Phase};
 use crate::net::ballot::{self, Admission, Party, ordinal_plausible};
 use crate::net::dialer::{Order, Side};
 use crate::net::direction::{Dialer, End, dialer_of};
-use crate::net::epoch::{self, Presence, Source, Standing};
+use crate::net::epoch::{self, Presence, Source};
 use crate::net::knock;
 use crate::net::pool::Destination;
 use crate::node::{Node, Parked, Run, TimerKey};
@@ -151,6 +151,9 @@ impl Node {
             }
             Err(reason) => {
                 self.note_inbound(now, from, hello.intent.as_str(), reason);
+                if reason == CloseReason::EpochInFuture {
+                    self.event(Event::Warning(Warning::EpochInFuture { peer: from, by: ClosedBy::Us }));
+                }
                 self.end(now, conn, reason, ClosedBy::Us);
                 self.learn_from_hello(now, &hello);
             }
@@ -341,6 +344,9 @@ impl Node {
         if incompatible && let Some(link) = self.links.get(conn) {
             self.event(Event::Warning(Warning::Incompatible { addr: link.remote, reason }));
         }
+        if proven && reason == CloseReason::EpochInFuture {
+            self.event(Event::Warning(Warning::EpochInFuture { peer: ack.from.node, by }));
+        }
         if proven && expect.is_none() && reason == CloseReason::Duplicate {
             self.found(now, addr, ack.from.node, ack.highest);
         }
@@ -455,7 +461,7 @@ impl Node {
             }),
         );
         if confirmed == Confirmed::ByBoth {
-            self.standing = Standing::Confirmed;
+            self.confirm();
         }
         self.unauthenticated.retain(|waiting| *waiting != conn);
         self.leave_dialing(conn);

@@ -2,6 +2,7 @@
 //! loop.
 
 mod api;
+mod arguments;
 mod assembly;
 mod cli;
 mod client;

@@ -10,8 +10,8 @@ use timed_core::{Bootstrap, CanonicalAddr, Node};
 use tracing::{info, warn};
 
 use super::api::{self, ApiFacts};
+use super::arguments::{NodeArgs, RunArgs};
 use super::assembly::{Assembly, read_config};
-use super::cli::{NodeArgs, RunArgs};
 use super::config::{Config, PeerEntry};
 use super::data_dir::{DataDir, Existing, Secrecy, write_durably};
 use super::failure::{Exit, Failure};

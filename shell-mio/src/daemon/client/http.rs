@@ -8,8 +8,8 @@ use serde_json::Value;
 use ureq::http::Uri;
 use zeroize::Zeroizing;
 
+use super::super::arguments::{ClientArgs, NodeArgs};
 use super::super::assembly::read_config;
-use super::super::cli::{ClientArgs, NodeArgs};
 use super::super::data_dir::{DataDir, read_secret};
 use super::super::failure::Failure;
 
