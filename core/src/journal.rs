@@ -6,7 +6,7 @@ use bytes::Bytes;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum RecordKey {
-    /// The highest boot epoch ever used with this key.
+    /// The highest boot epochs used and confirmed with this key (rule E-1).
     Boot,
 }
 

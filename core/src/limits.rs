@@ -12,6 +12,8 @@ pub const RECORD_PREFIX: usize = 2;
 pub const FRAME_HEADER: usize = 6;
 /// Body of an opaque application message at most.
 pub const MAX_DATAGRAM: usize = 64 * 1024;
+/// Bytes kept a registered masternode: its newest heartbeat and the digests of the last few, at most.
+pub(crate) const MASTERNODE_BYTES: usize = 6 * 1024;
 /// Attempts kept a peer for `/why`.
 pub const ATTEMPTS_KEPT: usize = 8;
 /// Characters of a peer's agent text at most.
@@ -90,6 +92,7 @@ impl Limits {
             + self.frame_pool * MAX_DATAGRAM
             + self.own_addrs * 64
             + self.gate * 512
+            + MAX_MASTERNODES * MASTERNODE_BYTES
     }
 }
 

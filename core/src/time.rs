@@ -130,8 +130,9 @@ impl Clock {
         if reading.mono < self.shell {
             return Reading::Backwards(self.shell.since(reading.mono));
         }
-        self.shell = reading.mono;
-        let late = deadline.map_or(Duration::ZERO, |at| reading.mono.since(self.to_shell(at)));
+        let awake = std::mem::replace(&mut self.shell, reading.mono);
+        // We ran at the last reading: a deadline before it may be late, but not for being frozen.
+        let late = deadline.map_or(Duration::ZERO, |at| reading.mono.since(self.to_shell(at).max(awake)));
         let mut outcome = Reading::Regular;
         if late > FREEZE_AFTER {
             if reading.mono.since(self.window_start) > FREEZE_WINDOW {
@@ -175,6 +176,14 @@ mod tests {
             panic!("not seen")
         };
         assert_eq!((late.as_secs(), shift.as_secs()), (100, 30));
+    }
+
+    #[test]
+    fn a_deadline_set_in_the_past_is_no_freeze() {
+        let mut clock = Clock::new(at(100));
+        assert_eq!(clock.read(at(110), None), Reading::Regular);
+        assert_eq!(clock.read(at(110), Some(at(101).mono)), Reading::Regular);
+        assert_eq!(clock.read(at(111), Some(at(101).mono)), Reading::Regular);
     }
 
     #[test]

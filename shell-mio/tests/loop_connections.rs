@@ -9,7 +9,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scripted::{Conn, OnData, PATIENCE, Rig, Script};
+use scripted::{Conn, OnData, PATIENCE, Rig, Script, pattern_at};
 use timed_core::{Reading, TransportCause};
 use timed_mio::ShellConfig;
 
@@ -25,7 +25,7 @@ fn connect(rig: &Rig) -> TcpStream {
 
 /// Bytes that tell where they belong.
 fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| u8::try_from((at * 31 + at / 251) % 256).unwrap()).collect()
+    (0..len).map(pattern_at).collect()
 }
 
 #[test]
@@ -129,15 +129,25 @@ fn a_slow_reader_gets_everything_and_nothing_is_taken_from_the_core_early() {
 }
 
 #[test]
-fn a_message_each_is_one_write() {
+fn messages_of_one_turn_leave_in_one_write() {
     let rig = Rig::start();
     let mut peer = connect(&rig);
-    let conn = rig.accepted();
+    let target = rig.accepted();
+    let mut sources: Vec<TcpStream> = (0..16).map(|_| connect(&rig)).collect();
+    rig.until("all accepted", |script| (script.open().len() == 17).then_some(()));
+    rig.act(|script| script.on_data = OnData::Forward(target));
     let before = rig.remote.counters().writes;
-    rig.act(|script| (0..32).for_each(|_| script.send(conn, &[7; 200])));
-    let mut received = vec![0; 32 * 200];
+    // While the script is held the loop stands still, so that one turn sees all of them.
+    rig.see(|_| {
+        drop(rig.remote.request(timed_core::Request::Status).unwrap());
+        thread::sleep(Duration::from_millis(20));
+        for source in &mut sources {
+            source.write_all(&[7; 200]).unwrap();
+        }
+    });
+    let mut received = vec![0; 16 * 200];
     peer.read_exact(&mut received).unwrap();
-    rig.until("counted", |_| (rig.remote.counters().writes > before).then_some(()));
+    rig.act(|_| ());
     assert_eq!(rig.remote.counters().writes - before, 1);
 }
 
@@ -159,6 +169,21 @@ fn reading_stops_and_goes_on_without_a_new_event() {
     let cause = rig.until("the end", |script| script.conn(conn).closed);
     assert_eq!(cause, TransportCause::Eof);
     assert!(rig.see(|script| script.conn(conn).received == sent));
+}
+
+#[test]
+fn what_a_turn_leaves_unread_is_read_in_the_next_without_a_new_event() {
+    let rig = Rig::start();
+    let mut peer = connect(&rig);
+    let conn = rig.accepted();
+    rig.act(|script| script.reading(conn, Reading::Pause));
+    peer.set_nonblocking(true).unwrap();
+    let sent: usize = (0..100).map_while(|_| peer.write(&[5; 64 * 1024]).ok()).sum();
+    assert!(sent > 512 * 1024, "{sent} bytes are not enough for many turns");
+    let begun = Instant::now();
+    rig.act(|script| script.reading(conn, Reading::Resume));
+    rig.until("all bytes", |script| (script.conn(conn).received.len() == sent).then_some(()));
+    assert!(begun.elapsed() < Duration::from_secs(3), "{sent} bytes took {:?}", begun.elapsed());
 }
 
 #[test]
@@ -187,24 +212,22 @@ fn bytes_and_end_of_stream_in_one_event_are_both_seen() {
 #[test]
 fn the_goodbye_arrives_although_the_peer_had_sent_what_was_never_read() {
     let rig = Rig::start();
-    for _ in 0..20 {
-        let mut peer = connect(&rig);
-        let conn = rig.until("accepted", |script| script.open().first().copied());
-        rig.act(|script| script.reading(conn, Reading::Pause));
-        peer.write_all(&[1; 100_000]).unwrap();
-        let sent = pattern(500_000);
-        rig.act(|script| {
-            script.send(conn, &sent);
-            script.close(conn);
-        });
-        assert_eq!(rig.see(|script| script.conn(conn).closed), Some(TransportCause::Commanded));
-        // What is sent now finds nobody, and must not destroy what is under way.
-        let _ = peer.write_all(&[2; 10_000]);
-        thread::sleep(Duration::from_millis(5));
-        let mut received = Vec::new();
-        peer.read_to_end(&mut received).unwrap();
-        assert!(received.len() >= 64 * 1024 && received == sent[..received.len()], "{}", received.len());
-    }
+    let mut peer = rig.connect_with_little_room();
+    let conn = rig.accepted();
+    rig.act(|script| script.reading(conn, Reading::Pause));
+    peer.write_all(&[1; 100_000]).unwrap();
+    let sent = pattern(60_000);
+    rig.act(|script| {
+        script.send(conn, &sent);
+        script.close(conn);
+    });
+    assert_eq!(rig.see(|script| script.conn(conn).closed), Some(TransportCause::Commanded));
+    // What is sent now finds nobody, and must not destroy what is under way.
+    peer.write_all(&[2; 10_000]).unwrap();
+    thread::sleep(Duration::from_millis(20));
+    let mut received = Vec::new();
+    peer.read_to_end(&mut received).unwrap();
+    assert!(received == sent, "only {} bytes arrived", received.len());
 }
 
 #[test]
@@ -239,25 +262,19 @@ fn a_goodbye_after_a_full_socket_waits_for_the_peer_but_not_for_ever() {
 #[test]
 fn the_last_words_of_a_peer_are_read_although_writing_fails_first() {
     let rig = Rig::start();
-    for _ in 0..20 {
-        let mut peer = connect(&rig);
-        let conn = rig.until("accepted", |script| script.open().first().copied());
-        let blocker = rig.see(|script| script.conn(conn).chunks);
-        assert_eq!(blocker, 0);
-        // Both the words and the reset wait for the loop, which has bytes to write first.
-        let words = rig.see(|script| {
+    let mut peer = connect(&rig);
+    let conn = rig.accepted();
+    // Both the words and the reset arrive after this turn's reads and before its write.
+    rig.act(|script| {
+        script.on_transmit.0 = Some(Box::new(move || {
             peer.write_all(b"because").unwrap();
             socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
-            drop(peer);
-            script.send(conn, &[3; 1000]);
-            script.conn(conn).received.clone()
-        });
-        assert!(words.is_empty());
-        let _ = rig.remote.request(timed_core::Request::Status).unwrap();
-        let cause = rig.until("the end", |script| script.conn(conn).closed);
-        assert_eq!(cause, TransportCause::Reset);
-        assert_eq!(rig.see(|script| script.conn(conn).received.clone()), b"because");
-    }
+        }));
+        script.send(conn, &[3; 1000]);
+    });
+    let cause = rig.until("the end", |script| script.conn(conn).closed);
+    assert_eq!(cause, TransportCause::Reset);
+    assert_eq!(rig.see(|script| script.conn(conn).received.clone()), b"because");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use scripted::{PATIENCE, Rig, Script};
-use timed_core::{Event, Fatal, REQUESTS_PER_WAKE, Reply, Request, Summary};
+use timed_core::{Event, Fatal, REQUESTS_PER_WAKE, Reading, Reply, Request, Summary};
 use timed_mio::{BindError, Busy, Exit, NoReply, Shell, ShellConfig, now};
 
 fn anywhere() -> ShellConfig {
@@ -61,19 +61,21 @@ fn a_busy_loop_refuses_requests_and_later_answers_those_it_took() {
 
 #[test]
 fn stopping_says_goodbye_and_takes_no_more_requests() {
-    let mut rig = Rig::with(anywhere(), Script { goodbye: b"goodbye".to_vec(), ..Script::default() });
-    let mut peers: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(rig.addr).unwrap()).collect();
-    rig.until("all accepted", |script| (script.open().len() == 20).then_some(()));
+    let goodbye: Vec<u8> = (0..15_000_u32).flat_map(u32::to_le_bytes).collect();
+    let mut rig = Rig::with(anywhere(), Script { goodbye: goodbye.clone(), ..Script::default() });
+    let mut peers: Vec<TcpStream> = (0..20).map(|_| rig.connect_with_little_room()).collect();
+    let conns = rig.until("all accepted", |script| Some(script.open()).filter(|open| open.len() == 20));
+    rig.act(|script| conns.iter().for_each(|&conn| script.reading(conn, Reading::Pause)));
     for peer in &mut peers {
-        peer.write_all(b"unread until the end").unwrap();
+        peer.write_all(b"never read").unwrap();
     }
     let readers: Vec<_> = peers
         .into_iter()
         .map(|mut peer| {
             thread::spawn(move || {
+                thread::sleep(Duration::from_millis(100));
                 let mut heard = Vec::new();
-                peer.read_to_end(&mut heard).unwrap();
-                heard
+                peer.read_to_end(&mut heard).map(|_| heard)
             })
         })
         .collect();
@@ -81,7 +83,7 @@ fn stopping_says_goodbye_and_takes_no_more_requests() {
     assert!(matches!(rig.stop(), Exit::Stopped));
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     for reader in readers {
-        assert_eq!(reader.join().unwrap(), b"goodbye");
+        assert!(reader.join().unwrap().unwrap() == goodbye, "the end was cut off");
     }
     assert!(rig.told("Stopping(Order)"));
     assert_eq!(rig.remote.request(Request::Status).unwrap_err(), Busy::Stopped);

@@ -240,3 +240,38 @@ fn a_killed_process_has_kept_every_acknowledged_record() {
     }
     println!("killed after {rounds:?} records");
 }
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn no_descriptor_is_left_behind() {
+    if child_of("no_descriptor_is_left_behind").is_none() {
+        let child = Process::spawn("no_descriptor_is_left_behind", "");
+        return assert_eq!(child.line(), "clean");
+    }
+    let whole = descriptors();
+    {
+        let rig = Rig::with(anywhere(), Script { on_data: OnData::Echo, ..Script::default() });
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let before = descriptors();
+        for _ in 0..50 {
+            let mut peers: Vec<TcpStream> = (0..4).map(|_| TcpStream::connect(rig.addr).unwrap()).collect();
+            assert!(peers.iter_mut().all(|peer| echoes(peer, PATIENCE)));
+            rig.act(|script| {
+                script.dial(nobody);
+                let conns = script.open();
+                script.close(conns[0]);
+                script.send(conns[1], b"and more");
+            });
+            socket2::SockRef::from(&peers[2]).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(peers);
+            rig.until("all closed", |script| script.open().is_empty().then_some(()));
+        }
+        rig.until("no socket lingers", |_| (rig.remote.counters().lingering == 0).then_some(()));
+        assert_eq!(descriptors(), before);
+    }
+    assert_eq!(descriptors(), whole);
+    say("clean");
+}

@@ -4,8 +4,10 @@
 //! unless a row says otherwise. Nothing fails here: these are benchmarks, not tests.
 
 mod cryptography;
+mod heartbeat;
 #[path = "../measure/mod.rs"]
 mod measure;
+mod memory;
 
 use measure::allocations::Counting;
 use measure::wanted;
@@ -16,5 +18,8 @@ static ALLOCATOR: Counting = Counting;
 fn main() {
     if wanted("cryptography") {
         cryptography::print();
+    }
+    if wanted("heartbeat") {
+        heartbeat::print();
     }
 }

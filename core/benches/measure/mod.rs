@@ -43,6 +43,17 @@ pub(crate) struct Compared {
     pub(crate) ratio: f64,
 }
 
+impl Compared {
+    /// Of pairs of a floor and what was measured beside it.
+    pub(crate) fn over(pairs: &[(f64, f64)]) -> Self {
+        Self {
+            floor: median(pairs.iter().map(|pair| pair.0)),
+            ours: median(pairs.iter().map(|pair| pair.1)),
+            ratio: median(pairs.iter().map(|pair| pair.1 / pair.0)),
+        }
+    }
+}
+
 /// Measures both in alternating rounds, each first in every other one, after one round that does not count.
 pub(crate) fn compare(
     rounds: usize,
@@ -62,11 +73,7 @@ pub(crate) fn compare(
             }
         })
         .collect();
-    Compared {
-        floor: median(pairs.iter().map(|pair| pair.0)),
-        ours: median(pairs.iter().map(|pair| pair.1)),
-        ratio: median(pairs.iter().map(|pair| pair.1 / pair.0)),
-    }
+    Compared::over(&pairs)
 }
 
 /// The middle value; the mean of the two middle ones of an even number.

@@ -17,15 +17,20 @@ pub(crate) const TAG: usize = 16;
 pub(crate) struct Identity {
     key: SigningKey,
     public: VerifyingKey,
-    message: [u8; SIGNED],
+    message: Vec<u8>,
     signature: Signature,
 }
 
 impl Identity {
-    /// The one of a seed.
+    /// Of a number, with a message as long as a signature of the handshake covers.
     pub(crate) fn new(seed: u8) -> Self {
+        Self::signing(seed, SIGNED)
+    }
+
+    /// Of a number, with a message of `length` bytes.
+    pub(crate) fn signing(seed: u8, length: usize) -> Self {
         let key = SigningKey::from_bytes(&[seed; 32]);
-        let message = [seed; SIGNED];
+        let message = vec![seed; length];
         Self { public: key.verifying_key(), signature: key.sign(&message), key, message }
     }
 

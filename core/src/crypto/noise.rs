@@ -186,6 +186,8 @@ impl Handshake for NoiseHandshake {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use sha2::Digest;
+
     use super::*;
 
     fn provider(seed: u8) -> NoiseProvider {
@@ -242,7 +244,7 @@ pub(crate) mod tests {
 
     /// Under a key of small order a plain verification accepts any message.
     #[test]
-    fn verification_is_strict() {
+    fn verification_refuses_a_key_of_small_order() {
         let mut identity = [0; 32];
         identity[0] = 1;
         let mut forged = [0; 64];
@@ -252,6 +254,34 @@ pub(crate) mod tests {
         assert!(ed25519_dalek::Verifier::verify(&key, b"anything", &signature).is_ok());
         let verdict = provider(1).verify(&NodeId(identity), b"anything", &Signature(forged));
         assert_eq!(verdict, Authenticity::Forged);
+    }
+
+    /// The owner of a key can make a signature whose nonce point is of small order: plain verification accepts
+    /// it, other implementations do not, and nodes must not disagree.
+    #[test]
+    fn verification_refuses_a_nonce_of_small_order() {
+        let mut crafter = provider(1);
+        let (id, message) = (crafter.id, b"message");
+        let mut crafted = [0; 64];
+        crafted[0] = 1;
+        let secret = crafter.signing.to_scalar();
+        let one = secret * secret.invert();
+        let hash = sha2::Sha512::new().chain_update(&crafted[..32]).chain_update(id.0).chain_update(message);
+        let mut challenge = one - one;
+        for byte in hash.finalize().iter().rev() {
+            for bit in (0..8).rev() {
+                challenge += challenge;
+                if byte >> bit & 1 == 1 {
+                    challenge += one;
+                }
+            }
+        }
+        crafted[32..].copy_from_slice((challenge * secret).as_bytes());
+        let signature = ed25519_dalek::Signature::from_bytes(&crafted);
+        assert!(ed25519_dalek::Verifier::verify(&crafter.signing, message, &signature).is_ok());
+        assert_eq!(crafter.verify(&id, message, &Signature(crafted)), Authenticity::Forged);
+        crafter.trust(&[id]).unwrap();
+        assert_eq!(crafter.verify(&id, message, &Signature(crafted)), Authenticity::Forged);
     }
 
     #[test]

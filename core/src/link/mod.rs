@@ -1,6 +1,7 @@
 //! One connection: from the first byte to the last. Records become a session, the session's frames a
 //! handshake, the handshake a live link. What a link may do in the network is decided above, in `net`.
 
+pub(crate) mod arrivals;
 pub(crate) mod handshake;
 pub(crate) mod liveness;
 pub(crate) mod outbound;

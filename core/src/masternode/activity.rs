@@ -11,7 +11,7 @@ use crate::time::Mono;
 
 /// What keeps one masternode active.
 #[derive(Clone, Copy, Debug, Default)]
-struct Presence {
+pub(crate) struct Presence {
     session: Option<LinkTag>,
     heard: Option<Mono>,
     active_since: Option<Mono>,

@@ -12,8 +12,9 @@ pub(crate) const TOLERANCE: Duration = Duration::from_secs(60);
 /// Between two warnings about the same thing.
 pub(crate) const WARN_EVERY: Duration = Duration::from_secs(600);
 
+/// What one masternode's heartbeats say about its clock.
 #[derive(Clone, Copy, Debug, Default)]
-struct Reading {
+pub(crate) struct Reading {
     /// Its wall time minus ours when its newest genuine heartbeat arrived, in milliseconds.
     offset: Option<(Mono, i64)>,
     /// When the present row of heartbeats that are off by too much began.

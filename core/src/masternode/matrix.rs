@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::event::{Direction, Matrix, MatrixLink, MatrixNode, Pair};
+use crate::net::direction::{Dialer, End, dialer_of};
 use crate::registry::{Masternode, MasternodeIndex, Registry};
 use crate::wire::message::LinkEntry;
 
@@ -66,7 +67,7 @@ pub(crate) fn matrix<'a>(
                 Standing::Up(direction) => {
                     let dialer = if direction == Direction::Outbound { a } else { b };
                     matrix.links.push(MatrixLink { a: a.id, b: b.id, dialer: dialer.id });
-                    if dialer.id != canonical_dialer(a, b).id {
+                    if !rightly_dialed(a, b, direction) {
                         let because = ours.map(|link| link.because);
                         matrix.wrong_direction.extend(because.map(|because| (pair, because)));
                     }
@@ -95,9 +96,14 @@ fn standing(a: Option<&LinkEntry>, b: Option<&LinkEntry>) -> Standing {
     }
 }
 
-/// Who dials between two masternodes: the lower address, then the lower key (rule D-1).
-fn canonical_dialer<'a>(a: &'a Masternode, b: &'a Masternode) -> &'a Masternode {
-    if (a.addr, a.id) <= (b.addr, b.id) { a } else { b }
+/// Whether the end that should have dialed did.
+fn rightly_dialed(a: &Masternode, b: &Masternode, direction: Direction) -> bool {
+    let end = |entry: &Masternode| End { id: entry.id, addr: Some(entry.addr) };
+    match dialer_of(&end(a), &end(b)) {
+        Dialer::First => direction == Direction::Outbound,
+        Dialer::Second => direction == Direction::Inbound,
+        Dialer::Nobody => false,
+    }
 }
 
 #[cfg(test)]

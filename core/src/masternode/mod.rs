@@ -1,4 +1,4 @@
-//! Heartbeats with witnesses, the active set, and the link matrix (protocol rules M-1 to M-8).
+//! Heartbeats with witnesses, the active set, and the link matrix (rules M-1 to M-9 of `core/PROTOCOL.md`).
 //!
 //! One [`Masternode`] belongs to each node, observers included; only one that acts as a masternode makes
 //! heartbeats. It does no I/O and draws nothing after its start. Its owner
@@ -35,6 +35,7 @@ use crate::masternode::matrix::Statement;
 use crate::masternode::own::{OwnBeats, Provenance};
 use crate::masternode::schedule::Schedule;
 use crate::masternode::seats::SeatSet;
+use crate::masternode::verdict::Allowance;
 use crate::masternode::witness::{Kept, Track};
 use crate::registry::{MasternodeIndex, Registry};
 use crate::rng::Rng;
@@ -83,6 +84,7 @@ impl OwnLinks {
 struct Seat {
     /// The highest (epoch, sequence) of a genuine heartbeat.
     mark: (BootEpoch, u64),
+    allowance: Allowance,
     track: Track,
     /// The newest valid heartbeat and when it was verified.
     newest: Option<(Mono, Box<Heartbeat>)>,
@@ -234,6 +236,10 @@ impl Masternode {
         if let Some(known) = self.known(seat, (beat.epoch, beat.sequence)) {
             return known;
         }
+        let spacing = self.timings.heartbeat / 10;
+        if self.seats.get(usize::from(seat.0)).is_none_or(|seat| !seat.allowance.permits(now.mono, spacing)) {
+            return Verdict::Excess;
+        }
         if let Some(flaw) = verdict::flaw(&beat, seat, self.seats.len(), now.wall) {
             return Verdict::Invalid(flaw);
         }
@@ -256,6 +262,7 @@ impl Masternode {
         let audience = Audience::new(seat, &beat.links, from);
         if let Some(known) = self.seats.get_mut(usize::from(seat.0)) {
             known.mark = (beat.epoch, beat.sequence);
+            known.allowance.charge(now.mono, self.timings.heartbeat / 10);
         }
         let (timeliness, warning) = self.clocks.read(now, seat, beat.signer, beat.wall);
         events.extend(warning.map(Event::Warning));

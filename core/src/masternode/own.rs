@@ -1,4 +1,5 @@
-//! This process's own heartbeats: their numbers, and telling them from what another holder of the key signs.
+//! This process's own heartbeats: their numbers, and telling them from what another holder of the key signs
+//! (rule M-9).
 
 use crate::ids::{BootEpoch, Signature};
 use crate::time::Mono;

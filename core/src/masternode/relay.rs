@@ -1,4 +1,4 @@
-//! To whom a new item is forwarded (rule M-3): only to whom its author has no link, by the author's own
+//! To whom a new item is forwarded (rule M-8): only to whom its author has no link, by the author's own
 //! signed word. In a full mesh nobody forwards anything; in any connected network everybody hears it.
 
 use crate::ids::NodeId;

@@ -1,14 +1,37 @@
-//! What is made of a received heartbeat (rule M-2), and the checks that need nothing but the heartbeat.
+//! What is made of a received heartbeat (rule M-3), and the checks that need nothing but the heartbeat.
 
 use std::time::Duration;
 
 use crate::masternode::relay::Audience;
 use crate::registry::MasternodeIndex;
-use crate::time::Wall;
+use crate::time::{Mono, Wall};
 use crate::wire::message::Heartbeat;
 
 /// A boot epoch may lie ahead of our wall clock by so much.
 const EPOCH_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Genuine heartbeats of one signer that are taken in at once; from then on one each tenth of an interval. A
+/// sound masternode makes three an interval, and one or two at each restart.
+const BURST: u32 = 16;
+
+/// How much of its signer's allowance is used (rule M-3). Only genuine heartbeats are charged, so nobody can
+/// use up another's.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Allowance {
+    used_until: Mono,
+}
+
+impl Allowance {
+    /// Whether another heartbeat is taken in now.
+    pub(crate) fn permits(self, now: Mono, spacing: Duration) -> bool {
+        self.used_until.since(now) <= spacing * (BURST - 1)
+    }
+
+    /// A genuine heartbeat was taken in.
+    pub(crate) fn charge(&mut self, now: Mono, spacing: Duration) {
+        self.used_until = self.used_until.max(now) + spacing;
+    }
+}
 
 /// What became of a received heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +50,8 @@ pub(crate) enum Verdict {
     Own,
     /// Signed with this node's key, but not by this process. Reported.
     Foreign,
+    /// Its signer has lately signed more than any sound masternode does: not looked at.
+    Excess,
     /// Its author never made this: the peer that sent it did not check it.
     Invalid(Flaw),
 }

@@ -13,11 +13,47 @@ pub const MAX_EPOCH_LEAD: Duration = Duration::from_secs(24 * 3600);
 /// How often a process that never had a confirmed link may raise its epoch (rule E-5).
 pub const MAX_RAISES: u32 = 3;
 
+/// What earlier starts of this key left behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// The highest epoch ever said to anybody.
+    pub used: BootEpoch,
+    /// The highest epoch under which a link was ever confirmed.
+    pub confirmed: BootEpoch,
+}
+
+impl Past {
+    /// The durable form: both epochs, little-endian.
+    #[must_use]
+    pub fn encode(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        for (to, from) in
+            bytes.iter_mut().zip(self.used.0.to_le_bytes().into_iter().chain(self.confirmed.0.to_le_bytes()))
+        {
+            *to = from;
+        }
+        bytes
+    }
+
+    /// Reads the durable form; `None` if it has another length.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (used, confirmed) = bytes.split_first_chunk::<8>()?;
+        let confirmed: &[u8; 8] = confirmed.try_into().ok()?;
+        let epoch = |bytes: &[u8; 8]| BootEpoch(u64::from_le_bytes(*bytes));
+        Some(Self { used: epoch(used), confirmed: epoch(confirmed) })
+    }
+}
+
 /// The epoch of a new start: above every earlier one, and near the wall clock (rule E-1).
+///
+/// An epoch further ahead than anybody accepts (rule E-3), used while this machine's clock was wrong and never
+/// confirmed, is left aside: else the key could not be used again before that time has come.
 #[must_use]
-pub fn next_epoch(persisted: Option<BootEpoch>, wall: Wall) -> BootEpoch {
-    let above = persisted.map_or(0, |epoch| epoch.0.saturating_add(1));
-    BootEpoch(above.max(wall.0).max(1))
+pub fn next_epoch(past: Past, wall: Wall) -> BootEpoch {
+    let refused = past.used.0 >= (wall + MAX_EPOCH_LEAD).0;
+    let above = if refused { past.confirmed } else { past.used };
+    BootEpoch(above.0.saturating_add(1).max(wall.0))
 }
 
 /// Whether a link with the key in question is live here.
@@ -119,6 +155,15 @@ pub fn remedy(ours: Boot, other: Boot, known: Circumstances) -> Remedy {
             Remedy::Raise(BootEpoch(other.epoch.0.saturating_add(1)))
         }
         _ if known.witness == Witness::Stranger => Remedy::None,
+        // Two processes began with one epoch: the one with the greater nonce goes ahead, so that the other
+        // finds a later one.
+        (_, Standing::Confirmed) if other.epoch == ours.epoch => {
+            if ours.nonce > other.nonce && known.raises < MAX_RAISES {
+                Remedy::Raise(BootEpoch(other.epoch.0.saturating_add(1)))
+            } else {
+                Remedy::BackOff
+            }
+        }
         (Source::InUse, Standing::Confirmed) if other.epoch > ours.epoch => Remedy::Halt,
         (Source::Stale, Standing::Confirmed) => Remedy::Halt,
         (Source::InUse, _) | (Source::Stale, Standing::Newcomer) => Remedy::BackOff,
@@ -136,9 +181,28 @@ mod tests {
 
     #[test]
     fn hb_02a_a_start_is_above_every_earlier_one() {
-        assert_eq!(next_epoch(None, Wall(500)), BootEpoch(500));
-        assert_eq!(next_epoch(Some(BootEpoch(900)), Wall(500)), BootEpoch(901));
-        assert_eq!(next_epoch(Some(BootEpoch(u64::MAX)), Wall(0)), BootEpoch(u64::MAX));
+        let past = |used, confirmed| Past { used: BootEpoch(used), confirmed: BootEpoch(confirmed) };
+        assert_eq!(next_epoch(Past::default(), Wall(500)), BootEpoch(500));
+        assert_eq!(next_epoch(past(900, 0), Wall(500)), BootEpoch(901));
+        assert_eq!(next_epoch(past(900, 900), Wall(0)), BootEpoch(901));
+        assert_eq!(next_epoch(past(u64::MAX, u64::MAX), Wall(0)), BootEpoch(u64::MAX));
+    }
+
+    #[test]
+    fn hb_07_an_epoch_of_a_wrong_clock_that_nobody_accepted_is_left_aside() {
+        let day = u64::try_from(MAX_EPOCH_LEAD.as_millis()).unwrap();
+        let past = Past { used: BootEpoch(500 + 2 * day), confirmed: BootEpoch(400) };
+        assert_eq!(next_epoch(past, Wall(500)), BootEpoch(500));
+        let confirmed = Past { confirmed: past.used, ..past };
+        assert_eq!(next_epoch(confirmed, Wall(500)), BootEpoch(501 + 2 * day));
+    }
+
+    #[test]
+    fn the_past_round_trips() {
+        let past = Past { used: BootEpoch(7), confirmed: BootEpoch(u64::MAX) };
+        assert_eq!(Past::decode(&past.encode()), Some(past));
+        assert_eq!(Past::decode(&[0; 15]), None);
+        assert_eq!(Past::decode(&[0; 8]), None);
     }
 
     #[test]
@@ -172,6 +236,7 @@ mod tests {
         assert_eq!(in_use(later, Standing::Confirmed), Remedy::Halt);
         assert_eq!(in_use(later, Standing::Newcomer), Remedy::BackOff);
         assert_eq!(in_use(boot(100, 2), Standing::Confirmed), Remedy::BackOff);
+        assert_eq!(in_use(boot(100, 0), Standing::Confirmed), Remedy::Raise(BootEpoch(101)));
         assert_eq!(in_use(boot(99, 2), Standing::Confirmed), Remedy::None);
     }
 

@@ -33,7 +33,9 @@ pub(crate) enum Outcome {
     Incompatible,
     /// An unverified preamble or reject says that it is incompatible.
     IncompatibleHint,
-    /// Anything else.
+    /// The peer, proven to be who it is, refused it for another reason.
+    Refused,
+    /// It did not get that far.
     Failed,
 }
 
@@ -92,6 +94,12 @@ impl Dialing {
                 return;
             }
             (Intent::Knock, Outcome::Failed) => {
+                // Where a knock does not get through, a dial does not either: knock again.
+                self.backoff.fail(now, timings.backoff_first, longest, rng);
+                self.passive = Passive::KnockAt(self.backoff.until().unwrap_or(now));
+                return;
+            }
+            (Intent::Knock, Outcome::Refused) => {
                 let soon = rng.between(timings.backoff_first, timings.backoff_first * 2);
                 self.passive = Passive::FallbackAt(now + soon);
                 return;
@@ -100,7 +108,7 @@ impl Dialing {
             (_, Outcome::IncompatibleHint) if self.hints >= PREAMBLE_READINGS => {
                 self.backoff.hold(now, timings.backoff_other);
             }
-            (Intent::Session(_), Outcome::Failed | Outcome::KnockAnswered)
+            (Intent::Session(_), Outcome::Failed | Outcome::Refused | Outcome::KnockAnswered)
             | (_, Outcome::IncompatibleHint) => {
                 self.backoff.fail(now, timings.backoff_first, longest, rng);
             }

@@ -42,7 +42,8 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(config: &Config, me: NodeId, wants_registry: Wanted, now: Now, rng: &mut Rng) -> Self {
+    /// Every node, observers included, seeks all registered masternodes and its bootstrap peers.
+    pub(crate) fn new(config: &Config, me: NodeId, now: Now, rng: &mut Rng) -> Self {
         let addr = config.registry.get(&me).map(|entry| entry.addr).or(config.advertised);
         let mut pool = Self {
             me: End { id: me, addr },
@@ -56,7 +57,7 @@ impl Pool {
         for entry in config.registry.entries().iter().filter(|entry| entry.id != me) {
             let dialing = pool.fresh_dialing(now, rng);
             let index = config.registry.index_of(&entry.id);
-            let peer = Peer::new(entry.id, index, wants_registry, Some(entry.addr), dialing, now.wall);
+            let peer = Peer::new(entry.id, index, Wanted::Yes, Some(entry.addr), dialing, now.wall);
             pool.peers.insert(entry.id, peer);
         }
         for seed in &config.bootstrap {

@@ -211,6 +211,7 @@ fn outcome(reason: CloseReason, by: ClosedBy, proven: Option<NodeId>) -> Outcome
         {
             Outcome::IncompatibleHint
         }
-        _ => Outcome::Failed,
+        (_, Some(_)) => Outcome::Refused,
+        (_, None) => Outcome::Failed,
     }
 }

@@ -6,7 +6,6 @@ use crate::ids::{ConnId, NodeId};
 use crate::link::handshake::{self, OpeningProgress};
 use crate::link::{Confirmed, Link, Phase};
 use crate::masternode::{OwnLinks, Verdict};
-use crate::net::epoch::Standing;
 use crate::net::pool::Destination;
 use crate::node::{Node, TimerKey};
 use crate::time::{Mono, Now};
@@ -82,14 +81,22 @@ impl Node {
         }
     }
 
-    /// A record opened: the peer lives, and if we answered its `Hello`, it knows (rules L-1 and H-6).
+    /// A record opened: the peer lives (rule L-1).
     fn heard(&mut self, now: Now, conn: ConnId) {
         if let Some(peering) = self.links.get_mut(conn).and_then(Link::peering_mut) {
             peering.vitals.heard = now.mono;
-            if peering.confirmed == Confirmed::NotYet {
-                peering.confirmed = Confirmed::ByBoth;
-                self.standing = Standing::Confirmed;
-            }
+        }
+    }
+
+    /// A frame on a link whose acceptor we are: the dialer holds it as live, too, unless it takes its leave
+    /// (rule H-6).
+    fn confirmed_by(&mut self, conn: ConnId, kind: Kind) {
+        if let Some(peering) = self.links.get_mut(conn).and_then(Link::peering_mut)
+            && peering.confirmed == Confirmed::NotYet
+            && kind != Kind::Goodbye
+        {
+            peering.confirmed = Confirmed::ByBoth;
+            self.confirm();
         }
     }
 
@@ -114,8 +121,14 @@ impl Node {
             return;
         }
         let from = link.peer;
+        self.confirmed_by(conn, kind);
         if let (Kind::Heartbeat, Some(verdict)) = (kind, self.masternode.glance(body)) {
             self.count_heartbeat(&verdict);
+            return;
+        }
+        if let (Kind::Datagram, Some(from)) = (kind, from) {
+            let payload = self.arrivals.keep(body);
+            self.event(Event::Datagram { from, payload });
             return;
         }
         match (decode_body(kind, body), from) {
@@ -133,8 +146,7 @@ impl Node {
             }
             (Ok(Message::Pong(pong)), _) => self.pong(now, conn, pong),
             (Ok(Message::Heartbeat(beat)), Some(from)) => self.heartbeat(now, conn, from, beat, body),
-            (Ok(Message::Datagram(payload)), Some(from)) => self.event(Event::Datagram { from, payload }),
-            (Ok(_), None) | (Err(_), _) => self.end(now, conn, CloseReason::BadMessage, ClosedBy::Us),
+            (Ok(_), _) | (Err(_), _) => self.end(now, conn, CloseReason::BadMessage, ClosedBy::Us),
         }
     }
 
@@ -151,7 +163,7 @@ impl Node {
         match verdict {
             Verdict::New(_) => self.counters.heartbeats += 1,
             Verdict::Repeat | Verdict::Stale | Verdict::Own => self.counters.heartbeat_repeats += 1,
-            Verdict::OffTime(_) | Verdict::Foreign | Verdict::Invalid(_) => {
+            Verdict::OffTime(_) | Verdict::Foreign | Verdict::Excess | Verdict::Invalid(_) => {
                 self.counters.heartbeats_invalid += 1;
             }
         }

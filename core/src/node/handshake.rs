@@ -11,7 +11,7 @@ use crate::link::{Channel, Confirmed, Link, Origin, Peering, Phase};
 use crate::net::ballot::{self, Admission, Party, ordinal_plausible};
 use crate::net::dialer::{Order, Side};
 use crate::net::direction::{Dialer, End, dialer_of};
-use crate::net::epoch::{self, Presence, Source, Standing};
+use crate::net::epoch::{self, Presence, Source};
 use crate::net::knock;
 use crate::net::pool::Destination;
 use crate::node::{Node, Parked, Run, TimerKey};
@@ -151,6 +151,9 @@ impl Node {
             }
             Err(reason) => {
                 self.note_inbound(now, from, hello.intent.as_str(), reason);
+                if reason == CloseReason::EpochInFuture {
+                    self.event(Event::Warning(Warning::EpochInFuture { peer: from, by: ClosedBy::Us }));
+                }
                 self.end(now, conn, reason, ClosedBy::Us);
                 self.learn_from_hello(now, &hello);
             }
@@ -183,9 +186,7 @@ impl Node {
             // The answer would carry an epoch that is known to be stale (rule E-5); it is learned from after.
             return Err(CloseReason::StaleEpoch);
         }
-        let slots = self.config.limits.clone();
-        let registry = self.config.registry.clone();
-        let Some(peer) = self.pool.ensure(from, &registry, now, &mut self.rng) else {
+        let Some(peer) = self.pool.ensure(from, &self.config.registry, now, &mut self.rng) else {
             return Err(CloseReason::SlotsFull);
         };
         let presence = if peer.live.is_some() { Presence::Live } else { Presence::Absent };
@@ -205,7 +206,7 @@ impl Node {
             return self.judge_knock(now, hello);
         }
         let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::SlotsFull) };
-        if peer.live.is_none() && !self.pool.has_slot(peer, &slots) {
+        if peer.live.is_none() && !self.pool.has_slot(peer, &self.config.limits) {
             return Err(CloseReason::SlotsFull);
         }
         let ballot = self.ballot(channel, &hello.from, hello, DialedBy::Them);
@@ -233,15 +234,27 @@ impl Node {
         Ok(Granted::Knock(verdict.answer))
     }
 
-    /// A knock was answered `will_dial`: dial at once.
+    /// A knock was answered `will_dial`: dial at once. A dial of ours that is not even connected was sent to a
+    /// machine that was not there yet: it gives way to a fresh one.
     fn knocked(&mut self, now: Now, from: &Introduction) {
         let destination = Destination::Peer(from.node);
+        let unanswered =
+            self.pool.dialing(destination).and_then(|dialing| dialing.in_flight).filter(|conn| {
+                self.links.get(*conn).is_some_and(|link| matches!(link.phase, Phase::Dialing))
+            });
         if let Some(dialing) = self.pool.dialing_mut(destination) {
             dialing.backoff.clear();
             dialing.settling = None;
+            if unanswered.is_some() {
+                // No longer this destination's dial: its end is booked nowhere.
+                dialing.in_flight = None;
+            }
             if dialing.in_flight.is_none() {
                 dialing.order = Order::Knock;
             }
+        }
+        if let Some(conn) = unanswered {
+            self.end(now, conn, CloseReason::DialTimeout, ClosedBy::Us);
         }
         self.pursue(now, destination);
     }
@@ -331,6 +344,9 @@ impl Node {
         if incompatible && let Some(link) = self.links.get(conn) {
             self.event(Event::Warning(Warning::Incompatible { addr: link.remote, reason }));
         }
+        if proven && reason == CloseReason::EpochInFuture {
+            self.event(Event::Warning(Warning::EpochInFuture { peer: ack.from.node, by }));
+        }
         if proven && expect.is_none() && reason == CloseReason::Duplicate {
             self.found(now, addr, ack.from.node, ack.highest);
         }
@@ -347,8 +363,7 @@ impl Node {
 
     /// A bare address leads to a node that we have, or are about to have, another link with.
     fn found(&mut self, now: Now, addr: CanonicalAddr, id: NodeId, highest: DialOrdinal) {
-        let registry = self.config.registry.clone();
-        if let Some(peer) = self.pool.ensure(id, &registry, now, &mut self.rng) {
+        if let Some(peer) = self.pool.ensure(id, &self.config.registry, now, &mut self.rng) {
             peer.heard_ordinal(highest);
             self.pool.resolve(addr, id);
             self.pursue(now, Destination::Peer(id));
@@ -383,8 +398,7 @@ impl Node {
         if let Word::Incompatible(reason) = word {
             return Err(reason);
         }
-        let registry = self.config.registry.clone();
-        let Some(peer) = self.pool.ensure(from, &registry, now, &mut self.rng) else {
+        let Some(peer) = self.pool.ensure(from, &self.config.registry, now, &mut self.rng) else {
             return Err(CloseReason::SlotsFull);
         };
         let presence = if peer.live.is_some() { Presence::Live } else { Presence::Absent };
@@ -447,7 +461,7 @@ impl Node {
             }),
         );
         if confirmed == Confirmed::ByBoth {
-            self.standing = Standing::Confirmed;
+            self.confirm();
         }
         self.unauthenticated.retain(|waiting| *waiting != conn);
         self.leave_dialing(conn);
@@ -461,7 +475,7 @@ impl Node {
             rival = peer.dialing.in_flight;
             replaced = peer.up(now, conn, direction);
         }
-        self.call_off(now, rival);
+        self.call_off(now, rival, &ballot);
         self.counters.links_up += 1;
         let session = ballot.session.tag();
         self.event(Event::LinkUp { conn, peer: them.node, remote, direction, because, session });
@@ -484,13 +498,18 @@ impl Node {
     }
 
     /// A dial of ours that has not consumed an ordinal yet has lost its purpose: it must not replace the link
-    /// that just became live. One whose `Hello` is out is left to the ballot.
-    fn call_off(&mut self, now: Now, rival: Option<ConnId>) {
-        let Some(conn) = rival else { return };
-        let early = self.links.get(conn).is_some_and(|link| {
-            matches!(link.phase, Phase::Dialing | Phase::AwaitReply(_) | Phase::HelloParked(_))
-        });
-        if early {
+    /// that just became live. One whose `Hello` is out is left to the ballot, and so is a canonical one whose
+    /// handshake overlaps with a link dialed from the other side (rule B-5).
+    fn call_off(&mut self, now: Now, rival: Option<ConnId>, live: &Ballot) {
+        let Some(link) = rival.and_then(|conn| self.links.get(conn)) else { return };
+        let conn = link.conn;
+        let superfluous = match link.phase {
+            Phase::Dialing => true,
+            // The live link was dialed from the other side: if that was not canonical, ours is.
+            Phase::AwaitReply(_) | Phase::HelloParked(_) => live.dialer == DialerRank::Canonical,
+            _ => false,
+        };
+        if superfluous {
             self.end(now, conn, CloseReason::Duplicate, ClosedBy::Us);
         }
     }

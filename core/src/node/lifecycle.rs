@@ -8,13 +8,12 @@ use bytes::Bytes;
 use crate::command::Command;
 use crate::config::{Config, ConfigError, MasternodeMode};
 use crate::event::{CloseReason, ClosedBy, Event, Fatal, LinkCounts, Summary, Warning};
-use crate::ids::{BlockHash, BootEpoch, BootNonce, ConnId, Height, NodeId, Ticket};
+use crate::ids::{BlockHash, BootNonce, ConnId, Height, NodeId, Ticket};
 use crate::journal::{Record, RecordKey};
 use crate::limits::MAX_AGENT;
 use crate::link::handshake::Identity;
 use crate::masternode::{Masternode, Setup};
-use crate::net::dialer::Wanted;
-use crate::net::epoch::{self, Circumstances, Remedy, Source, Witness};
+use crate::net::epoch::{self, Circumstances, Past, Remedy, Source, Standing, Witness};
 use crate::net::pool::Destination;
 use crate::node::{Node, Parked, Run, TimerKey};
 use crate::rng::Rng;
@@ -53,41 +52,33 @@ pub(super) fn check(config: &Config, me: NodeId) -> Result<(), ConfigError> {
     }
 }
 
-/// Who this process is: the key, the place, and a boot epoch above every earlier one.
-pub(super) fn identity(
-    config: &Config,
-    me: NodeId,
-    nonce: BootNonce,
-    journal: impl IntoIterator<Item = Record>,
-    wall: Wall,
-) -> Result<Identity, ConfigError> {
-    let mut persisted = None;
+/// What earlier starts of this key left behind.
+pub(super) fn past(journal: impl IntoIterator<Item = Record>) -> Result<Past, ConfigError> {
+    let mut past = Past::default();
     for record in journal {
         match record.key {
             RecordKey::Boot => {
-                let bytes = record.bytes.as_ref().try_into();
-                let epoch = bytes.map_err(|_| ConfigError::DamagedRecord(record.key.name()))?;
-                persisted = Some(BootEpoch(u64::from_le_bytes(epoch)));
+                past = Past::decode(&record.bytes).ok_or(ConfigError::DamagedRecord(record.key.name()))?;
             }
         }
     }
+    Ok(past)
+}
+
+/// Who this process is: the key, the place, and a boot epoch above every earlier one.
+pub(super) fn identity(config: &Config, me: NodeId, nonce: BootNonce, past: Past, wall: Wall) -> Identity {
     let acts = config.registry.get(&me).is_some() && config.masternode != MasternodeMode::Disabled;
-    Ok(Identity {
+    Identity {
         node: me,
         advertised: config.advertised,
-        boot: Boot { epoch: epoch::next_epoch(persisted, wall), nonce },
+        boot: Boot { epoch: epoch::next_epoch(past, wall), nonce },
         network: NetworkId::of(&config.network),
         genesis: config.genesis,
         role: if acts { Role::Masternode } else { Role::Observer },
         agent: config.agent.clone(),
         height: Height(0),
         tip: BlockHash::default(),
-    })
-}
-
-/// A masternode seeks every other one; an observer seeks the registry only if it was told of nobody else.
-pub(super) fn wants_registry(config: &Config, role: Role) -> Wanted {
-    if role == Role::Masternode || config.bootstrap.is_empty() { Wanted::Yes } else { Wanted::No }
+    }
 }
 
 /// The heartbeats machine of this process.
@@ -119,11 +110,26 @@ impl Node {
         self.summarise(now);
     }
 
+    /// Makes our epoch durable; until it is, no signed word leaves (rule E-2).
     fn persist_boot(&mut self) {
+        self.past.used = self.identity.boot.epoch;
+        self.boot_ticket = self.persist_past();
+    }
+
+    fn persist_past(&mut self) -> Ticket {
         let ticket = self.gate.issue();
-        self.boot_ticket = ticket;
-        let record = Bytes::copy_from_slice(&self.identity.boot.epoch.0.to_le_bytes());
+        let record = Bytes::copy_from_slice(&self.past.encode());
         self.commands.push_back(Command::Persist { ticket, key: RecordKey::Boot, record });
+        ticket
+    }
+
+    /// A link is known to be live at both ends: from now on this process has a standing to defend.
+    pub(super) fn confirm(&mut self) {
+        if self.standing == Standing::Newcomer {
+            self.standing = Standing::Confirmed;
+            self.past.confirmed = self.identity.boot.epoch;
+            self.persist_past();
+        }
     }
 
     pub(super) fn persisted(&mut self, now: Now, ticket: Ticket) {

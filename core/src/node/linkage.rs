@@ -129,6 +129,7 @@ impl Node {
         let mut events = Vec::new();
         self.masternode.session_down(now, &peer, peering.ballot.session.tag(), &mut events);
         self.emit(now, events);
+        self.arm_masternode();
         if current {
             self.pursue(now, destination);
         }

@@ -22,10 +22,11 @@ use crate::input::Input;
 use crate::journal::Record;
 use crate::limits::MAX_RECORD_PLAINTEXT;
 use crate::link::Link;
+use crate::link::arrivals::Arrivals;
 use crate::link::handshake::Identity;
 use crate::link::outbound::FramePool;
 use crate::masternode::Masternode;
-use crate::net::epoch::Standing;
+use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
 use crate::rng::Rng;
 use crate::time::{Clock, Mono, Now, Reading};
@@ -81,6 +82,7 @@ pub struct Node {
     clock: Clock,
     gate: Gate<Parked>,
     boot_ticket: Ticket,
+    past: Past,
     standing: Standing,
     raises: u32,
     run: Run,
@@ -96,6 +98,7 @@ pub struct Node {
     timers: Timers<TimerKey>,
     commands: VecDeque<Command>,
     frames: FramePool,
+    arrivals: Arrivals,
     scratch: Vec<u8>,
     counters: Counters,
     summary: Option<(Mono, Summary)>,
@@ -120,9 +123,9 @@ impl Node {
         crypto.trust(&keys)?;
         let mut rng = Rng::new(seed);
         let nonce = BootNonce(rng.next_u64());
-        let identity = lifecycle::identity(&config, crypto.node_id(), nonce, journal, now.wall)?;
-        let wants = lifecycle::wants_registry(&config, identity.role);
-        let pool = Pool::new(&config, identity.node, wants, now, &mut rng);
+        let past = lifecycle::past(journal)?;
+        let identity = lifecycle::identity(&config, crypto.node_id(), nonce, past, now.wall);
+        let pool = Pool::new(&config, identity.node, now, &mut rng);
         let masternode = lifecycle::masternode(&config, &identity, now, &mut rng);
         let mut node = Self {
             identity,
@@ -131,6 +134,7 @@ impl Node {
             clock: Clock::new(now),
             gate: Gate::new(),
             boot_ticket: Ticket(0),
+            past,
             standing: Standing::Newcomer,
             raises: 0,
             run: Run::Working,
@@ -143,6 +147,7 @@ impl Node {
             timers: Timers::new(),
             commands: VecDeque::new(),
             frames: FramePool::new(config.limits.frame_pool),
+            arrivals: Arrivals::default(),
             scratch: Vec::with_capacity(MAX_RECORD_PLAINTEXT + crate::crypto::TAG),
             counters: Counters::default(),
             summary: None,

@@ -36,8 +36,7 @@ impl Node {
                 Named::Several => Reply::AmbiguousPeer,
             },
             Request::Connect { addr, id } => {
-                let registry = self.config.registry.clone();
-                match self.pool.want(addr, id, &registry, now, &mut self.rng) {
+                match self.pool.want(addr, id, &self.config.registry, now, &mut self.rng) {
                     Some(destination) => self.order_dial(now, destination),
                     None if id == Some(self.identity.node) || self.pool.owns(&addr) => Reply::IsSelf,
                     None => Reply::Refused("the table of known peers is full"),
@@ -59,12 +58,15 @@ impl Node {
                 if payload.len() > MAX_DATAGRAM {
                     return Reply::Refused("a message may have at most 65,536 bytes");
                 }
-                let chosen = |peer: &Peer| to.is_none_or(|to| to == peer.id);
-                let conns: Vec<ConnId> =
-                    self.pool.live().filter(|(peer, _)| chosen(peer)).map(|(_, conn)| conn).collect();
-                if conns.is_empty() && to.is_some() {
-                    return Reply::UnknownPeer;
+                if let Some(to) = to {
+                    let Some(live) = self.pool.get(&to).and_then(|peer| peer.live) else {
+                        return Reply::UnknownPeer;
+                    };
+                    let frame = self.frames.encode(&Message::Datagram(payload));
+                    self.deliver(now, live.conn, Lane::Relay, &frame);
+                    return Reply::Sent(1);
                 }
+                let conns: Vec<ConnId> = self.pool.live().map(|(_, conn)| conn).collect();
                 let frame = self.frames.encode(&Message::Datagram(payload));
                 for conn in &conns {
                     self.deliver(now, *conn, Lane::Relay, &frame);

@@ -23,12 +23,7 @@ pub(crate) fn print() {
         against(&what, Unit::Micros, many, 1.0, 0.8);
     }
 
-    let few = waiting(14, 1, Peers::Observers);
-    let many = waiting(200, 1, Peers::Observers);
-    // The threads of the peers make the floor grow, too: what is ours is what grows beyond it.
-    let growth =
-        Compared { floor: many.floor / few.floor, ours: many.ours / few.ours, ratio: many.ratio / few.ratio };
-    against("growth from 14 to 200 peers, against the floor's", Unit::Times, growth, 1.05, 1.03);
+    against("growth from 14 to 200 peers, against the floor's", Unit::Times, growth(), 1.05, 1.03);
 
     let mut star = Star::new(14, 1, Peers::Registered);
     absolute("allocations a delivery, steady state", Unit::Allocations, per_message(&mut star), 0.0, 0.0);
@@ -38,6 +33,24 @@ fn waiting(peers: u32, waiting: usize, kind: Peers) -> Compared {
     let mut bare = BareStar::new(peers as usize, waiting, Sealing::OneByOne);
     let mut star = Star::new(peers, waiting, kind);
     compare(ROUNDS, || per_delivery(&mut bare, WINDOW), || per_delivery(&mut star, WINDOW))
+}
+
+/// The threads of 200 peers make the floor grow, too: what is ours is what grows beyond it.
+fn growth() -> Compared {
+    let (few, many) = (14, 200);
+    let mut bare = [few, many].map(|peers| BareStar::new(peers as usize, 1, Sealing::OneByOne));
+    let mut stars = [few, many].map(|peers| Star::new(peers, 1, Peers::Observers));
+    compare(
+        ROUNDS,
+        || {
+            let [few, many] = bare.each_mut().map(|star| per_delivery(star, WINDOW));
+            many / few
+        },
+        || {
+            let [few, many] = stars.each_mut().map(|star| per_delivery(star, WINDOW));
+            many / few
+        },
+    )
 }
 
 /// Allocations a message, once the buffers have found their sizes.

@@ -3,7 +3,9 @@
 //! Every number stands beside the floor that was measured in the same run. CPU microseconds, both ends together
 //! unless a row says otherwise. Nothing fails here: these are benchmarks, not tests.
 
+mod application;
 mod bare;
+mod crowd;
 mod delivery;
 mod floors;
 mod handshake;
@@ -11,6 +13,7 @@ mod loopback;
 #[path = "../../../core/benches/measure/mod.rs"]
 mod measure;
 mod star;
+mod swarm;
 mod traffic;
 
 use measure::allocations::Counting;
@@ -20,6 +23,9 @@ use measure::wanted;
 static ALLOCATOR: Counting = Counting;
 
 fn main() {
+    if swarm::is_asked_for() {
+        return swarm::run();
+    }
     if wanted("floors") {
         floors::print();
     }
@@ -28,5 +34,8 @@ fn main() {
     }
     if wanted("delivery") {
         delivery::print();
+    }
+    if wanted("crowd") {
+        crowd::print();
     }
 }

@@ -4,8 +4,8 @@ use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
 use timed_core::{Bootstrap, GenesisHash, MasternodeMode, NodeId};
 
-use super::cli::NodeArgs;
-use super::config::{Auto, Config, Sources, lines};
+use super::arguments::NodeArgs;
+use super::config::{Auto, Config, PeerEntry, Sources, lines};
 use super::data_dir::{self, DataDir};
 use super::failure::{Exit, Failure};
 use super::genesis::Genesis;
@@ -125,6 +125,15 @@ fn warnings(config: &Config, genesis: &Genesis, id: NodeId) -> Vec<String> {
             "block.min_peers = {min_peers} forbids blocks that a quorum of {} could decide",
             registry.quorum()
         ));
+    }
+    let own = config.advertised();
+    let entries = config.network.peers.iter().chain(&config.network.reserved_peers);
+    for entry in entries {
+        if let PeerEntry::Addr { addr, .. } = entry
+            && Some(*addr) == own
+        {
+            warnings.push(format!("the peer list contains this node's own address {addr}; it is not dialed"));
+        }
     }
     let others = registry.size() - usize::from(registry.index_of(&id).is_some());
     let max_peers = config.core_limits(registry.size()).max_peers;

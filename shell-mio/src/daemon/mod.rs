@@ -2,6 +2,7 @@
 //! loop.
 
 mod api;
+mod arguments;
 mod assembly;
 mod cli;
 mod client;
@@ -26,6 +27,23 @@ fn rfc3339(at: Wall) -> String {
     let latest = Duration::from_millis(253_402_300_799_999);
     let since = Duration::from_millis(at.0).min(latest);
     humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + since).to_string()
+}
+
+/// What is wrong in the text of a `config.toml`, one message each: nothing if a node would take it.
+#[must_use]
+pub fn config_problems(text: &str) -> Vec<String> {
+    let sources = config::Sources { file: Some(("config.toml", text)), ..config::Sources::default() };
+    config::Config::read(sources).map_or_else(|problems| told(&problems), |_| Vec::new())
+}
+
+/// What is wrong in the text of a `genesis.toml`, one message each: nothing if a node would take it.
+#[must_use]
+pub fn genesis_problems(text: &str) -> Vec<String> {
+    genesis::Genesis::parse("genesis.toml", text).map_or_else(|problems| told(&problems), |_| Vec::new())
+}
+
+fn told(problems: &[config::SettingProblem]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
 }
 
 /// Runs the command line of this process.

@@ -10,8 +10,8 @@ use timed_core::{Bootstrap, CanonicalAddr, Node};
 use tracing::{info, warn};
 
 use super::api::{self, ApiFacts};
+use super::arguments::{NodeArgs, RunArgs};
 use super::assembly::{Assembly, read_config};
-use super::cli::{NodeArgs, RunArgs};
 use super::config::{Config, PeerEntry};
 use super::data_dir::{DataDir, Existing, Secrecy, write_durably};
 use super::failure::{Exit, Failure};
@@ -215,9 +215,9 @@ impl Reload {
             Ok(new) => {
                 self.verbosity.set(new.logging.level);
                 info!(level = new.logging.level.as_str(), "configuration read again");
-                let mut comparable = new.clone();
-                comparable.logging.level = self.running.logging.level;
-                if comparable != self.running {
+                let mut new = new;
+                new.logging.level = self.running.logging.level;
+                if new != self.running {
                     warn!("other keys than logging.level have changed: they take effect at the next start");
                 }
             }

@@ -42,16 +42,17 @@ impl<C: Core, S: EventSink> Driver<C, S> {
     /// Commands and bytes until the core has nothing more, each connection flushed once for all its messages.
     pub(super) fn settle(&mut self) {
         self.drain();
-        let mut again = Vec::new();
-        while !self.state.to_flush.is_empty() {
-            for conn in std::mem::take(&mut self.state.to_flush) {
-                if self.flush(conn) == Flushed::MoreNextTurn {
-                    again.push(conn);
-                }
-                self.drain();
+        // Grows while it is walked: what a flush makes the core say is flushed in this turn too.
+        let mut at = 0;
+        while let Some(&conn) = self.state.to_flush.get(at) {
+            at += 1;
+            if self.flush(conn) == Flushed::MoreNextTurn {
+                self.state.flush_next.push(conn);
             }
+            self.drain();
         }
-        for conn in again {
+        self.state.to_flush.clear();
+        while let Some(conn) = self.state.flush_next.pop() {
             self.want_flush(conn);
         }
     }
@@ -99,8 +100,12 @@ impl<C: Core, S: EventSink> Driver<C, S> {
     fn set_reading(&mut self, conn: ConnId, reading: Reading) {
         let Some(connection) = self.state.connections.get_mut(conn) else { return };
         connection.reading = reading;
-        // What arrived during the pause was announced then.
-        self.want_read(conn);
+        match (reading, connection.health) {
+            // What arrived during the pause was announced then.
+            (Reading::Resume, _) => self.want_read(conn),
+            (Reading::Pause, Health::Broken(cause)) => self.lost(conn, cause),
+            (Reading::Pause, Health::Sound | Health::Ending) => {}
+        }
     }
 
     pub(super) fn want_read(&mut self, conn: ConnId) {
@@ -264,7 +269,7 @@ impl<C: Core, S: EventSink> Driver<C, S> {
         self.core.handle(self.state.now, Input::Closed { conn, cause: TransportCause::Commanded });
     }
 
-    /// A connection is gone: the core is told, once.
+    /// A connection is gone: the core is told, once. What it commands then is for the caller to drain.
     pub(super) fn lost(&mut self, conn: ConnId, cause: TransportCause) {
         let Some(connection) = self.state.connections.remove(conn) else { return };
         self.state.counters.pending_bytes -= connection.rest_len() as u64;
@@ -272,7 +277,6 @@ impl<C: Core, S: EventSink> Driver<C, S> {
         let _ = self.poll.registry().deregister(&mut stream);
         drop(stream);
         self.core.handle(self.state.now, Input::Closed { conn, cause });
-        self.drain();
     }
 }
 

@@ -252,3 +252,33 @@ impl Connections {
         self.open
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reused_index_answers_to_its_new_name_only() {
+        let poll = mio::Poll::new().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let connect = || TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (old, new) = (ConnId::from_parts(3, 1), ConnId::from_parts(3, 2));
+        let mut connections = Connections::default();
+        connections.insert(poll.registry(), old, connect(), Phase::Open).unwrap();
+        assert_eq!(connections.find(3, 1), Some(old));
+        assert!(connections.remove(old).is_some() && connections.remove(old).is_none());
+        connections.insert(poll.registry(), new, connect(), Phase::Open).unwrap();
+        assert_eq!((connections.find(3, 1), connections.find(3, 2)), (None, Some(new)));
+        assert!(connections.get_mut(old).is_none() && connections.remove(old).is_none());
+        assert_eq!((connections.open(), connections.find(7, 0)), (1, None));
+    }
+
+    #[test]
+    fn a_rest_is_given_out_in_order_and_holds_nothing_when_it_is_gone() {
+        let mut rest = Rest::new(b"abcdef");
+        rest.take(2);
+        assert_eq!((rest.as_slice(), rest.len()), (&b"cdef"[..], 4));
+        rest.take(4);
+        assert!(rest.is_empty() && rest.bytes.capacity() == 0);
+    }
+}

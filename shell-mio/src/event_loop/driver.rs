@@ -33,6 +33,8 @@ pub(super) const EVENTS: usize = 1024;
 const ACCEPTS_PER_TURN: usize = 64;
 /// How long the core may take to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
+/// How long the store may take to write what still waits.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Everything that one run of the loop holds.
 pub(super) struct Driver<C, S> {
@@ -53,12 +55,16 @@ pub(super) struct Driver<C, S> {
 pub(super) struct State {
     /// Sampled once a turn.
     pub(super) now: Now,
+    /// When the last turn ended.
+    turned: Mono,
     pub(super) connections: Connections,
     pub(super) lingering: Lingering,
     /// To be read, longest waiting first.
     pub(super) to_read: VecDeque<ConnId>,
     /// To be flushed at the end of the turn.
     pub(super) to_flush: Vec<ConnId>,
+    /// To be flushed again in the next turn; empty between two turns.
+    pub(super) flush_next: Vec<ConnId>,
     pub(super) read_buffer: Box<[u8]>,
     pub(super) write_buffer: Vec<u8>,
     pub(super) asked: BTreeMap<RequestId, oneshot::Sender<Reply>>,
@@ -93,10 +99,12 @@ impl State {
     pub(super) fn new() -> Self {
         Self {
             now: clock::now(),
+            turned: clock::mono(),
             connections: Connections::default(),
             lingering: Lingering::default(),
             to_read: VecDeque::new(),
             to_flush: Vec::new(),
+            flush_next: Vec::new(),
             read_buffer: vec![0; 64 * 1024].into(),
             write_buffer: Vec::with_capacity(64 * 1024),
             asked: BTreeMap::new(),
@@ -127,9 +135,9 @@ impl<C: Core, S: EventSink> Driver<C, S> {
             }
             self.turn(&events);
         };
-        let patience = match exit {
-            Exit::Interrupted => Duration::ZERO,
-            _ => STOP_WITHIN / 8,
+        let patience = match self.state.stage {
+            Stage::Interrupted => Duration::ZERO,
+            _ => CLOSE_WITHIN,
         };
         self.store.close(patience);
         exit
@@ -331,8 +339,8 @@ impl<C: Core, S: EventSink> Driver<C, S> {
 
     /// How long to wait for events.
     fn timeout(&self) -> Duration {
-        let now = clock::mono();
         let state = &self.state;
+        let now = state.turned;
         if !state.to_read.is_empty() || !state.to_flush.is_empty() || state.requests_left {
             return Duration::ZERO;
         }
@@ -349,22 +357,23 @@ impl<C: Core, S: EventSink> Driver<C, S> {
 
     fn publish(&mut self) {
         let state = &mut self.state;
-        let turned = clock::mono();
-        let busy = u64::try_from(turned.since(state.now.mono).as_nanos()).unwrap_or(u64::MAX);
+        state.turned = clock::mono();
+        let busy = u64::try_from(state.turned.since(state.now.mono).as_nanos()).unwrap_or(u64::MAX);
         let counters = &mut state.counters;
         counters.turns += 1;
         counters.busy_ns += busy;
         counters.turn_max_ns = counters.turn_max_ns.max(busy);
         counters.open = state.connections.open() as u64;
         counters.lingering = state.lingering.len() as u64;
-        self.shared.publish(Snapshot { summary: state.summary, counters: *counters, turned });
+        let (summary, counters, turned) = (state.summary, state.counters, state.turned);
+        self.shared.publish(Snapshot { summary, counters, turned });
     }
 
     fn exit(&mut self) -> Option<Exit> {
-        let over = |until| clock::mono() >= until;
+        let over = |until| self.state.turned >= until;
         let exit = match self.state.stage {
             Stage::Running => return None,
-            Stage::Interrupted => return Some(Exit::Interrupted),
+            Stage::Interrupted => Exit::Interrupted,
             Stage::Stopped { until } if self.state.lingering.len() == 0 || over(until) => Exit::Stopped,
             Stage::Stopping { until } if over(until) => Exit::StopTimedOut,
             Stage::Stopped { .. } | Stage::Stopping { .. } => return None,

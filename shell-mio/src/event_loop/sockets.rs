@@ -62,6 +62,7 @@ const BACKLOG: i32 = 1024;
 
 /// Binds and listens. The options are set once here: accepted sockets inherit them.
 pub(super) fn listen(addr: SocketAddr, options: &SocketOptions) -> io::Result<TcpListener> {
+    let addr = canonical(addr);
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     // A restarted node takes its port back although connections of its former life are in TIME_WAIT.
     socket.set_reuse_address(true)?;
@@ -91,10 +92,7 @@ pub(super) fn dial(addr: SocketAddr, from: Option<IpAddr>, options: &SocketOptio
 
 /// An interrupted `connect` goes on in the background, like one that would block.
 fn in_progress(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::INPROGRESS | Errno::AGAIN | Errno::INTR | Errno::ALREADY)
-    )
+    matches!(Errno::from_io_error(error), Some(Errno::INPROGRESS | Errno::INTR | Errno::ALREADY))
 }
 
 /// What has become of a dial whose socket shows signs of life.
@@ -167,6 +165,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::unwrap_used)]
     fn established(listener: &TcpListener, from: Option<IpAddr>) -> (TcpStream, TcpStream) {
         let dialed = dial(listener.local_addr().unwrap(), from, &SocketOptions::default()).unwrap();
         let begun = Instant::now();

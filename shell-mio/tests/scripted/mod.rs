@@ -4,7 +4,8 @@
 #![allow(dead_code)] // Each test file uses its own part.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
@@ -25,11 +26,18 @@ pub(crate) struct Conn {
     pub(crate) from: Option<SocketAddr>,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) received: Vec<u8>,
-    pub(crate) chunks: usize,
+    /// Bytes of the pattern sent, and received.
+    pub(crate) sent: usize,
+    pub(crate) got: usize,
     pub(crate) closed: Option<TransportCause>,
     /// Bytes not yet pulled by the loop.
     pub(crate) outgoing: VecDeque<u8>,
     pub(crate) pulls: Vec<usize>,
+}
+
+/// The byte at one place of the pattern.
+pub(crate) fn pattern_at(at: usize) -> u8 {
+    u8::try_from((at * 31 + at / 251) % 256).unwrap()
 }
 
 /// What the script does on its own when bytes arrive.
@@ -40,6 +48,19 @@ pub(crate) enum OnData {
     Echo,
     /// Closes every other connection.
     CloseOthers,
+    /// Sends it on to this connection.
+    Forward(ConnId),
+    /// Keeps nothing, but checks that it goes on as [`Script::send_pattern`] sends it.
+    CheckPattern,
+}
+
+#[derive(Default)]
+pub(crate) struct Hook(pub(crate) Option<Box<dyn FnOnce() + Send>>);
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -60,11 +81,12 @@ pub(crate) struct Script {
     pub(crate) stopping: bool,
     pub(crate) goodbye: Vec<u8>,
     pub(crate) broken_rules: Vec<String>,
-    pub(crate) keep_bytes: bool,
     pub(crate) next_ticket: u64,
     /// Persist the next record as soon as one is durable.
     pub(crate) persist_on: bool,
     pub(crate) on_persisted: Option<fn(u64)>,
+    /// Happens between the loop's pull and its write.
+    pub(crate) on_transmit: Hook,
 }
 
 impl Script {
@@ -86,6 +108,14 @@ impl Script {
     pub(crate) fn send(&mut self, conn: ConnId, bytes: &[u8]) {
         self.conn_mut(conn).outgoing.extend(bytes);
         self.commands.push_back(Command::Send { conn });
+    }
+
+    /// Sends the next bytes of the pattern that tells where each byte belongs.
+    pub(crate) fn send_pattern(&mut self, conn: ConnId, count: usize) {
+        let entry = self.conn_mut(conn);
+        let bytes: Vec<u8> = (entry.sent..entry.sent + count).map(pattern_at).collect();
+        entry.sent += count;
+        self.send(conn, &bytes);
     }
 
     pub(crate) fn close(&mut self, conn: ConnId) {
@@ -164,15 +194,21 @@ impl Script {
                 let open = self.conn(conn).closed.is_none();
                 self.rule(open, || format!("{conn} has data after its end"));
                 self.rule(!bytes.is_empty(), || format!("{conn} has empty data"));
-                let keep = self.keep_bytes;
+                let keep = self.on_data != OnData::CheckPattern;
                 let entry = self.conn_mut(conn);
-                entry.chunks += 1;
                 if keep {
                     entry.received.extend_from_slice(bytes);
                 }
                 match self.on_data {
                     OnData::Keep => {}
                     OnData::Echo => self.send(conn, bytes),
+                    OnData::Forward(to) => self.send(to, bytes),
+                    OnData::CheckPattern => {
+                        let entry = self.conn_mut(conn);
+                        let right = (entry.got..).zip(bytes).all(|(at, &byte)| byte == pattern_at(at));
+                        entry.got += bytes.len();
+                        self.rule(right, || format!("{conn} got wrong bytes"));
+                    }
                     OnData::CloseOthers => {
                         for other in self.open().into_iter().filter(|&other| other != conn) {
                             self.close(other);
@@ -247,7 +283,11 @@ impl Core for Handle {
         if count > 0 {
             entry.pulls.push(count);
         }
-        if entry.outgoing.is_empty() { Transmit::Drained } else { Transmit::More }
+        let left = if entry.outgoing.is_empty() { Transmit::Drained } else { Transmit::More };
+        if let Some(hook) = script.on_transmit.0.take() {
+            hook();
+        }
+        left
     }
 
     fn deadline(&self) -> Option<Mono> {
@@ -298,7 +338,6 @@ impl Rig {
         store: &Path,
         prepare: impl FnOnce(&mut Shell),
     ) -> Self {
-        let script = Script { keep_bytes: true, ..script };
         let (store, _) = Store::open(store).unwrap();
         let mut shell = Shell::bind(config).unwrap();
         prepare(&mut shell);
@@ -309,10 +348,13 @@ impl Rig {
         Self { addr, remote, told, script, thread }
     }
 
-    /// Changes the script, then lets the loop look at it.
+    /// Changes the script and waits until the loop has finished a turn with that.
     pub(crate) fn act<T>(&self, change: impl FnOnce(&mut Script) -> T) -> T {
         let result = change(&mut self.script.lock());
         self.remote.request(Request::Status).unwrap().wait(PATIENCE).unwrap();
+        let turns = self.remote.counters().turns;
+        drop(self.remote.request(Request::Status).unwrap());
+        self.until("a turn", |_| (self.remote.counters().turns > turns).then_some(()));
         result
     }
 
@@ -330,6 +372,16 @@ impl Rig {
             assert!(begun.elapsed() < PATIENCE, "not seen in time: {what}; {:?}", self.told);
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// A peer with room for a few bytes only: most of what is sent to it stays in the sender's kernel.
+    pub(crate) fn connect_with_little_room(&self) -> TcpStream {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&self.addr.into()).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
     }
 
     /// The open connection that was accepted; of several, any.

@@ -58,11 +58,22 @@ pub enum Exit {
     PowerCut,
 }
 
+/// What a host is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It runs a node.
+    Node,
+    /// A test plays it byte by byte.
+    Stranger,
+}
+
 /// One host.
 #[derive(Debug)]
 pub struct Host {
     /// Its name.
     pub id: HostId,
+    /// What it is there for.
+    pub role: Role,
     /// Its key's public half.
     pub node_id: NodeId,
     /// What its process is told at the next start.

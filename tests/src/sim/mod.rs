@@ -6,16 +6,26 @@
 //! will, FIN, RST, half-open connections, black holes in one direction or both, firewalls. Machines lose
 //! power, processes are killed and frozen, disks lose what was not durable, clocks are wrong and step.
 //!
-//! Everything depends on one seed. [`World`] checks [`invariants`](self) after every step; a failure, and any
+//! Everything depends on one seed. [`World`] checks its invariants after every step; a failure, and any
 //! failed assertion of the test around it, prints the seed, the time, the last events and the command that
 //! repeats the run.
 //!
-//! ```text
-//! let mut world = World::new(seed(1), Setup::new(null).masternodes(4));
+//! ```
+//! use std::time::Duration;
+//! use timed_tests::sim::{HostId, Setup, World, null, seed};
+//!
+//! let mut world = World::new(seed(1), &Setup::new(null).masternodes(4));
 //! world.start_all();
 //! world.expect("the mesh", Duration::from_secs(1), World::is_meshed);
 //! world.kill(HostId(2));
+//! world.start(HostId(2));
+//! let took = world.expect("its links are back", Duration::from_secs(3), World::is_meshed);
+//! assert_eq!(world.links().len(), 6);
+//! # let _ = took;
 //! ```
+//!
+//! `TIMED_SEED` runs one seed, `TIMED_SEEDS` so many in tests that try several, `TIMED_TRACE` prints every
+//! event as it happens.
 
 mod agenda;
 mod clock;
@@ -31,6 +41,7 @@ mod observe;
 mod path;
 mod setup;
 mod shell;
+mod stranger;
 mod trace;
 mod transit;
 mod view;
@@ -40,10 +51,10 @@ mod world;
 pub use clock::{HostClock, SimTime, WALL_AT_START};
 pub use disk::{Disk, DiskHealth, Snapshot};
 pub use faults::{Fault, Swarm};
-pub use host::{Exit, Host, HostId, MakeProvider, NodeKey};
+pub use host::{Exit, Host, HostId, MakeProvider, NodeKey, Role};
 pub use net::Power;
 pub use observe::{LiveLink, Seen};
-pub use path::{Cut, Dials, Packets, Profile};
+pub use path::{Cut, Dials, Draining, Packets, Profile};
 pub use setup::{HostPlan, PORT, Setup, base_config, derived_key, noise, null};
 pub use trace::TraceHash;
 pub use view::Link;

@@ -27,6 +27,7 @@ pub struct Setup {
     pub(crate) provider: MakeProvider,
     pub(crate) masternodes: Vec<SocketAddr>,
     pub(crate) observers: usize,
+    pub(crate) behind_nat: Vec<usize>,
     pub(crate) profile: Option<Profile>,
     pub(crate) fsync: (Duration, Duration),
     pub(crate) edit: Edit,
@@ -55,6 +56,7 @@ impl Setup {
             provider,
             masternodes: Vec::new(),
             observers: 0,
+            behind_nat: Vec::new(),
             profile: Some(Profile::lan()),
             fsync: (Duration::from_micros(200), Duration::from_millis(3)),
             edit: Box::new(|_, _| {}),
@@ -83,6 +85,13 @@ impl Setup {
     #[must_use]
     pub fn observers(mut self, count: usize) -> Self {
         self.observers += count;
+        self
+    }
+
+    /// Puts hosts behind a NAT: they have another address of their own, and nobody can dial them.
+    #[must_use]
+    pub fn behind_nat(mut self, hosts: &[usize]) -> Self {
+        self.behind_nat.extend(hosts);
         self
     }
 
@@ -134,8 +143,9 @@ impl Setup {
             .map(|(index, (addr, key))| {
                 let mut config = base_config(seed, registry.clone(), Some(canonical(addr)));
                 (self.edit)(HostId(index), &mut config);
-                let ip = addr.ip().to_canonical();
-                HostPlan { key, ip, seen_as: ip, port: addr.port(), config }
+                let seen_as = addr.ip().to_canonical();
+                let ip = if self.behind_nat.contains(&index) { numbered(2, index) } else { seen_as };
+                HostPlan { key, ip, seen_as, port: addr.port(), config }
             })
             .collect()
     }

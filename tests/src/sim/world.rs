@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use timed_core::{ConfigError, Reply, Request, RequestId};
 
-use super::clock::{HostClock, SimTime};
+use super::clock::{HostClock, SimTime, nanos};
 use super::context::{Context, Due};
 use super::disk::Disk;
-use super::host::{Host, HostId, MakeProvider, RunState};
+use super::host::{Host, HostId, MakeProvider, Role, RunState};
 use super::invariants::{self, SWEEP_EVERY};
 use super::net::{Net, Power};
 use super::observe::Seen;
@@ -35,6 +35,7 @@ pub struct World {
     actions: BTreeMap<u64, Action>,
     actions_entered: u64,
     requests: u64,
+    swept_at: SimTime,
     reported: Cell<bool>,
 }
 
@@ -77,6 +78,7 @@ impl World {
             actions: BTreeMap::new(),
             actions_entered: 0,
             requests: 0,
+            swept_at: SimTime(0),
             reported: Cell::new(false),
         };
         for plan in setup.hosts(seed) {
@@ -90,6 +92,7 @@ impl World {
         let id = self.net.add_host(plan.ip, plan.seen_as, plan.port);
         self.hosts.push(Host {
             id,
+            role: Role::Node,
             node_id: (self.provider)(&plan.key).node_id(),
             config: plan.config,
             disk: Disk::new(self.fsync),
@@ -151,7 +154,7 @@ impl World {
             }
         }
         if self.step.is_multiple_of(SWEEP_EVERY) {
-            invariants::sweep(&self.hosts, &self.net, &mut self.cx);
+            self.sweep();
         }
         self.check();
         Some(!matches!(due, Due::Net(_)))
@@ -164,8 +167,15 @@ impl World {
             self.step();
         }
         self.cx.now = until;
+        if self.cx.now.since(self.swept_at) >= Duration::from_secs(1) {
+            self.sweep();
+            self.check();
+        }
+    }
+
+    fn sweep(&mut self) {
+        self.swept_at = self.cx.now;
         invariants::sweep(&self.hosts, &self.net, &mut self.cx);
-        self.check();
     }
 
     /// Lets time pass until something holds; returns how long it took, or `None` if it took longer than
@@ -223,10 +233,10 @@ impl World {
         }
     }
 
-    /// Starts every process that does not run.
+    /// Starts every node that does not run.
     pub fn start_all(&mut self) {
         for host in self.ids() {
-            if !self.hosts[host.0].is_up() {
+            if !self.hosts[host.0].is_up() && self.hosts[host.0].role == Role::Node {
                 self.start(host);
             }
         }
@@ -273,6 +283,12 @@ impl World {
     pub fn set_wall_error(&mut self, host: HostId, ms: i64) {
         self.note(host, &format!("has its wall clock set {ms} ms ahead"));
         self.hosts[host.0].clock.set_wall_error(ms);
+    }
+
+    /// Sets how much too little a host's monotonic clock reads, against every promise.
+    pub fn set_mono_behind(&mut self, host: HostId, behind: Duration) {
+        self.note(host, &format!("has its monotonic clock {behind:?} behind"));
+        self.hosts[host.0].clock.set_mono_behind(nanos(behind));
     }
 
     // What befalls paths and connections.

@@ -138,6 +138,7 @@ fn gos_02b_no_old_item_ever_comes_in_again() {
     let old = body(&net.recorded(0, FIRST_EPOCH, 2));
     assert!(matches!(net.deliver(0, 1, &old), Verdict::New(_)));
     for sequence in 3..500 {
+        net.run(SECOND);
         let next = body(&net.recorded(0, FIRST_EPOCH, sequence));
         assert!(matches!(net.deliver(0, 1, &next), Verdict::New(_)));
     }
@@ -191,6 +192,50 @@ fn gos_04b_what_another_holder_of_our_key_signed_is_reported_once_in_ten_minutes
     net.run(SECOND * 600);
     assert_eq!(net.deliver(1, 0, &body(&twin[2])), Verdict::Foreign);
     assert_eq!(net.warnings(0).len(), 2);
+}
+
+#[test]
+fn m_3_no_bit_of_a_heartbeat_can_be_changed() {
+    let mut signer = crate::crypto::noise::NoiseProvider::new(Zeroizing::new([5; 32]));
+    let other = Entry { id: id(0), addr: "10.0.0.1:1".parse().unwrap() };
+    let author = Entry { id: signer.node_id(), addr: "10.0.0.2:1".parse().unwrap() };
+    let registry = Registry::new(vec![other, author]).unwrap();
+    let (now, timings) = (Now { mono: at(1), wall: Wall(NOON) }, Timings::default());
+    let machine = |node: &Entry| {
+        let setup = Setup {
+            network: NETWORK,
+            node: node.id,
+            acting: registry.index_of(&node.id),
+            epoch: BootEpoch(7),
+        };
+        Masternode::new(now, &setup, registry.clone(), &timings, &mut crate::rng::Rng::new([0; 32]))
+    };
+    let (mut here, mut there) = (machine(&other), machine(&author));
+    let link = LinkEntry {
+        peer: registry.index_of(&other.id).unwrap(),
+        direction: Direction::Inbound,
+        because: DialedBecause::Canonical,
+        session: LinkTag([3; 8]),
+    };
+    let heard = here.beat(now, OwnLinks::default(), (Height(0), BlockHash::default()), &mut signer).unwrap();
+    let mut events = Vec::new();
+    assert_eq!(
+        there.received(now, other.id, heard, &mut signer, &mut events),
+        Verdict::Invalid(Flaw::BadSignature),
+        "signed by another than it says"
+    );
+    let links = OwnLinks { entries: vec![link], duplicates: 0 };
+    let bytes = body(&there.beat(now, links, (Height(5), BlockHash([4; 32])), &mut signer).unwrap());
+    for bit in 0..bytes.len() * 8 {
+        let mut changed = bytes.clone();
+        changed[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(Message::Heartbeat(beat)) = codec::decode_body(Kind::Heartbeat, &changed) {
+            let verdict = here.received(now, author.id, beat, &mut signer, &mut events);
+            assert!(matches!(verdict, Verdict::Invalid(_) | Verdict::Stale), "bit {bit}: {verdict:?}");
+        }
+    }
+    let Ok(Message::Heartbeat(beat)) = codec::decode_body(Kind::Heartbeat, &bytes) else { panic!() };
+    assert!(matches!(here.received(now, author.id, beat, &mut signer, &mut events), Verdict::New(_)));
 }
 
 #[test]

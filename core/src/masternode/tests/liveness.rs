@@ -292,7 +292,7 @@ fn hb_07_an_epoch_more_than_a_day_ahead_is_refused() {
 }
 
 #[test]
-fn m_2_what_no_masternode_signs_is_invalid_before_any_signature_check() {
+fn m_3_what_no_masternode_signs_is_invalid_before_any_signature_check() {
     let mut net = Net::line(3);
     let fine = net.recorded(1, FIRST_EPOCH, 7);
     let link = LinkEntry {
@@ -321,6 +321,33 @@ fn m_2_what_no_masternode_signs_is_invalid_before_any_signature_check() {
     assert!(matches!(net.deliver(1, 0, &body(&fine)), Verdict::New(_)));
     let never = signed(Heartbeat { sequence: 0, epoch: BootEpoch(FIRST_EPOCH.0 + 1), ..fine });
     assert_eq!(net.deliver(1, 0, &body(&never)), Verdict::Invalid(Flaw::Malformed));
+}
+
+#[test]
+fn m_3_a_masternode_that_signs_without_end_is_slowed_and_costs_no_signature() {
+    let mut net = Net::line(3);
+    net.hosts[0].running = false;
+    let (mut taken, mut sequence) = (0, 0);
+    let span = 100;
+    while net.now < at(span) {
+        sequence += 1;
+        let item = body(&net.recorded(0, FIRST_EPOCH, sequence));
+        match net.deliver(0, 1, &item) {
+            Verdict::New(_) => taken += 1,
+            verdict => assert_eq!(verdict, Verdict::Excess),
+        }
+        net.run(SECOND / 20);
+    }
+    assert!((span..=span + 16).contains(&taken), "{taken}");
+    let of_others = net.info(1, 2).sequence.unwrap();
+    assert_eq!(net.hosts[1].keys.verified as u64, taken + of_others);
+    for _ in 0..100 {
+        let mut forged = net.recorded(2, FIRST_EPOCH, 1_000_000);
+        forged.signature.0[0] ^= 1;
+        assert_eq!(net.deliver(0, 1, &body(&forged)), Verdict::Invalid(Flaw::BadSignature));
+    }
+    let genuine = net.recorded(2, FIRST_EPOCH, 1_000_000);
+    assert!(matches!(net.deliver(0, 1, &body(&genuine)), Verdict::New(_)), "forgeries use up nothing");
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn m_5_an_observer_sees_the_same_matrix() {
 }
 
 #[test]
-fn m_8_masternodes_are_shown_as_they_are() {
+fn m_6_masternodes_are_shown_as_they_are() {
     let mut net = Net::line(3);
     net.run_until(at(100));
     net.kill(2);
@@ -107,6 +107,13 @@ fn m_8_masternodes_are_shown_as_they_are() {
     assert!(me.heard < Some(SECOND * 10) && peer.heard < Some(SECOND * 10) && dead.heard > Some(SECOND * 50));
     assert_eq!((peer.epoch, peer.witnesses.clone()), (Some(FIRST_EPOCH), vec![id(0)]));
     assert!(dead.last_heartbeat.is_some_and(|wall| wall < Wall(NOON + 101_000)));
+}
+
+#[test]
+fn c8_a_masternode_costs_no_more_than_its_row_of_the_limits() {
+    let heard = size_of::<Heartbeat>() + 127 * (size_of::<LinkEntry>() + size_of::<Witness>());
+    let kept = size_of::<Seat>() + size_of::<activity::Presence>() + size_of::<clock::Reading>();
+    assert!(heard + kept <= crate::limits::MASTERNODE_BYTES, "{heard} + {kept}");
 }
 
 #[test]

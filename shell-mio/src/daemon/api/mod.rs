@@ -133,7 +133,50 @@ pub(crate) fn parse_peer(text: &str) -> Result<PeerRef, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::client::{Api, Method};
     use super::*;
+    use crate::{Shell, ShellConfig};
+    use std::time::Duration;
+
+    /// A loop that was bound and never runs stands for one that hangs.
+    #[test]
+    fn a_hanging_loop_is_told_by_what_needs_no_answer_of_it() {
+        let here = SocketAddr::from(([127, 0, 0, 1], 0));
+        let shell = Shell::bind(ShellConfig::listening_on(here)).unwrap();
+        let facts = ApiFacts {
+            name: None,
+            network: "testnet".to_owned(),
+            genesis_hash: GenesisHash([0; 32]),
+            registered: 4,
+            place: Place { quorum: 3, own: 1 },
+            started: Wall(0),
+            since: Instant::now(),
+            hosts: Vec::new(),
+            token: Zeroizing::new("abc".to_owned()),
+            totals: Arc::new(Totals::new()),
+        };
+        let (listen, handle) = start(TcpListener::bind(here).unwrap(), facts, shell.remote()).unwrap();
+        let token = Some(Zeroizing::new("abc".to_owned()));
+        let api = Api::within(format!("http://{listen}"), token, Duration::from_secs(20));
+        let get = |path| api.exchange(Method::Get, path, "").unwrap();
+
+        assert_eq!(get("/consensus_info").json["links"]["up"], 0);
+        assert_eq!(get("/livez").status, 200);
+        let peers = get("/peers");
+        assert_eq!((peers.status, peers.json["error"]["code"].as_str()), (503, Some("no_answer")));
+        assert_eq!(get("/metrics").status, 200);
+        thread::sleep(Duration::from_millis(500));
+        let ready = get("/readyz?verbose=1");
+        assert_eq!(ready.status, 503);
+        let failed = ready.json["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false);
+        assert_eq!(
+            failed.map(|check| check["name"].as_str().unwrap()).collect::<Vec<_>>(),
+            ["peers", "last_tick"]
+        );
+        assert_eq!(api.exchange(Method::Post, "/stop", "").unwrap().status, 202);
+        handle.stop();
+        assert!(api.exchange(Method::Get, "/livez", "").is_err());
+    }
 
     #[test]
     fn peers_are_named_in_four_ways() {

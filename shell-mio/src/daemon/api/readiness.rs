@@ -29,17 +29,9 @@ pub(super) struct Place {
 
 /// The checks of one moment.
 pub(super) fn checks(summary: &Summary, place: Place, last_tick: Duration) -> Vec<Check> {
-    let up = summary.links.up + place.own;
-    // Where fewer links are possible than a quorum needs, all of them are enough.
-    let needed = place.quorum.min(summary.links.expected + place.own);
     let offset = summary.clock_offset_ms;
     vec![
-        Check {
-            name: "peers",
-            // Before the first summary nothing is known, which is not readiness.
-            ok: up >= needed && (summary.links.expected > 0 || place.quorum <= place.own),
-            detail: format!("{up} of the {needed} masternodes needed are connected, this node included"),
-        },
+        peers(summary, place),
         Check {
             name: "clock",
             ok: offset.unsigned_abs() <= CLOCK_WITHIN_MS,
@@ -54,6 +46,22 @@ pub(super) fn checks(summary: &Summary, place: Place, last_tick: Duration) -> Ve
     ]
 }
 
+/// A masternode needs a quorum, itself included; an observer needs somebody to hear from.
+fn peers(summary: &Summary, place: Place) -> Check {
+    let name = "peers";
+    if place.own == 0 {
+        let detail = format!("{} peers are connected; an observer needs one", summary.connected_peers);
+        return Check { name, ok: summary.connected_peers > 0, detail };
+    }
+    let up = summary.links.up + place.own;
+    // Where fewer links are possible than a quorum needs, all of them are enough.
+    let needed = place.quorum.min(summary.links.expected + place.own);
+    // Before the first summary nothing is known, which is not readiness.
+    let known = summary.links.expected > 0 || place.quorum <= place.own;
+    let detail = format!("{up} of the {needed} masternodes needed are connected, this node included");
+    Check { name, ok: known && up >= needed, detail }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,7 +69,7 @@ mod tests {
 
     fn failing(expected: usize, up: usize, offset: i64, place: Place, tick_ms: u64) -> Vec<&'static str> {
         let links = LinkCounts { expected, up, ..LinkCounts::default() };
-        let summary = Summary { links, clock_offset_ms: offset, ..Summary::default() };
+        let summary = Summary { links, connected_peers: up, clock_offset_ms: offset, ..Summary::default() };
         checks(&summary, place, Duration::from_millis(tick_ms))
             .into_iter()
             .filter(|check| !check.ok)
@@ -79,7 +87,7 @@ mod tests {
         let alone = Place { quorum: 1, own: 1 };
         assert!(failing(0, 0, 0, alone, 0).is_empty());
         let observer = Place { quorum: 3, own: 0 };
-        assert_eq!(failing(4, 2, 0, observer, 0), ["peers"]);
-        assert!(failing(4, 3, 0, observer, 0).is_empty());
+        assert_eq!(failing(0, 0, 0, observer, 0), ["peers"]);
+        assert!(failing(0, 1, 0, observer, 0).is_empty());
     }
 }

@@ -1,7 +1,7 @@
-//! Accepting and serving connections of the API: few at once, none that dawdles.
+//! Accepting and serving connections of the API: few at once, and none that dawdles keeps another out.
 
+use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,25 +9,25 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-/// Connections served at once; others wait in the kernel.
+/// Connections served at once. One more ends the oldest: answers take milliseconds, so that it is an idle one
+/// or one that wants to be in the way.
 const MAX_CONNECTIONS: usize = 128;
 /// A request's head must be complete within this time, and a kept connection sends its next one.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// One connection lives no longer than this.
-const CONNECTION_WITHIN: Duration = Duration::from_secs(600);
-/// Connections that finish their answer when the API ends get this long.
+/// Answers under way when the API ends get this long.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// Serves until `end` resolves; answers under way are then finished.
 pub(super) async fn serve(listener: TcpListener, router: Router, end: impl Future<Output = ()>) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut end = std::pin::pin!(end);
-    let (closing, _) = tokio::sync::watch::channel(());
+    let (closing, _) = watch::channel(());
+    let mut served = JoinSet::new();
+    let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
@@ -39,19 +39,21 @@ pub(super) async fn serve(listener: TcpListener, router: Router, end: impl Futur
             },
             () = &mut end => break,
         };
-        let connection = serve_one(stream, router.clone(), closing.subscribe());
-        tokio::spawn(async move {
-            let _ = timeout(CONNECTION_WITHIN, connection).await;
-            drop(slot);
-        });
+        while served.try_join_next().is_some() {}
+        oldest_first.retain(|connection| !connection.is_finished());
+        if oldest_first.len() >= MAX_CONNECTIONS
+            && let Some(oldest) = oldest_first.pop_front()
+        {
+            oldest.abort();
+        }
+        oldest_first.push_back(served.spawn(serve_one(stream, router.clone(), closing.subscribe())));
     }
     drop(listener);
     let _ = closing.send(());
-    let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
-    let _ = timeout(LAST_ANSWERS, slots.acquire_many(all)).await;
+    let _ = timeout(LAST_ANSWERS, async { while served.join_next().await.is_some() {} }).await;
 }
 
-async fn serve_one(stream: TcpStream, router: Router, mut closing: tokio::sync::watch::Receiver<()>) {
+async fn serve_one(stream: TcpStream, router: Router, mut closing: watch::Receiver<()>) {
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -15,7 +15,7 @@ pub(super) fn completions(command: &mut Command, shell: Shell) -> Result<(), Fai
 }
 
 /// Prints the manual page: the command, then every verb.
-pub(super) fn manual(command: Command) -> Result<(), Failure> {
+pub(super) fn manual(command: &Command) -> Result<(), Failure> {
     let mut page = Vec::new();
     let failed = |error: io::Error| Failure::failed(format!("cannot write the manual page: {error}"));
     clap_mangen::Man::new(command.clone()).render(&mut page).map_err(failed)?;

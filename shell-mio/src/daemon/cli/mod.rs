@@ -1,17 +1,16 @@
-//! The command line: every verb with its flags, and where it goes.
+//! The command line: every verb, and where it goes.
 
 mod documents;
 mod setup;
 
 use std::ffi::OsString;
-use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use super::config::{Flag, LogFormat, LogLevel};
+use super::arguments::{
+    ClientArgs, ConnectArgs, DevnetArgs, DirArgs, GenesisArgs, InitArgs, NodeArgs, PeerArgs, RunArgs,
+};
 use super::failure::Failure;
 use super::{client, devnet, run};
 
@@ -70,181 +69,6 @@ enum Verb {
     Man,
 }
 
-/// Where the data directory is.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct DirArgs {
-    /// Data directory [default: $STATE_DIRECTORY, else /var/lib/timed for root, else ~/.timed]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-}
-
-/// Where a node's files are.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct NodeArgs {
-    /// Configuration file [default: config.toml in the data directory]
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) dir: DirArgs,
-    #[command(flatten)]
-    overrides: OverrideArgs,
-}
-
-/// Often-changed keys as flags. Values are checked together with the file's.
-#[derive(Clone, Debug, Default, Args)]
-struct OverrideArgs {
-    /// This node's public address [network.local_ip]
-    #[arg(long, value_name = "IP")]
-    local_ip: Option<String>,
-    /// Where to listen for peers [network.listen]
-    #[arg(long, value_name = "IP:PORT")]
-    listen: Option<String>,
-    /// Where to serve the API [api.listen]
-    #[arg(long, value_name = "IP:PORT")]
-    api: Option<String>,
-    /// How much is logged [logging.level]
-    #[arg(long, value_name = "LEVEL")]
-    log_level: Option<LogLevel>,
-    /// How log lines are written [logging.format]
-    #[arg(long, value_name = "FORMAT")]
-    log_format: Option<LogFormat>,
-}
-
-impl NodeArgs {
-    /// Only a configuration file, or the data directory's own.
-    pub(crate) fn without_overrides(config: Option<PathBuf>) -> Self {
-        Self { config, dir: DirArgs::default(), overrides: OverrideArgs::default() }
-    }
-
-    /// The overrides as settings.
-    pub(crate) fn flags(&self) -> Vec<Flag> {
-        let given = &self.overrides;
-        let word = |word: &'static str| word.to_owned();
-        [
-            ("--local-ip", "network", "local_ip", given.local_ip.clone()),
-            ("--listen", "network", "listen", given.listen.clone()),
-            ("--api", "api", "listen", given.api.clone()),
-            ("--log-level", "logging", "level", given.log_level.map(|level| word(level.as_str()))),
-            ("--log-format", "logging", "format", given.log_format.map(|format| word(format.as_str()))),
-        ]
-        .into_iter()
-        .filter_map(|(flag, section, name, value)| Some(Flag { flag, section, name, value: value? }))
-        .collect()
-    }
-}
-
-/// `timed run`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub(crate) node: NodeArgs,
-}
-
-/// `timed init`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct InitArgs {
-    #[command(flatten)]
-    dir: DirArgs,
-    /// Write this public address into the configuration
-    #[arg(long, value_name = "IP")]
-    local_ip: Option<std::net::IpAddr>,
-}
-
-/// `timed genesis`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct GenesisArgs {
-    /// A masternode's key and public address; once for each
-    #[arg(long = "masternode", value_name = "NODE_ID@IP:PORT", required = true)]
-    #[arg(value_parser = super::genesis::masternode)]
-    masternodes: Vec<timed_core::Masternode>,
-    /// The network's name
-    #[arg(long, value_name = "NAME", default_value = "testnet")]
-    network: String,
-    /// Between two blocks
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = block_interval)]
-    block_interval: Duration,
-    /// Where to write; - for standard output [default: genesis.toml in the data directory]
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    #[command(flatten)]
-    dir: DirArgs,
-}
-
-/// `timed devnet`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct DevnetArgs {
-    /// How many masternodes, 1 to 128
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=128))]
-    pub(crate) nodes: u8,
-    /// Between two blocks
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = block_interval)]
-    pub(crate) block_interval: Duration,
-    /// Keep the nodes' files here, and use those of an earlier run [default: a temporary directory]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: Option<PathBuf>,
-    /// Stop after this time [default: until Ctrl-C]
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
-    pub(crate) run_for: Option<Duration>,
-    /// Address of the first node; the others follow it
-    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
-    pub(crate) base_ip: Ipv4Addr,
-    /// Where every node listens, on its own address
-    #[arg(long, default_value_t = 24100, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) port: u16,
-    /// Where every node serves its API, on its own address
-    #[arg(long, default_value_t = 8332, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) api_port: u16,
-}
-
-/// A verb that asks a running node.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct ClientArgs {
-    /// The node's API [default: as configured in the data directory]
-    #[arg(long, value_name = "URL")]
-    pub(crate) api: Option<String>,
-    /// Configuration file [default: config.toml in the data directory]
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) dir: DirArgs,
-    /// Print the API's answer as it is
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// A verb about one peer.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct PeerArgs {
-    /// The peer: node id or its first digits, IP:PORT, or IP
-    pub(crate) peer: String,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-}
-
-/// `timed connect`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct ConnectArgs {
-    /// IP:PORT, NODE_ID@IP:PORT, or the node id of a known peer
-    pub(crate) peer: String,
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|_| "expected a duration with its unit, such as 90s or 10m".to_owned())
-}
-
-fn block_interval(text: &str) -> Result<Duration, String> {
-    let interval = duration(text)?;
-    let whole = interval.subsec_nanos() % 1_000_000 == 0;
-    if whole && (super::genesis::MIN_BLOCK_INTERVAL..=Duration::from_secs(86_400)).contains(&interval) {
-        Ok(interval)
-    } else {
-        Err("expected 50ms to 24h, in whole milliseconds".to_owned())
-    }
-}
-
 /// Parses a command line and does what it says.
 pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let line = match CommandLine::try_parse_from(arguments) {
@@ -286,7 +110,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Stop(args) => client::stop(&args),
         Verb::Health(args) => client::health(&args),
         Verb::Completions { shell } => documents::completions(&mut CommandLine::command(), shell).map(done),
-        Verb::Man => documents::manual(CommandLine::command()).map(done),
+        Verb::Man => documents::manual(&CommandLine::command()).map(done),
     }
 }
 

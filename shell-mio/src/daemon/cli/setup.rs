@@ -5,13 +5,13 @@ use std::path::Path;
 
 use timed_core::{Node, Registry};
 
+use super::super::arguments::{DirArgs, GenesisArgs, InitArgs, NodeArgs};
 use super::super::assembly::Assembly;
 use super::super::config::commented;
 use super::super::data_dir::{DataDir, Existing, Secrecy, write_durably};
 use super::super::failure::Failure;
 use super::super::genesis::Genesis;
 use super::super::keys::NodeKey;
-use super::{DirArgs, GenesisArgs, InitArgs, NodeArgs};
 
 /// Prints a line to standard output.
 pub(super) fn say(line: &str) -> Result<(), Failure> {

@@ -8,8 +8,8 @@ use serde_json::Value;
 use ureq::http::Uri;
 use zeroize::Zeroizing;
 
+use super::super::arguments::{ClientArgs, NodeArgs};
 use super::super::assembly::read_config;
-use super::super::cli::{ClientArgs, NodeArgs};
 use super::super::data_dir::{DataDir, read_secret};
 use super::super::failure::Failure;
 
@@ -160,11 +160,11 @@ fn authorized<B>(
 
 /// A URL without its trailing slash; `http://` where no scheme is given.
 fn base_url(url: &str) -> Result<String, Failure> {
-    let url = url.trim_end_matches('/');
-    let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    let place = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    let url = format!("http://{place}");
     let good = url
         .parse::<Uri>()
-        .is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty()));
+        .is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()) && !place.contains("://"));
     if good {
         Ok(url)
     } else {

@@ -107,7 +107,7 @@ mod tests {
         });
         assert_eq!(
             grid(&matrix),
-            "              1 2 3\n1 10.0.0.9:1   . > -\n2 10.0.0.10:1  < . 1\n3 10.0.0.11:1  - 1 .\n\
+            "               1 2 3\n1 10.0.0.9:1   . > -\n2 10.0.0.10:1  < . 1\n3 10.0.0.11:1  - 1 .\n\
              > dialed  < was dialed  - no link  1 one-sided  S split\n1/3 links\n\
              missing: 10.0.0.9:1 - 10.0.0.11:1\none-sided: 10.0.0.10:1 - 10.0.0.11:1\n\
              duplicate: 10.0.0.11:1 holds 1 too many\n"

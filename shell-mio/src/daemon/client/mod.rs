@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::cli::{ClientArgs, ConnectArgs, PeerArgs};
+use super::arguments::{ClientArgs, ConnectArgs, PeerArgs};
 use super::failure::Failure;
 pub(crate) use http::{Api, Method, url_of};
 pub(crate) use table::{aligned, short, span};

@@ -2,17 +2,18 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use timed_core::{CanonicalAddr, Masternode, NetworkName, NodeId, Registry};
 
+use super::super::arguments::{DevnetArgs, NodeArgs};
 use super::super::assembly::read_config;
-use super::super::cli::{DevnetArgs, NodeArgs};
 use super::super::config::commented;
 use super::super::data_dir::{DataDir, Existing, Secrecy, write_durably};
 use super::super::failure::Failure;
 use super::super::genesis::Genesis;
-use super::super::keys::NodeKey;
+use super::super::keys::{NodeKey, fill_random, hex};
 
 /// One node of the network, before it runs.
 #[derive(Clone, Debug)]
@@ -56,8 +57,13 @@ impl Home {
                 Ok(Self::Given(fs::canonicalize(dir).map_err(failed)?))
             }
             None => {
-                let dir = std::env::temp_dir().join(format!("timed-devnet-{}", std::process::id()));
-                DataDir::at(&dir).create()?;
+                let mut random = [0; 8];
+                fill_random(&mut random)?;
+                let dir = std::env::temp_dir().join(format!("timed-devnet-{}", hex(&random).as_str()));
+                // Not recursive: a directory that somebody else has made is an error.
+                fs::DirBuilder::new().mode(0o700).create(&dir).map_err(|error| {
+                    Failure::failed(format!("cannot create the directory {}: {error}", dir.display()))
+                })?;
                 Ok(Self::Temporary(dir))
             }
         }

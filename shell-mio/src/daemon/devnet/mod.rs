@@ -19,7 +19,7 @@ use mio::{Events, Interest, Poll, Token};
 use rustix::process::Signal;
 use signal_hook_mio::v1_0::Signals;
 
-use super::cli::DevnetArgs;
+use super::arguments::DevnetArgs;
 use super::client::url_of;
 use super::failure::{Exit, Failure};
 use children::{Children, End};
@@ -60,7 +60,7 @@ pub(crate) fn devnet(args: &DevnetArgs) -> Result<ExitCode, Failure> {
     }
 
     let watch = Watch::begin(&members);
-    let mut network = Network { members, children, watch, screen, begun, up: false, shown_links: None };
+    let mut network = Network { members, children, watch, screen, begun, up: false, shown: Shown::default() };
     let reason = network.run(args.run_for, &mut orders);
     network.finish(&reason, &mut orders, &home)
 }
@@ -108,7 +108,37 @@ struct Network {
     screen: Screen,
     begun: Instant,
     up: bool,
-    shown_links: Option<u64>,
+    shown: Shown,
+}
+
+/// The number of links that was last told, and one that may be told when it lasts.
+#[derive(Debug, Default)]
+struct Shown {
+    links: u64,
+    candidate: Option<(u64, Instant)>,
+}
+
+impl Shown {
+    /// Whether a number is news: another one than told, unchanged for a second.
+    fn is_news(&mut self, links: u64, now: Instant) -> bool {
+        match self.candidate {
+            _ if links == self.links => {
+                self.candidate = None;
+                false
+            }
+            Some((candidate, since)) if candidate == links => {
+                let lasts = now.duration_since(since) >= Duration::from_secs(1);
+                if lasts {
+                    *self = Self { links, candidate: None };
+                }
+                lasts
+            }
+            _ => {
+                self.candidate = Some((links, now));
+                false
+            }
+        }
+    }
 }
 
 impl Network {
@@ -160,7 +190,7 @@ impl Network {
         let complete = said.len() == size && said.iter().all(|said| said.complete(size));
         if !self.up && complete {
             self.up = true;
-            self.shown_links = Some(expected);
+            self.shown.links = expected;
             let ready = known.iter().filter_map(|known| known.first).max().unwrap_or(self.begun);
             self.screen.line(&format!(
                 "network up: {links}/{expected} links, 0 duplicate, {:.1} s after the start, {:.1} s after the last \
@@ -168,15 +198,18 @@ impl Network {
                 self.begun.elapsed().as_secs_f64(),
                 ready.elapsed().as_secs_f64()
             ));
-        } else if self.up && self.shown_links != Some(links) {
-            self.shown_links = Some(links);
-            self.screen.line(&format!("links: {links}/{expected}"));
+        } else if self.up && self.shown.is_news(links, Instant::now()) {
+            let silent = known.iter().zip(&self.members).filter(|(known, _)| known.said.is_none());
+            let silent: Vec<String> = silent.map(|(_, member)| member.number.to_string()).collect();
+            let silent =
+                if silent.is_empty() { String::new() } else { format!(", silent: {}", silent.join(" ")) };
+            self.screen.line(&format!("links: {links}/{expected}{silent}"));
         }
     }
 
     /// Judges the network, stops every process, and says how it was.
     fn finish(mut self, ending: &Ending, orders: &mut Orders, home: &Home) -> Result<ExitCode, Failure> {
-        self.children.reap();
+        self.note_ends();
         let mut faults = Vec::new();
         let mut survivors = Vec::new();
         for (member, node) in self.members.iter().zip(self.children.nodes()) {
@@ -184,7 +217,7 @@ impl Network {
                 None => survivors.push(member.clone()),
                 Some(End::BySomebody(_)) => {}
                 Some(end @ End::ByItself(_)) => {
-                    faults.push(format!("node {} {}", member.number, end.describe()))
+                    faults.push(format!("node {} {}", member.number, end.describe()));
                 }
             }
         }
@@ -223,5 +256,26 @@ impl Network {
                 faults.join("\n")
             ),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_number_that_lasts_is_told() {
+        let at = |millis| Duration::from_millis(millis);
+        let start = Instant::now();
+        let mut shown = Shown { links: 6, candidate: None };
+        assert!(!shown.is_news(5, start));
+        assert!(!shown.is_news(3, start + at(900)));
+        assert!(!shown.is_news(3, start + at(1800)));
+        assert!(shown.is_news(3, start + at(1900)));
+        assert!(!shown.is_news(3, start + at(9000)));
+        assert!(!shown.is_news(6, start + at(9100)));
+        assert!(!shown.is_news(3, start + at(9200)));
+        assert!(!shown.is_news(6, start + at(9300)) && !shown.is_news(6, start + at(10_250)));
+        assert!(shown.is_news(6, start + at(10_300)));
     }
 }

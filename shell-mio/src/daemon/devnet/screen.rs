@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Read as _, Seek as _, SeekFrom, Write as _}
 use std::path::Path;
 use std::time::Duration;
 
-use super::super::client::{aligned, span};
+use super::super::client::{aligned, short, span};
 use super::children::Running;
 use super::watch::Known;
 
@@ -80,6 +80,7 @@ fn table(nodes: &[Running], known: &[Known], elapsed: Duration) -> String {
         .map(|(node, known)| {
             let state = match (node.end, known.said) {
                 (Some(end), None) => end.describe(),
+                (None, None) if known.first.is_none() => "starting".to_owned(),
                 (None, None) => "silent".to_owned(),
                 (_, Some(said)) if said.up == said.expected => "connected".to_owned(),
                 (_, Some(_)) => "connecting".to_owned(),
@@ -95,7 +96,7 @@ fn table(nodes: &[Running], known: &[Known], elapsed: Duration) -> String {
                 said(&|said| format!("{} in, {} out", said.inbound, said.outbound)),
                 said(&|said| said.active.to_string()),
                 said(&|said| said.height.to_string()),
-                last_event(&node.member.log()),
+                shortened(&last_event(&node.member.log())),
             ]
         })
         .collect();
@@ -132,6 +133,19 @@ pub(super) fn last_event(log: &Path) -> String {
     event.strip_prefix("INFO ").unwrap_or(event).to_owned()
 }
 
+/// A line whose ids are cut to their first digits.
+fn shortened(line: &str) -> String {
+    let id = |word: &str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let words: Vec<String> = line
+        .split(' ')
+        .map(|word| match word.split_once('=') {
+            Some((name, value)) if id(value) => format!("{name}={}", short(value)),
+            _ => word.to_owned(),
+        })
+        .collect();
+    words.join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,5 +159,6 @@ mod tests {
         assert_eq!(last_event(&log), "link up peer=ab");
         std::fs::write(&log, "timed: no").unwrap();
         assert_eq!(last_event(&log), "timed: no");
+        assert_eq!(shortened(&format!("up peer={} x=1", "ab".repeat(32))), "up peer=abababababab x=1");
     }
 }

@@ -44,7 +44,7 @@ impl Said {
 
     /// Whether every link of this node stands, in a network of so many.
     pub(super) const fn complete(&self, network: usize) -> bool {
-        self.expected as usize == network - 1 && self.up == self.expected && self.duplicates == 0
+        self.expected + 1 == network as u64 && self.up == self.expected && self.duplicates == 0
     }
 }
 
@@ -101,8 +101,15 @@ pub(super) fn faults(members: &[Member]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut sessions: Vec<(&Member, Sessions)> = Vec::new();
     let mut heights = Vec::new();
-    for member in members {
-        match ask(member) {
+    let answers: Vec<_> = thread::scope(|scope| {
+        let asked: Vec<_> = members.iter().map(|member| scope.spawn(move || ask(member))).collect();
+        asked
+            .into_iter()
+            .map(|answer| answer.join().unwrap_or_else(|_| Err("it could not be asked".to_owned())))
+            .collect()
+    });
+    for (member, answer) in members.iter().zip(answers) {
+        match answer {
             Ok((said, held)) => {
                 if said.duplicates > 0 {
                     faults.push(format!("node {} holds {} duplicate links", member.number, said.duplicates));

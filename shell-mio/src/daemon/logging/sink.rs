@@ -1,7 +1,7 @@
 //! Events as log lines: one a state change, and nothing that a remote can repeat at will without a bound.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,8 +31,8 @@ enum Kind {
     Warning(&'static str),
 }
 
-/// Dialed addresses that have a bucket of their own at most.
-const MAX_DIAL_BUCKETS: usize = 256;
+/// Addresses remembered at most, for what is told once or by address.
+const MAX_ADDRESSES: usize = 256;
 /// A changed reason within one row of failures is told no more often than this.
 const REASON_CHANGE_EVERY: Duration = Duration::from_secs(60);
 
@@ -65,6 +65,8 @@ pub(crate) struct LogSink {
     anybody: Throttle<Kind>,
     /// The reason of the last line about each dialed address, and when it was written.
     rows: BTreeMap<CanonicalAddr, (CloseReason, Instant)>,
+    /// Addresses of incompatible peers that were told.
+    incompatible: BTreeSet<(IpAddr, CloseReason)>,
     introduction: Introduction,
     reload: Box<dyn FnMut()>,
 }
@@ -83,6 +85,7 @@ impl LogSink {
             peers: Throttle::new(20, Duration::from_secs(180)),
             anybody: Throttle::new(5, Duration::from_secs(900)),
             rows: BTreeMap::new(),
+            incompatible: BTreeSet::new(),
             introduction,
             reload: Box::new(reload),
         }
@@ -109,6 +112,11 @@ impl LogSink {
 
     fn dial_failed(&mut self, failed: &DialFailure) {
         self.totals.count(Total::DialFailed, failed.reason);
+        if incompatible(failed.reason) {
+            // The warning about the incompatible peer says it, and more.
+            debug!(addr = %failed.addr, reason = %failed.reason, failures = failed.failures, "dial failed");
+            return;
+        }
         let now = Instant::now();
         let changed = self.rows.get(&failed.addr).is_some_and(|(reason, at)| {
             *reason != failed.reason && now.duration_since(*at) >= REASON_CHANGE_EVERY
@@ -116,7 +124,7 @@ impl LogSink {
         if !doubled(failed.failures) && !changed {
             return;
         }
-        let known = self.rows.contains_key(&failed.addr) || self.rows.len() < MAX_DIAL_BUCKETS;
+        let known = self.rows.contains_key(&failed.addr) || self.rows.len() < MAX_ADDRESSES;
         let kind = if known { Kind::Dial(failed.addr) } else { Kind::OtherDials };
         let Some(suppressed) = self.admit(kind) else { return };
         if known {
@@ -125,8 +133,8 @@ impl LogSink {
         info!(
             peer = failed.peer.map(tracing::field::display),
             addr = %failed.addr,
-            reason = failed.reason.as_str(),
-            by = failed.by.as_str(),
+            reason = %failed.reason.as_str(),
+            by = %failed.by.as_str(),
             failures = failed.failures,
             retry_in_ms = failed.retry_in.map(millis),
             suppressed = suppressed.0,             "dial failed: {}",
@@ -136,7 +144,20 @@ impl LogSink {
 
     fn warning(&mut self, warning: &Warning) {
         self.totals.count_warning();
-        let Some(suppressed) = self.admit(Kind::Warning(warning_kind(warning))) else { return };
+        let kind = match warning {
+            Warning::Incompatible { addr, reason } => {
+                let told = (addr.ip(), *reason);
+                if self.incompatible.contains(&told) {
+                    return;
+                }
+                if self.incompatible.len() < MAX_ADDRESSES {
+                    self.incompatible.insert(told);
+                }
+                Kind::Warning(reason.as_str())
+            }
+            other => Kind::Warning(warning_kind(other)),
+        };
+        let Some(suppressed) = self.admit(kind) else { return };
         match warning {
             Warning::Frozen { late, forgiven } => warn!(
                 late_ms = millis(*late),
@@ -163,6 +184,18 @@ impl LogSink {
                     "most agree with us, so its operator should set that machine's clock"
                 }
             ),
+            Warning::EpochInFuture { peer, by } => warn!(
+                %peer,
+                suppressed = suppressed.0,
+                "{}",
+                if *by == ClosedBy::Us {
+                    "the peer's boot epoch is more than a day ahead of our clock: its operator should check that \
+                     machine's clock, or, if all peers look so, check this one's (timedatectl, chrony)"
+                } else {
+                    "the peer finds our boot epoch more than a day ahead of its clock: check this machine's clock \
+                     (timedatectl, chrony), then restart this node"
+                }
+            ),
             Warning::EpochRaised { to } => warn!(
                 epoch = to.0,
                 suppressed = suppressed.0,
@@ -179,7 +212,14 @@ impl LogSink {
                 suppressed = suppressed.0,                 "this address is this node's own: it is not dialed again; remove it from the peer list"
             ),
             Warning::Incompatible { addr, reason } => {
-                warn!(%addr, reason = reason.as_str(), suppressed = suppressed.0, "incompatible peer: {}", reason.describe());
+                warn!(
+                    %addr,
+                    reason = %reason,
+                    suppressed = suppressed.0,
+                    "incompatible peer: {}; told once for this address. Compare version, network and genesis.toml \
+                     with its operator",
+                    reason.describe()
+                );
             }
             Warning::ForeignSignature { via } => warn!(
                 %via,
@@ -207,7 +247,7 @@ impl EventSink for LogSink {
                 let Introduction { node, network, listen, advertised, api } = &self.introduction;
                 info!(
                     %node,
-                    network,
+                    %network,
                     %listen,
                     advertised = advertised.map(tracing::field::display),
                     api = api.map(tracing::field::display),
@@ -220,7 +260,7 @@ impl EventSink for LogSink {
             Event::LinkUp { peer, remote, direction, because, session, .. } => {
                 if let Some(suppressed) = self.admit(self.link_kind(*peer)) {
                     info!(
-                        %peer, %remote, direction = direction.as_str(), because = because.as_str(), %session,
+                        %peer, %remote, direction = %direction.as_str(), because = %because.as_str(), %session,
                         suppressed = suppressed.0, "link up"
                     );
                 }
@@ -229,7 +269,7 @@ impl EventSink for LogSink {
                 self.totals.count(Total::LinkClosed, *reason);
                 if let Some(suppressed) = self.admit(self.link_kind(*peer)) {
                     info!(
-                        %peer, reason = reason.as_str(), by = by.as_str(), lasted_s = lasted.as_secs(),
+                        %peer, reason = %reason.as_str(), by = %by.as_str(), lasted_s = lasted.as_secs(),
                         suppressed = suppressed.0, "link down: {}", reason.describe()
                     );
                 }
@@ -248,13 +288,13 @@ impl EventSink for LogSink {
                 self.totals.count(Total::InboundFailed, *reason);
                 if let Some(suppressed) = self.admit(Kind::Inbound(reason.code())) {
                     info!(
-                        %from, peer = peer.map(tracing::field::display), reason = reason.as_str(),
-                        by = by.as_str(), suppressed = suppressed.0, "inbound failed: {}", reason.describe()
+                        %from, peer = peer.map(tracing::field::display), reason = %reason.as_str(),
+                        by = %by.as_str(), suppressed = suppressed.0, "inbound failed: {}", reason.describe()
                     );
                 }
             }
             Event::Knocked { peer, direction, answer } => {
-                debug!(%peer, direction = direction.as_str(), answer = answer.as_str(), "knock");
+                debug!(%peer, direction = %direction.as_str(), answer = %answer.as_str(), "knock");
             }
             Event::Activity { node, activity } => {
                 if let Some(suppressed) = self.admit(Kind::Activity(*node)) {
@@ -268,7 +308,7 @@ impl EventSink for LogSink {
             Event::Heartbeat { signer, sequence, via } => debug!(%signer, sequence, %via, "heartbeat"),
             Event::PeerCheck { expected, up } => info!(expected, up, "peer check"),
             Event::Warning(warning) => self.warning(warning),
-            Event::Fatal(fatal) => error!(reason = fatal.code(), "halted: {fatal}"),
+            Event::Fatal(fatal) => error!(reason = %fatal.code(), "halted: {fatal}"),
             Event::Stopped => info!("all connections closed"),
             _ => {}
         }
@@ -279,7 +319,7 @@ impl EventSink for LogSink {
             ShellEvent::Reload => (self.reload)(),
             ShellEvent::Stopping(cause) => info!(%cause, "stopping"),
             ShellEvent::AcceptPaused { cause, retry_in } => warn!(
-                reason = cause.reason().as_str(),
+                reason = %cause.reason().as_str(),
                 retry_in_ms = millis(*retry_in),
                 "cannot accept connections for now: raise the limit of open files (ulimit -n, LimitNOFILE=)"
             ),
@@ -289,12 +329,19 @@ impl EventSink for LogSink {
     }
 }
 
+/// Whether a dial failed for a reason that [`Warning::Incompatible`] tells.
+const fn incompatible(reason: CloseReason) -> bool {
+    use CloseReason::{VersionUnsupported, WrongGenesis, WrongMagic, WrongNetwork};
+    matches!(reason, WrongMagic | WrongNetwork | WrongGenesis | VersionUnsupported)
+}
+
 /// The stable name of a warning.
 fn warning_kind(warning: &Warning) -> &'static str {
     match warning {
         Warning::Frozen { .. } => "frozen",
         Warning::ClockBackwards(_) => "clock_backwards",
         Warning::ClockSkew { .. } => "clock_skew",
+        Warning::EpochInFuture { .. } => "epoch_in_future",
         Warning::EpochRaised { .. } => "epoch_raised",
         Warning::KeyInUse { .. } => "key_in_use",
         Warning::OwnAddress(_) => "own_address",
@@ -306,4 +353,129 @@ fn warning_kind(warning: &Warning) -> &'static str {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::sync::{Mutex, PoisonError};
+    use timed_core::{Masternode, Summary};
+    use tracing_subscriber::fmt::MakeWriter;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Lines {
+        type Writer = Self;
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// The lines at `info` and above that a sink of a network with one masternode writes.
+    fn lines(feed: impl FnOnce(&mut LogSink)) -> Vec<String> {
+        let master = Masternode { id: NodeId([1; 32]), addr: addr(1) };
+        let registry = Registry::new(vec![master]).unwrap();
+        let introduction = Introduction {
+            node: NodeId([9; 32]),
+            network: "testnet".to_owned(),
+            listen: addr(9).socket(),
+            advertised: None,
+            api: None,
+        };
+        let mut sink = LogSink::new(introduction, &registry, Arc::new(Totals::new()), || {});
+        let written = Lines::default();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(written.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || feed(&mut sink));
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    fn addr(last: u8) -> CanonicalAddr {
+        format!("10.0.0.{last}:24100").parse().unwrap()
+    }
+
+    #[test]
+    fn a_remote_cannot_fill_the_log() {
+        let written = lines(|sink| {
+            for round in 0..10_000_u16 {
+                let [high, low] = round.to_be_bytes();
+                let from = SocketAddr::new(IpAddr::from([10, 1, high, low]), round);
+                let reason = CloseReason::ALL[usize::from(round) % CloseReason::ALL.len()];
+                let peer = Some(NodeId([low; 32])).filter(|_| round % 2 == 0);
+                sink.event(&Event::InboundFailed { from, peer, reason, by: ClosedBy::Us });
+                sink.event(&Event::Warning(Warning::Incompatible {
+                    addr: from,
+                    reason: CloseReason::WrongGenesis,
+                }));
+            }
+        });
+        // A few of each reason, and what the table of incompatible addresses holds of one reason.
+        assert!(written.len() <= 6 * CloseReason::ALL.len(), "{} lines", written.len());
+        assert!(written.iter().any(|line| line.contains("reason=bad_signature by=us")));
+    }
+
+    #[test]
+    fn an_incompatible_peer_is_told_once() {
+        let written = lines(|sink| {
+            for failures in 1..=50 {
+                let warning =
+                    Warning::Incompatible { addr: addr(5).socket(), reason: CloseReason::WrongNetwork };
+                sink.event(&Event::Warning(warning));
+                sink.event(&Event::DialFailed {
+                    peer: None,
+                    addr: addr(5),
+                    reason: CloseReason::WrongNetwork,
+                    by: ClosedBy::Us,
+                    failures,
+                    retry_in: None,
+                });
+            }
+        });
+        assert_eq!(written.len(), 1, "{written:?}");
+        assert!(written[0].contains("WARN") && written[0].contains("reason=wrong_network"), "{written:?}");
+    }
+
+    #[test]
+    fn a_row_of_failures_is_a_few_lines_and_steady_state_is_quiet() {
+        let written = lines(|sink| {
+            for failures in 1..=360 {
+                sink.event(&Event::DialFailed {
+                    peer: Some(NodeId([1; 32])),
+                    addr: addr(1),
+                    reason: CloseReason::ConnectionRefused,
+                    by: ClosedBy::Network,
+                    failures,
+                    retry_in: Some(Duration::from_secs(10)),
+                });
+            }
+        });
+        assert_eq!(written.len(), 9, "{written:?}");
+        assert!(written[8].contains("failures=256") && !written[8].contains("suppressed"), "{written:?}");
+        let hour = lines(|sink| {
+            for second in 0..3600_u64 {
+                sink.event(&Event::Summary(Summary::default()));
+                if second % 10 == 0 {
+                    let (signer, via) = (NodeId([1; 32]), NodeId([1; 32]));
+                    sink.event(&Event::Heartbeat { signer, sequence: second, via });
+                }
+                if second % 120 == 0 {
+                    sink.event(&Event::PeerCheck { expected: 3, up: 3 });
+                }
+            }
+        });
+        assert_eq!(hour.len(), 30);
+    }
 }

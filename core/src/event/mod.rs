@@ -1,0 +1,276 @@
+//! What the core reports: typed facts with stable reason codes, and the answers to requests.
+
+mod reason;
+mod reply;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::addr::CanonicalAddr;
+use crate::ids::{BootEpoch, ConnId, LinkTag, NodeId, RequestId};
+
+pub use reason::{CloseReason, ClosedBy, DialedBecause, Direction, TransportCause, UnknownCode};
+pub use reply::{
+    Attempt, Counters, LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode, Pair, PeerInfo, Reply,
+    Status, Summary, Why,
+};
+
+/// A fact. The shell turns it into log lines, metrics and server-sent events; the core never logs.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The node is set up; emitted once, before anything else.
+    Started {
+        /// Boot epoch of this start.
+        epoch: BootEpoch,
+        /// Bytes that the core can hold at most, from [`Limits`](crate::Limits).
+        worst_case_bytes: usize,
+    },
+    /// A link became live.
+    LinkUp {
+        /// Its connection.
+        conn: ConnId,
+        /// The peer that proved its identity.
+        peer: NodeId,
+        /// The remote end of the socket.
+        remote: SocketAddr,
+        /// Who dialed.
+        direction: Direction,
+        /// Why it was dialed.
+        because: DialedBecause,
+        /// The link's name, the same at both ends.
+        session: LinkTag,
+    },
+    /// A live link ended. Emitted when the decision falls, once a link.
+    LinkDown {
+        /// Its connection.
+        conn: ConnId,
+        /// The peer.
+        peer: NodeId,
+        /// Why.
+        reason: CloseReason,
+        /// Who ended it.
+        by: ClosedBy,
+        /// How long it had been live.
+        lasted: Duration,
+    },
+    /// A dial did not lead to a session.
+    DialFailed {
+        /// The peer, where the address is known to belong to one.
+        peer: Option<NodeId>,
+        /// Where we dialed.
+        addr: CanonicalAddr,
+        /// Why it failed.
+        reason: CloseReason,
+        /// Who ended it.
+        by: ClosedBy,
+        /// Failures in a row; shells log the first of a row and count the others.
+        failures: u32,
+        /// When it is tried again, if it is.
+        retry_in: Option<Duration>,
+    },
+    /// An inbound handshake did not lead to a session. A remote can cause these at will: throttle them.
+    InboundFailed {
+        /// Where it came from.
+        from: SocketAddr,
+        /// The identity, where it was proven.
+        peer: Option<NodeId>,
+        /// Why.
+        reason: CloseReason,
+        /// Who ended it.
+        by: ClosedBy,
+    },
+    /// The passive side asked the canonical dialer to dial (rule D-3).
+    Knocked {
+        /// The peer.
+        peer: NodeId,
+        /// Whether we knocked or were knocked at.
+        direction: Direction,
+        /// What was answered.
+        answer: KnockAnswer,
+    },
+    /// A masternode became active or inactive in this node's view (rule M-4).
+    Activity {
+        /// The masternode.
+        node: NodeId,
+        /// Its new state.
+        activity: Activity,
+    },
+    /// A masternode's heartbeat was verified for the first time.
+    Heartbeat {
+        /// Its signer.
+        signer: NodeId,
+        /// Its sequence within the boot epoch.
+        sequence: u64,
+        /// The peer that brought it.
+        via: NodeId,
+    },
+    /// The periodic check of all peers (rule D-6).
+    PeerCheck {
+        /// Links that should stand.
+        expected: usize,
+        /// Links that stand.
+        up: usize,
+    },
+    /// An opaque message from a peer to the application.
+    Datagram {
+        /// The peer that sent it.
+        from: NodeId,
+        /// Its content: part of a larger buffer, so copy what is kept for long.
+        payload: Bytes,
+    },
+    /// A fresh snapshot for health checks and scrapes, at most every 250 ms.
+    Summary(Summary),
+    /// Something an operator should know.
+    Warning(Warning),
+    /// The answer to a request.
+    Reply {
+        /// The request's id.
+        id: RequestId,
+        /// The answer.
+        reply: Reply,
+    },
+    /// The node halts: it sends nothing any more. The shell shows the reason and exits with 1.
+    Fatal(Fatal),
+    /// Every connection is closed after [`Request::Stop`](crate::Request::Stop) or [`Event::Fatal`].
+    Stopped,
+}
+
+/// What a knock was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnockAnswer {
+    /// The canonical dialer dials at once.
+    WillDial,
+    /// It keeps the link that stands.
+    HaveSession,
+}
+
+impl KnockAnswer {
+    /// The stable name in logs and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::WillDial => "will_dial",
+            Self::HaveSession => "have_session",
+        }
+    }
+}
+
+/// A masternode as this node sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// Self, a live session, or a valid heartbeat younger than 35 s.
+    Active,
+    /// None of these.
+    Inactive,
+}
+
+/// Something an operator should know and can act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// This process did not run for a while; deadlines were shifted.
+    Frozen {
+        /// How late the wake-up was.
+        late: Duration,
+        /// How much of it was forgiven.
+        forgiven: Duration,
+    },
+    /// The shell's monotonic clock went backwards.
+    ClockBackwards(Duration),
+    /// A peer's signed wall time is far from ours: its clock or ours.
+    ClockSkew {
+        /// The peer.
+        peer: NodeId,
+        /// The distance.
+        skew: Duration,
+        /// How many masternodes disagree with our clock at present.
+        disagreeing: usize,
+        /// How many agree.
+        agreeing: usize,
+    },
+    /// A boot epoch was refused as more than a day ahead: one of two clocks is wrong (rule E-3).
+    EpochInFuture {
+        /// The peer.
+        peer: NodeId,
+        /// Who refused: the peer ours (our clock is likely to be wrong), or we the peer's.
+        by: ClosedBy,
+    },
+    /// Peers have seen a later start of our key: we raise our boot epoch and try again.
+    EpochRaised {
+        /// The epoch now in use.
+        to: BootEpoch,
+    },
+    /// Another process with our key is live at this peer.
+    KeyInUse {
+        /// The peer that says so.
+        peer: NodeId,
+        /// The other process's epoch.
+        epoch: BootEpoch,
+    },
+    /// A configured or gossiped address turned out to be our own; it is not dialed again.
+    OwnAddress(CanonicalAddr),
+    /// A peer is incompatible (network, genesis, version), by its own proven word.
+    Incompatible {
+        /// Where it is.
+        addr: SocketAddr,
+        /// In which way.
+        reason: CloseReason,
+    },
+    /// An item signed with our key that this process did not make.
+    ForeignSignature {
+        /// The peer that brought it.
+        via: NodeId,
+    },
+}
+
+/// Why the node halted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fatal {
+    /// The same key runs in another, later process.
+    KeyInUse {
+        /// The peer that proved it.
+        peer: NodeId,
+        /// Our epoch.
+        ours: BootEpoch,
+        /// The other process's epoch.
+        other: BootEpoch,
+    },
+    /// A record could not be made durable.
+    PersistFailed,
+    /// An invariant of our own does not hold.
+    Internal(&'static str),
+}
+
+impl Fatal {
+    /// The stable reason code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::KeyInUse { .. } => "key_in_use",
+            Self::PersistFailed => "persist_failed",
+            Self::Internal(_) => "internal",
+        }
+    }
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeyInUse { peer, ours, other } => write!(
+                f,
+                "the same node key runs in another process: {peer} has seen boot epoch {other}, ours is {ours}. \
+                 Stop one of the two; a key must never run twice"
+            ),
+            Self::PersistFailed => f.write_str(
+                "a record could not be made durable; nothing that depends on it was sent. \
+                 Check the disk of the data directory, then start again",
+            ),
+            Self::Internal(what) => write!(f, "internal error: {what}"),
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Answers to requests: plain values, taken from the node's one pool at one instant.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::addr::CanonicalAddr;
+use crate::event::{Activity, CloseReason, ClosedBy, DialedBecause, Direction};
+use crate::ids::{BlockHash, BootEpoch, Height, LinkTag, NodeId};
+use crate::registry::MasternodeIndex;
+use crate::time::Wall;
+
+/// What health checks and scrapes read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Masternodes active in this node's view, itself included if it is one.
+    pub active_masternodes: usize,
+    /// Live sessions.
+    pub connected_peers: usize,
+    /// Height of the newest final block.
+    pub height: Height,
+    /// Hash of that block.
+    pub tip: BlockHash,
+    /// Links of this node.
+    pub links: LinkCounts,
+    /// The median by which the peers' signed clocks are ahead of ours, in milliseconds (negative: behind).
+    pub clock_offset_ms: i64,
+}
+
+/// Links of one node, counted from its one pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkCounts {
+    /// How many should stand.
+    pub expected: usize,
+    /// How many of the expected ones stand.
+    pub up: usize,
+    /// Live sessions that the peer dialed.
+    pub inbound: usize,
+    /// Live sessions that we dialed.
+    pub outbound: usize,
+    /// Authenticated connections beyond one a peer.
+    pub duplicates: usize,
+}
+
+/// The answer to a [`Request`](crate::Request).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Reply {
+    /// To `Status`.
+    Status(Box<Status>),
+    /// To `Peers`: ordered by node id.
+    Peers(Vec<PeerInfo>),
+    /// To `Matrix`.
+    Matrix(Box<Matrix>),
+    /// To `Masternodes`: ordered as the registry.
+    Masternodes(Vec<MasternodeInfo>),
+    /// To `Why`.
+    Why(Box<Why>),
+    /// To `Connect`: a dial has begun.
+    Dialing,
+    /// To `Connect`: a live session stands already.
+    AlreadyConnected(NodeId),
+    /// To `Disconnect`: closed, and held apart.
+    Disconnected(NodeId),
+    /// To `Send`: how many peers it was queued for.
+    Sent(usize),
+    /// To `Stop`.
+    Stopping,
+    /// The request names no peer that this node knows.
+    UnknownPeer,
+    /// The request names more than one peer.
+    AmbiguousPeer,
+    /// The request names this very node.
+    IsSelf,
+    /// The order cannot be carried out now.
+    Refused(&'static str),
+}
+
+/// This node in short.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Its key.
+    pub node: NodeId,
+    /// Where others dial it.
+    pub advertised: Option<CanonicalAddr>,
+    /// Its position in the registry, if it is a masternode.
+    pub masternode: Option<MasternodeIndex>,
+    /// Boot epoch of this start.
+    pub epoch: BootEpoch,
+    /// What health checks see.
+    pub summary: Summary,
+    /// Totals since the start.
+    pub counters: Counters,
+}
+
+/// Totals since the start: every one only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Dials made, knocks included.
+    pub dials: u64,
+    /// Knocks made.
+    pub knocks: u64,
+    /// Links that became live.
+    pub links_up: u64,
+    /// Live links that ended.
+    pub links_down: u64,
+    /// Inputs with a stale [`ConnId`].
+    pub stale_inputs: u64,
+    /// Clock readings that went backwards.
+    pub clock_backwards: u64,
+    /// Times that this process was frozen.
+    pub freezes: u64,
+    /// Frames of kinds that this version does not know.
+    pub unknown_frames: u64,
+    /// Inbound connections refused or evicted before they were authenticated.
+    pub inbound_refused: u64,
+    /// Heartbeats verified for the first time.
+    pub heartbeats: u64,
+    /// Heartbeats received again.
+    pub heartbeat_repeats: u64,
+    /// Heartbeats refused.
+    pub heartbeats_invalid: u64,
+}
+
+/// One live session.
+#[derive(Clone, Debug)]
+pub struct PeerInfo {
+    /// The peer's key.
+    pub node: NodeId,
+    /// The remote end of the socket.
+    pub remote: SocketAddr,
+    /// Where the peer says it can be dialed.
+    pub advertised: Option<CanonicalAddr>,
+    /// Who dialed.
+    pub direction: Direction,
+    /// Why it was dialed.
+    pub because: DialedBecause,
+    /// When it became live.
+    pub since: Wall,
+    /// How long it has been live.
+    pub age: Duration,
+    /// The link's name, the same at both ends.
+    pub session: LinkTag,
+    /// Whether the peer is a registered masternode.
+    pub masternode: Option<MasternodeIndex>,
+    /// The newest height it has told.
+    pub height: Height,
+    /// The newest round-trip time, if one was measured.
+    pub rtt: Option<Duration>,
+    /// 0 (about to be closed) to 100 (prompt and drained).
+    pub health: u8,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes handed to the socket.
+    pub bytes_out: u64,
+    /// Bytes waiting in the outbound lanes.
+    pub queued_bytes: usize,
+    /// Links of this peer that became live within the last hour, this one excepted.
+    pub reconnects_1h: u32,
+    /// The peer's software, as it says.
+    pub agent: String,
+}
+
+/// One end of a link as its owner signed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatrixLink {
+    /// The end with the lower registry index.
+    pub a: NodeId,
+    /// The other end.
+    pub b: NodeId,
+    /// The end that dialed.
+    pub dialer: NodeId,
+}
+
+/// A pair of masternodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pair {
+    /// The end with the lower registry index.
+    pub a: NodeId,
+    /// The other end.
+    pub b: NodeId,
+}
+
+/// A masternode in the matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatrixNode {
+    /// Its key.
+    pub node: NodeId,
+    /// Its address in the registry.
+    pub addr: CanonicalAddr,
+    /// Age of the newest heartbeat that the matrix uses; zero for this node, `None` if there is none
+    /// younger than 35 s.
+    pub heard: Option<Duration>,
+}
+
+/// The whole network's links as this node knows them from signed heartbeats (rule M-5).
+#[derive(Clone, Debug)]
+pub struct Matrix {
+    /// All masternodes, as in the registry.
+    pub nodes: Vec<MatrixNode>,
+    /// Links that are up: both ends name the same session.
+    pub links: Vec<MatrixLink>,
+    /// Links that should stand among all registered masternodes.
+    pub expected: usize,
+    /// Pairs that neither end lists (or of which no end is heard).
+    pub missing: Vec<Pair>,
+    /// Pairs that only one end lists.
+    pub one_sided: Vec<Pair>,
+    /// Pairs whose ends name different sessions.
+    pub split: Vec<Pair>,
+    /// Nodes that count authenticated connections beyond one a peer, and how many.
+    pub duplicate: Vec<(NodeId, u16)>,
+    /// Links that the higher address dialed, and why.
+    pub wrong_direction: Vec<(Pair, DialedBecause)>,
+}
+
+impl Matrix {
+    /// One line: `91/91 links, 0 duplicate, 0 split, 0 one-sided, 0 wrong direction`.
+    #[must_use]
+    pub fn verdict(&self) -> String {
+        format!(
+            "{}/{} links, {} duplicate, {} split, {} one-sided, {} wrong direction",
+            self.links.len(),
+            self.expected,
+            self.duplicate.len(),
+            self.split.len(),
+            self.one_sided.len(),
+            self.wrong_direction.len()
+        )
+    }
+}
+
+/// A registered masternode and what this node knows of it.
+#[derive(Clone, Debug)]
+pub struct MasternodeInfo {
+    /// Its position in the registry.
+    pub index: MasternodeIndex,
+    /// Its key.
+    pub node: NodeId,
+    /// Its address in the registry.
+    pub addr: CanonicalAddr,
+    /// Whether it is active in this node's view.
+    pub activity: Activity,
+    /// Wall time of its newest valid heartbeat, as it signed it.
+    pub last_heartbeat: Option<Wall>,
+    /// How long ago that heartbeat was verified here.
+    pub heard: Option<Duration>,
+    /// Boot epoch of that heartbeat.
+    pub epoch: Option<BootEpoch>,
+    /// Sequence of that heartbeat.
+    pub sequence: Option<u64>,
+    /// Other masternodes that have named its newest attested heartbeat.
+    pub witnesses: Vec<NodeId>,
+    /// Whether its newest attested heartbeat is at most two and a half intervals old (rule M-6).
+    pub attested: bool,
+    /// How long it has been active without a break in this node's view.
+    pub active_for: Option<Duration>,
+}
+
+/// Why this node is, or is not, connected to a peer.
+#[derive(Clone, Debug)]
+pub struct Why {
+    /// The peer, where it is known.
+    pub peer: Option<NodeId>,
+    /// Where it would be dialed.
+    pub addr: Option<CanonicalAddr>,
+    /// Stable name of the decision in force.
+    pub decision: &'static str,
+    /// The decision in words.
+    pub text: String,
+    /// The rule of `core/PROTOCOL.md` that it follows.
+    pub rule: &'static str,
+    /// When it came into force, if that is known.
+    pub since: Option<Wall>,
+    /// What happens next, and in how long.
+    pub next: Option<(&'static str, Duration)>,
+    /// The live session, if there is one.
+    pub session: Option<PeerInfo>,
+    /// The last attempts, newest first, in both directions.
+    pub attempts: Vec<Attempt>,
+}
+
+/// One attempt to connect, and its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it ended, or when it became live.
+    pub at: Wall,
+    /// Who dialed.
+    pub direction: Direction,
+    /// The intent it was dialed with: `canonical`, `fallback`, `manual` or `knock`.
+    pub intent: &'static str,
+    /// How it ended; `None` while it is live.
+    pub end: Option<(CloseReason, ClosedBy)>,
+}
