@@ -214,3 +214,32 @@ fn dir_05_an_unknown_own_address_is_learned_from_the_first_dial() {
     assert_eq!(seen.count(learned), 1);
     assert_eq!(world.links().len(), 3);
 }
+
+#[test]
+fn a_dial_that_expects_another_node_moves_no_link() {
+    // Host 2 believes that a node which it has had links with, and one which it has never met, live at host 0's
+    // address. The ordinals and the epoch that it knows are theirs.
+    let setup = Setup::new(null).masternodes(3).config(|host, config| {
+        if host.0 == 2 {
+            let addr = config.registry.entries()[0].addr;
+            let wrong = timed_core::NodeId([0xab; 32]);
+            config.bootstrap = vec![Bootstrap { addr: "10.0.0.1:24100".parse().unwrap(), id: Some(wrong) }];
+            config.bootstrap.push(Bootstrap { addr, id: Some(wrong) });
+        }
+    });
+    let mut world = World::new(seed(1), &setup);
+    world.start_all();
+    world.expect("3 links", secs(3), World::is_meshed);
+    let links = world.links();
+    let wrong = timed_core::NodeId([0xab; 32]);
+    for _ in 0..20 {
+        let addr = world.host(HostId(0)).config.advertised.unwrap();
+        world.ask(HostId(2), timed_core::Request::Connect { addr, id: Some(wrong) });
+        world.run_for(secs(30));
+        assert_eq!(world.links(), links);
+    }
+    let refused = |event: &Event| {
+        matches!(event, Event::DialFailed { reason, .. } if *reason == timed_core::CloseReason::WrongIdentity)
+    };
+    assert!(world.seen(HostId(2)).count(refused) >= 20);
+}
