@@ -44,7 +44,7 @@ impl Node {
             timers,
             commands: _,
             frames: _,
-            arrivals,
+            arrivals: _,
             scratch: _,
             counters: _,
             summary: _,
@@ -54,7 +54,7 @@ impl Node {
         let _ = write!(
             feed,
             "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{dialing:?}\
-             {waiting:?}{clock:?}{timers:?}{arrivals:?}",
+             {waiting:?}{clock:?}{timers:?}",
             identity.boot,
         );
         for (conn, link) in links.iter() {
