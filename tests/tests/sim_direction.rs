@@ -238,8 +238,6 @@ fn a_dial_that_expects_another_node_moves_no_link() {
         world.run_for(secs(30));
         assert_eq!(world.links(), links);
     }
-    let refused = |event: &Event| {
-        matches!(event, Event::DialFailed { reason, .. } if *reason == timed_core::CloseReason::WrongIdentity)
-    };
+    let refused = |event: &Event| matches!(event, Event::DialFailed { reason, .. } if *reason == timed_core::CloseReason::WrongIdentity);
     assert!(world.seen(HostId(2)).count(refused) >= 20);
 }
