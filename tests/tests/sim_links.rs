@@ -447,6 +447,23 @@ fn gos_04a_heartbeats_cross_a_line_a_ring_and_a_star() {
 }
 
 #[test]
+fn the_matrix_of_a_third_node_tells_of_a_lost_link_within_two_seconds() {
+    for phase in 0..8 {
+        let mut world = World::standing(seed(1), &Setup::new(null).masternodes(3));
+        world.run_for(ms(phase * 1_300));
+        for (from, to) in [(0, 1), (1, 0)] {
+            world.dials(HostId(from), HostId(to), Dials::Refused);
+        }
+        world.reset_between(HostId(0), HostId(1));
+        // A change settles for half a second, and two heartbeats are a second apart at least.
+        world.run_for(secs(2));
+        let Reply::Matrix(matrix) = world.ask(HostId(2), Request::Matrix) else { panic!("no matrix") };
+        assert_eq!(matrix.missing.len(), 1, "{}", matrix.verdict());
+        assert_eq!(matrix.verdict(), "2/3 links, 0 duplicate, 0 split, 0 one-sided, 0 wrong direction");
+    }
+}
+
+#[test]
 fn hb_05c_a_flap_of_all_links_of_a_node_empties_no_active_set() {
     let mut world = World::standing(seed(1), &Setup::new(null).masternodes(5));
     let began = world.now();
