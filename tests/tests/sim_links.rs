@@ -76,11 +76,12 @@ fn hs_04_a_slow_handshake_from_a_registered_address_is_not_pushed_out_by_a_crowd
     world.set_latency(HostId(2), HostId(1), ms(100));
     // It must dial: the other cannot.
     world.dials(HostId(1), HostId(2), Dials::Vanish);
+    // As many prefixes as connections: none holds more than another.
     let strangers: Vec<HostId> =
-        (0..50).map(|last| world.add_stranger(IpAddr::from([203, 0, 113, last]))).collect();
+        (0..200).map(|third| world.add_stranger(IpAddr::from([198, 18, third, 1]))).collect();
     let target = addr(&world, 1);
     for round in 0..8_000 {
-        world.raw_dial(strangers[round % 50], target);
+        world.raw_dial(strangers[round % 200], target);
         world.run_for(ms(1));
         if round == 1_000 {
             world.start(HostId(2));
