@@ -118,11 +118,16 @@ impl Model {
         hasher.finish()
     }
 
-    /// Whether something is on its way, waits for a disk, or waits to be started again.
+    /// Whether nothing is on its way, waits for a disk, or waits to be started again.
     #[must_use]
     pub fn is_quiescent(&self) -> bool {
-        !self.hosts.iter().any(|host| matches!(host.down, Down::Killed | Down::Off) && host.process.is_none())
-            && self.deliverable().is_empty()
+        self.all_started() && self.deliverable().is_empty()
+    }
+
+    /// Whether no host waits to be started again.
+    pub(crate) fn all_started(&self) -> bool {
+        let waits = |host: &Host| host.process.is_none() && matches!(host.down, Down::Killed | Down::Off);
+        !self.hosts.iter().any(waits)
     }
 
     /// The steps that a network which behaves well takes: deliveries.
@@ -214,10 +219,7 @@ impl Model {
         }
         match step {
             Step::Arrive(key) => self.arrive(key),
-            Step::Deliver(key, side) => {
-                let Some(host) = self.wire.get(key).map(|conn| conn.host(key, side)) else { return };
-                self.at(host, |host, around| host.receive(key, side, around));
-            }
+            Step::Deliver(key, side) => self.deliver(key, side),
             Step::Persist(host) => self.at(host, |host, around| host.persist(around)),
             Step::Timer(host) => self.timer(host),
             Step::Connect(host) => {
@@ -262,6 +264,25 @@ impl Model {
                 self.pass(self.now + OUTAGE);
             }
         }
+        self.deliver_pongs();
+    }
+
+    fn deliver(&mut self, key: ConnKey, side: Side) {
+        let Some(host) = self.wire.get(key).map(|conn| conn.host(key, side)) else { return };
+        self.at(host, |host, around| host.receive(key, side, around));
+    }
+
+    /// What nobody decides by is delivered at once: when it arrives makes no difference.
+    fn deliver_pongs(&mut self) {
+        let pong = |(key, conn): (ConnKey, &super::wire::Conn)| {
+            let side = [Side::Dialer, Side::Acceptor].into_iter().find(|side| conn.has_pong_next(*side));
+            side.map(|side| (key, side))
+        };
+        loop {
+            let next = self.wire.iter().find_map(pong);
+            let Some((key, side)) = next else { return };
+            self.deliver(key, side);
+        }
     }
 
     fn arrive(&mut self, key: ConnKey) {
@@ -278,6 +299,8 @@ impl Model {
                 }
                 self.at(target, |host, around| host.wake(around));
                 self.at(key.dialer, |host, around| host.dialed(key, conn, from, around));
+                // The acceptor's answer to the dialer's preamble depends on nothing else: no step of its own.
+                self.deliver(key, Side::Acceptor);
             }
             None => self.at(key.dialer, |host, around| {
                 host.lose(key, Side::Dialer, TransportCause::Refused, &[7, u64::from(key.number)], around);

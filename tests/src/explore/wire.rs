@@ -3,8 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use timed_core::ConnId;
+use timed_core::limits::{FRAME_HEADER, RECORD_OVERHEAD, RECORD_PREFIX};
+use timed_core::wire::frame::{self, FrameKind};
+use timed_core::wire::message::Kind;
 
 use super::step::{ConnKey, HostIx, Side};
+
+/// Length of the sealed part of a record that carries a pong alone: lane, header, token, tag.
+const PONG: usize = 1 + FRAME_HEADER + 8 + RECORD_OVERHEAD;
 
 /// What travels on a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +21,19 @@ pub(crate) enum Packet {
     Fin,
     /// The sender's kernel threw unread bytes away, or an adversary forged a reset.
     Reset,
+}
+
+impl Packet {
+    /// Whether it is one record with nothing but an answered ping: it changes no more than when the peer was
+    /// last heard.
+    fn is_mere_pong(&self) -> bool {
+        let Self::Data(bytes) = self else { return false };
+        let Some((prefix, sealed)) = bytes.split_first_chunk::<RECORD_PREFIX>() else { return false };
+        let header = sealed.get(1..).and_then(frame::read_header);
+        usize::from(u16::from_le_bytes(*prefix)) == sealed.len()
+            && header.is_some_and(|header| header.kind == FrameKind::Known(Kind::Pong))
+            && sealed.len() == PONG
+    }
 }
 
 /// How far a connection has come.
@@ -68,6 +87,12 @@ impl Conn {
 
     pub(crate) fn waiting(&self, side: Side) -> bool {
         !self.queues[index(side)].is_empty()
+    }
+
+    /// Whether the next packet towards `side` changes nothing that anybody decides by: an answered ping, but
+    /// not the first, which follows the two packets of the handshake and proves that the peer runs.
+    pub(crate) fn has_pong_next(&self, side: Side) -> bool {
+        self.delivered(side) >= 3 && self.queues[index(side)].front().is_some_and(Packet::is_mere_pong)
     }
 
     pub(crate) fn delivered(&self, side: Side) -> u16 {
