@@ -5,8 +5,7 @@ use std::fmt;
 
 use timed_core::crypto::Provider;
 use timed_core::{
-    Bootstrap, CanonicalAddr, Config, ConfigError, ConnId, Fatal, Node, NodeId, Reading, Reply, Request,
-    RequestId, TransportCause,
+    Config, ConfigError, ConnId, Fatal, Node, NodeId, Reading, Reply, Request, RequestId, TransportCause,
 };
 
 use super::clock::{HostClock, SimTime};
@@ -90,8 +89,6 @@ pub struct Host {
     pub(crate) clock: HostClock,
     pub(crate) process: Option<Box<Process>>,
     pub(crate) replies: BTreeMap<RequestId, Reply>,
-    /// Registered addresses at which an operator told it to expect another node.
-    pub(crate) misled: BTreeSet<CanonicalAddr>,
     /// When something last befell it from outside.
     pub(crate) disturbed_at: SimTime,
 }
@@ -168,13 +165,6 @@ impl Host {
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.process.as_ref().is_some_and(|process| process.run == RunState::Running)
-    }
-
-    /// Whether an operator told it to expect another node at an address than the registry says.
-    pub(crate) fn is_misled(&self, addr: &CanonicalAddr) -> bool {
-        let other = |id: NodeId| self.config.registry.by_addr(addr).is_some_and(|entry| entry.id != id);
-        let listed = |seed: &Bootstrap| seed.addr == *addr && seed.id.is_some_and(other);
-        self.misled.contains(addr) || self.config.bootstrap.iter().any(listed)
     }
 
     /// Starts the process with what the disk has.

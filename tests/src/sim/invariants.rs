@@ -34,7 +34,6 @@ pub(crate) fn command(host: &Host, process: &mut Process, cx: &mut Context, comm
             }
             if let Some(peer) = host.config.registry.by_addr(addr)
                 && let Some(link) = host.seen.link(&peer.id)
-                && !host.is_misled(addr)
             {
                 cx.violate(format!("{me}: dials {addr} although link {} to it is live", link.conn));
             }

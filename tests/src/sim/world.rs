@@ -1,7 +1,7 @@
 //! The world: the event loop, what befalls hosts and paths, and what a test sees.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -103,7 +103,6 @@ impl World {
             clock: HostClock::new(self.cx.rng.below(1 << 50)),
             process: None,
             replies: BTreeMap::new(),
-            misled: BTreeSet::new(),
             disturbed_at: self.cx.now,
         });
         id
@@ -357,11 +356,6 @@ impl World {
         self.requests += 1;
         let id = RequestId(self.requests);
         let question = format!("{request:?}");
-        if let Request::Connect { addr, id: Some(expected) } = &request
-            && self.hosts[host.0].config.registry.by_addr(addr).is_some_and(|entry| entry.id != *expected)
-        {
-            self.hosts[host.0].misled.insert(*addr);
-        }
         self.hosts[host.0].wake(&mut self.net, &mut self.cx, Some((id, request)));
         self.check();
         match self.hosts[host.0].replies.remove(&id) {
