@@ -19,8 +19,7 @@ fn dup_01a_connect_from_both_sides_at_once_makes_one_link_a_hundred_times() {
     for round in 0..100 {
         // Both hold it, so that neither dials on its own before the order.
         for (host, other) in [(1, 2), (2, 1)] {
-            let (status, answer) =
-                network.ask(host, "DELETE", &format!("/peers/{}", network.id(other)), "");
+            let (status, answer) = network.ask(host, "DELETE", &format!("/peers/{}", network.id(other)), "");
             assert_eq!(status, 200, "round {round}: {answer}");
         }
         network.eventually("the link is down", SECOND, || {

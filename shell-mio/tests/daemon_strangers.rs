@@ -72,7 +72,8 @@ fn dir_04_an_observer_without_an_address_dials_all_and_is_dialed_by_nobody() {
     });
     network.kill(201);
     network.start(201);
-    network.eventually("it is back", 3 * SECOND, || hosts.iter().all(|mn| network.session(201, *mn).is_some()));
+    network
+        .eventually("it is back", 3 * SECOND, || hosts.iter().all(|mn| network.session(201, *mn).is_some()));
 }
 
 #[test]
@@ -122,7 +123,8 @@ fn one_key_in_two_processes_leaves_one_and_tells_what_to_do() {
         let ended = ended.unwrap();
         let survivor = if ended == host { 50 } else { host };
         assert_ne!(network.end(ended), 0);
-        let told = network.logged(ended, &["the same node key runs in another process", "Stop one of the two"]);
+        let told =
+            network.logged(ended, &["the same node key runs in another process", "Stop one of the two"]);
         assert!(told > 0, "{}", network.log(ended));
         // The same key answers at the other address: the links stand again, and stay.
         let others: Vec<u8> = hosts.into_iter().filter(|other| *other != host).collect();
@@ -152,10 +154,9 @@ fn hs_02_nodes_of_another_network_or_genesis_are_told_and_harm_nobody() {
     let links = network.links();
     let masternodes: Vec<String> =
         hosts.iter().map(|host| format!("{}@{}", network.id(*host), network.addr(*host))).collect();
-    for (host, more, reason) in [
-        (50, ["--network", "elsewhere"], "wrong_network"),
-        (51, ["--block-interval", "7s"], "wrong_genesis"),
-    ] {
+    for (host, more, reason) in
+        [(50, ["--network", "elsewhere"], "wrong_network"), (51, ["--block-interval", "7s"], "wrong_genesis")]
+    {
         network.init(host, &[]);
         let dir = network.path(host);
         let mut arguments = vec!["genesis", "--data-dir", text(&dir)];
