@@ -1,7 +1,9 @@
 //! Simulator, null cryptography and scripted peers: what the tests that cross the crates of timed stand on.
 
 pub mod explore;
+pub mod driver;
 pub mod null_crypto;
 pub mod samples;
+pub mod scripted;
 
 pub mod sim;
