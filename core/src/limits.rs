@@ -10,6 +10,10 @@ pub const RECORD_OVERHEAD: usize = 16;
 pub const RECORD_PREFIX: usize = 2;
 /// Length and kind in front of a frame's body.
 pub const FRAME_HEADER: usize = 6;
+/// Body of a `Hello` and of its answer at most.
+pub const MAX_INTRODUCTION: usize = 1024;
+/// Plaintext bytes in a record at most that comes before its sender's identity is proven to an acceptor.
+pub const HELLO_RECORD: usize = 1 + FRAME_HEADER + MAX_INTRODUCTION;
 /// Body of an opaque application message at most.
 pub const MAX_DATAGRAM: usize = 64 * 1024;
 /// Bytes kept a registered masternode: its newest heartbeat and the digests of the last few, at most.

@@ -434,11 +434,12 @@ impl Node {
         confirmed: Confirmed,
     ) {
         let Some(link) = self.links.get_mut(conn) else { return };
-        let (Phase::HelloParked(channel) | Phase::AwaitHello(channel)) =
+        let (Phase::HelloParked(mut channel) | Phase::AwaitHello(mut channel)) =
             std::mem::replace(&mut link.phase, Phase::Closing(None))
         else {
             return;
         };
+        channel.records.widen();
         let direction = link.direction();
         let remote = link.remote;
         let origin = link.origin;
