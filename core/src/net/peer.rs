@@ -142,8 +142,8 @@ impl Dialing {
 
     /// Remembers an attempt, newest first.
     pub(crate) fn note(&mut self, attempt: Attempt) {
+        self.attempts.truncate(ATTEMPTS_KEPT - 1);
         self.attempts.push_front(attempt);
-        self.attempts.truncate(ATTEMPTS_KEPT);
     }
 
     pub(crate) fn attempts(&self) -> impl Iterator<Item = &Attempt> {
@@ -245,8 +245,8 @@ impl Peer {
         self.dialing.settling = None;
         self.dialing.order = Order::None;
         self.changed = now.wall;
+        self.ups.truncate(UPS_KEPT - 1);
         self.ups.push_front(now.mono);
-        self.ups.truncate(UPS_KEPT);
         self.live.replace(LiveLink { conn, since: now.mono }).map(|link| link.conn)
     }
 

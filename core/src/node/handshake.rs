@@ -206,7 +206,7 @@ impl Node {
             return self.judge_knock(now, hello);
         }
         let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::SlotsFull) };
-        if peer.live.is_none() && !self.pool.has_slot(peer, &self.config.limits) {
+        if !self.pool.has_slot(peer, &self.config.limits) {
             return Err(CloseReason::SlotsFull);
         }
         let ballot = self.ballot(channel, &hello.from, hello, DialedBy::Them);
@@ -221,6 +221,9 @@ impl Node {
         let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::NotWanted) };
         if peer.addr.is_none() || self.pool.side(peer) == Side::Nobody {
             return Err(CloseReason::NotWanted);
+        }
+        if !self.pool.has_slot(peer, &self.config.limits) {
+            return Err(CloseReason::SlotsFull);
         }
         let live = peer.live.map(|live| live.conn);
         let held = live
@@ -413,6 +416,9 @@ impl Node {
             (Answer::HaveSession, Intent::Knock) => Ok(Granted::Knock(KnockAnswer::HaveSession)),
             (Answer::Accepted, Intent::Session(_)) => {
                 let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::SlotsFull) };
+                if !self.pool.has_slot(peer, &self.config.limits) {
+                    return Err(CloseReason::SlotsFull);
+                }
                 let ballot = self.ballot(channel, &ack.from, hello, DialedBy::Us);
                 match peer.register.judge(now.mono, &ballot) {
                     Admission::Admit => Ok(Granted::Session(ballot)),
