@@ -106,8 +106,14 @@ impl Actor {
         intent: Intent,
         register: Option<Ballot>,
     ) -> Hello {
-        let mut hello =
-            Hello { from: self.from.clone(), ordinal, intent, register, signature: Signature::default() };
+        let mut hello = Hello {
+            from: self.from.clone(),
+            to: None,
+            ordinal,
+            intent,
+            register,
+            signature: Signature::default(),
+        };
         hello.signature = self.provider.sign(&signing::hello(&line.hash, &hello));
         hello
     }

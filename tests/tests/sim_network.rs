@@ -490,6 +490,24 @@ fn hb_07_a_clock_hours_off_costs_no_link_and_is_told() {
 }
 
 #[test]
+fn a_monotonic_clock_that_steps_back_is_clamped_and_counted() {
+    let mut world = World::standing(seed(1), &Setup::new(null).masternodes(3));
+    let (began, links) = (world.now(), world.links());
+    for _ in 0..5 {
+        world.ask(HostId(1), Request::Status);
+        world.set_mono_behind(HostId(1), Duration::from_millis(1_500));
+        world.ask(HostId(1), Request::Status);
+        world.run_for(secs(1));
+        world.set_mono_behind(HostId(1), Duration::ZERO);
+        world.run_for(secs(20));
+    }
+    assert_eq!((world.links(), world.dials_since(began)), (links, 0));
+    let Reply::Status(status) = world.ask(HostId(1), Request::Status) else { panic!("no status") };
+    assert!(status.counters.clock_backwards >= 5, "{:?}", status.counters);
+    assert_eq!(status.counters.freezes, 0);
+}
+
+#[test]
 fn a_clock_more_than_a_day_ahead_is_refused_with_a_reason_and_taken_back_when_right() {
     let mut world = World::standing(seed(1), &Setup::new(null).masternodes(4));
     world.kill(HostId(1));

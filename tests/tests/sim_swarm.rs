@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use timed_tests::sim::{Fault, Setup, TraceHash, World, null, seed, seeds};
+use timed_tests::sim::{Fault, HostId, Setup, TraceHash, World, noise, null, seed, seeds};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -44,4 +44,20 @@ fn the_same_seed_is_the_same_run_bit_for_bit() {
     let first = weather(seed, secs(60));
     assert_eq!(first, weather(seed, secs(60)));
     assert_ne!(first, weather(seed + 1, secs(60)));
+}
+
+#[test]
+fn real_cryptography_draws_on_nothing_but_the_seed() {
+    let run = |seed| {
+        let mut world = World::new(seed, &Setup::new(noise).masternodes(4).any_profile());
+        world.start_all();
+        world.run_for(secs(20));
+        world.kill(HostId(1));
+        world.start(HostId(1));
+        world.expect("6 links", secs(10), World::is_meshed);
+        world.trace_hash()
+    };
+    let seed = seed(5);
+    assert_eq!(run(seed), run(seed));
+    assert_ne!(run(seed), run(seed + 1));
 }

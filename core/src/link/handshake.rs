@@ -161,6 +161,7 @@ pub(crate) fn read_opening_bytes(
 /// What a `Hello` says beside who we are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HelloTerms {
+    pub(crate) to: Option<NodeId>,
     pub(crate) ordinal: DialOrdinal,
     pub(crate) intent: Intent,
     pub(crate) seen: Option<Boot>,
@@ -176,6 +177,7 @@ pub(crate) fn compose_hello(
 ) -> Hello {
     let mut hello = Hello {
         from: ours.introduce(&channel.theirs, terms.seen),
+        to: terms.to,
         ordinal: terms.ordinal,
         intent: terms.intent,
         register: terms.register,

@@ -22,6 +22,16 @@ const UPS_KEPT: usize = 64;
 /// Own readings of an incompatible preamble in a row that make the back-off long (rule H-5).
 const PREAMBLE_READINGS: u32 = 3;
 
+/// Remembers `newest` in front, and at most `bound` in all. Grows one by one: most peers come up once, and there
+/// may be thousands of them.
+fn keep<T>(entries: &mut VecDeque<T>, newest: T, bound: usize) {
+    entries.truncate(bound.saturating_sub(1));
+    if entries.len() == entries.capacity() {
+        entries.reserve_exact(1);
+    }
+    entries.push_front(newest);
+}
+
 /// How a dial of ours ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -142,8 +152,7 @@ impl Dialing {
 
     /// Remembers an attempt, newest first.
     pub(crate) fn note(&mut self, attempt: Attempt) {
-        self.attempts.truncate(ATTEMPTS_KEPT - 1);
-        self.attempts.push_front(attempt);
+        keep(&mut self.attempts, attempt, ATTEMPTS_KEPT);
     }
 
     pub(crate) fn attempts(&self) -> impl Iterator<Item = &Attempt> {
@@ -183,7 +192,7 @@ pub(crate) struct Peer {
     pub(crate) addr: Option<CanonicalAddr>,
     /// The bootstrap address that led to it, if it was configured without a key.
     pub(crate) found_at: Option<CanonicalAddr>,
-    /// The highest boot of its key that was proven to us.
+    /// The highest boot of its key that answered on a live link.
     pub(crate) seen: Option<Boot>,
     /// The highest dial ordinal of the pair.
     pub(crate) highest: DialOrdinal,
@@ -223,7 +232,7 @@ impl Peer {
         if self.live.is_some() { Session::Live } else { Session::None }
     }
 
-    /// Learns the boot that the peer proved.
+    /// Learns the boot of a process that has answered on a live link.
     pub(crate) fn saw(&mut self, boot: Boot) {
         if self.seen.is_none_or(|seen| boot.epoch > seen.epoch) {
             self.seen = Some(boot);
@@ -245,8 +254,7 @@ impl Peer {
         self.dialing.settling = None;
         self.dialing.order = Order::None;
         self.changed = now.wall;
-        self.ups.truncate(UPS_KEPT - 1);
-        self.ups.push_front(now.mono);
+        keep(&mut self.ups, now.mono, UPS_KEPT);
         self.live.replace(LiveLink { conn, since: now.mono }).map(|link| link.conn)
     }
 

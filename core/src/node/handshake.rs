@@ -56,7 +56,7 @@ impl Node {
             Intent::Session(_) => self.pool.next_ordinal(expect),
             Intent::Knock => known.map(|peer| peer.highest).unwrap_or_default(),
         };
-        let terms = HelloTerms { ordinal, intent, seen, register };
+        let terms = HelloTerms { to: expect, ordinal, intent, seen, register };
         let hello = Box::new(handshake::compose_hello(&channel, &self.identity, terms, self.crypto.as_mut()));
         let frame = self.frames.encode(&Message::Hello(hello.clone()));
         if let Some(link) = self.links.get_mut(conn) {
@@ -180,6 +180,10 @@ impl Node {
                 CloseReason::KeyInUse
             });
         }
+        if hello.to.is_some_and(|to| to != self.identity.node) {
+            // Its ordinal and the epoch it has seen are another node's: they must not move a link of ours.
+            return Err(CloseReason::WrongIdentity);
+        }
         if let Some(other) = hello.from.seen
             && epoch::supersedes(other, self.identity.boot)
         {
@@ -194,7 +198,6 @@ impl Node {
         if !ordinal_plausible(peer.highest, hello.ordinal) {
             return Err(CloseReason::OrdinalOutOfRange);
         }
-        peer.saw(hello.from.boot);
         peer.heard_ordinal(hello.ordinal);
         if peer.masternode.is_none() && hello.from.advertised.is_some() {
             peer.addr = hello.from.advertised;
@@ -406,7 +409,6 @@ impl Node {
         };
         let presence = if peer.live.is_some() { Presence::Live } else { Presence::Absent };
         epoch::judge(peer.seen, ack.from.boot, presence, now.wall)?;
-        peer.saw(ack.from.boot);
         peer.heard_ordinal(ack.highest);
         if peer.masternode.is_none() && ack.from.advertised.is_some() {
             peer.addr = ack.from.advertised;
@@ -524,8 +526,11 @@ impl Node {
     /// What a refused `Hello` tells about our own key (rules E-5 and E-6).
     fn learn_from_hello(&mut self, now: Now, hello: &Hello) {
         let from = hello.from.node;
-        let other: Option<Boot> =
-            if from == self.identity.node { Some(hello.from.boot) } else { hello.from.seen };
+        let other: Option<Boot> = if from == self.identity.node {
+            Some(hello.from.boot)
+        } else {
+            hello.from.seen.filter(|_| hello.to.is_none_or(|to| to == self.identity.node))
+        };
         if let Some(other) = other.filter(|other| *other != self.identity.boot) {
             let source = if from == self.identity.node { Source::InUse } else { Source::Stale };
             self.other_boot(now, from, other, source);

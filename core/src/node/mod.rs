@@ -5,6 +5,7 @@ mod frames;
 mod handshake;
 mod lifecycle;
 mod linkage;
+mod observe;
 mod requests;
 
 use std::collections::{BTreeSet, VecDeque};

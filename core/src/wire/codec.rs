@@ -220,7 +220,7 @@ newtypes! {
 
 structs! {
     Boot { epoch, nonce }
-    Hello { from, ordinal, intent, register, signature }
+    Hello { from, to, ordinal, intent, register, signature }
     HelloAck { from, highest, answer, signature }
     Goodbye { reason, highest }
     Ping { token }

@@ -233,6 +233,8 @@ pub struct Introduction {
 pub struct Hello {
     /// Who dials.
     pub from: Introduction,
+    /// Whom it expects to answer; none if it knows only the address. Another acceptor refuses.
+    pub to: Option<NodeId>,
     /// 1 + the highest ordinal seen for this pair.
     pub ordinal: DialOrdinal,
     /// What for.

@@ -43,6 +43,7 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 #[derive(Clone, Debug)]
 pub struct HostClock {
     mono_origin: u64,
+    mono_behind: u64,
     wall_error_ms: i64,
 }
 
@@ -51,7 +52,7 @@ impl HostClock {
     /// reading is right.
     #[must_use]
     pub const fn new(mono_origin: u64) -> Self {
-        Self { mono_origin, wall_error_ms: 0 }
+        Self { mono_origin, mono_behind: 0, wall_error_ms: 0 }
     }
 
     /// Both readings at a time.
@@ -59,7 +60,7 @@ impl HostClock {
     pub fn read(&self, at: SimTime) -> Now {
         let true_wall = WALL_AT_START + at.0 / 1_000_000;
         Now {
-            mono: Mono(self.mono_origin.saturating_add(at.0)),
+            mono: Mono(self.mono_origin.saturating_add(at.0).saturating_sub(self.mono_behind)),
             wall: Wall(true_wall.saturating_add_signed(self.wall_error_ms)),
         }
     }
@@ -68,6 +69,11 @@ impl HostClock {
     #[must_use]
     pub const fn time_of(&self, mono: Mono) -> SimTime {
         SimTime(mono.0.saturating_sub(self.mono_origin))
+    }
+
+    /// Makes the monotonic clock break its promise: it reads this much too little from now on.
+    pub const fn set_mono_behind(&mut self, nanos: u64) {
+        self.mono_behind = nanos;
     }
 
     /// Steps the wall clock by `ms` (negative: back).

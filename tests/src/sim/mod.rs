@@ -54,7 +54,7 @@ pub use faults::{Fault, Swarm};
 pub use host::{Exit, Host, HostId, MakeProvider, NodeKey, Role};
 pub use net::Power;
 pub use observe::{LiveLink, Seen};
-pub use path::{Cut, Dials, Packets, Profile};
+pub use path::{Cut, Dials, Draining, Packets, Profile};
 pub use setup::{HostPlan, PORT, Setup, base_config, derived_key, noise, null};
 pub use trace::TraceHash;
 pub use view::Link;

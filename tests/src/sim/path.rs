@@ -49,6 +49,17 @@ pub struct Profile {
     pub wake_delay: Duration,
     /// Most bytes that a process reads at once.
     pub read_chunk: usize,
+    /// When a process's shell takes the core's commands.
+    pub draining: Draining,
+}
+
+/// When a shell takes the core's commands: either is allowed (contract C1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draining {
+    /// Once all inputs of a wake-up are handed in.
+    AtRest,
+    /// After each input.
+    EachInput,
 }
 
 /// How bytes are cut into segments.
@@ -73,6 +84,7 @@ impl Profile {
             cut: Cut::Whole,
             wake_delay: Duration::from_micros(50),
             read_chunk: 64 * 1024,
+            draining: Draining::AtRest,
         }
     }
 
@@ -88,6 +100,7 @@ impl Profile {
             cut: Cut::Random(3),
             wake_delay: Duration::from_millis(1),
             read_chunk: 16 * 1024,
+            draining: Draining::EachInput,
         }
     }
 
@@ -109,6 +122,7 @@ impl Profile {
             cut: Cut::Random(pick(rng, &[1, 2, 6])),
             wake_delay: Duration::from_micros(pick(rng, &[1, 100, 5_000])),
             read_chunk: usize::try_from(pick(rng, &[7, 1_000, 65_536])).unwrap_or(1),
+            draining: if pick(rng, &[0, 1]) == 0 { Draining::AtRest } else { Draining::EachInput },
         }
     }
 }

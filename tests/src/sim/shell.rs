@@ -11,6 +11,7 @@ use super::disk::Written;
 use super::host::{Durability, Exit, Host, Pending, Phase, Process, Socket};
 use super::invariants;
 use super::net::{Net, Read};
+use super::path::Draining;
 use super::trace::What;
 use super::wire::{Side, TcpId};
 
@@ -91,6 +92,9 @@ impl Turn<'_> {
     fn handle(&mut self, input: Input<'_>) {
         self.process.node.handle(self.now, input);
         invariants::count_call(self.host, self.process, self.cx);
+        if self.net.paths.profile.draining == Draining::EachInput {
+            self.drain();
+        }
     }
 
     fn accept(&mut self) {

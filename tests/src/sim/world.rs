@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use timed_core::{ConfigError, Reply, Request, RequestId};
 
-use super::clock::{HostClock, SimTime};
+use super::clock::{HostClock, SimTime, nanos};
 use super::context::{Context, Due};
 use super::disk::Disk;
 use super::host::{Host, HostId, MakeProvider, Role, RunState};
@@ -283,6 +283,12 @@ impl World {
     pub fn set_wall_error(&mut self, host: HostId, ms: i64) {
         self.note(host, &format!("has its wall clock set {ms} ms ahead"));
         self.hosts[host.0].clock.set_wall_error(ms);
+    }
+
+    /// Sets how much too little a host's monotonic clock reads, against every promise.
+    pub fn set_mono_behind(&mut self, host: HostId, behind: Duration) {
+        self.note(host, &format!("has its monotonic clock {behind:?} behind"));
+        self.hosts[host.0].clock.set_mono_behind(nanos(behind));
     }
 
     // What befalls paths and connections.
