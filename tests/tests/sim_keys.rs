@@ -39,6 +39,46 @@ fn hb_02a_an_older_data_directory_is_recognised_and_overcome() {
     assert!(world.is_meshed() && world.host(victim).is_running());
 }
 
+#[test]
+fn hb_02a_a_start_that_halted_over_a_forgotten_one_does_not_halt_again() {
+    // As above, but one peer has forgotten the later starts: the node may have a confirmed link with it before
+    // the others tell, and must then take their word for a twin.
+    let mut halted = 0;
+    for seed in seeds(20) {
+        let mut world = World::standing(seed, &Setup::new(null).masternodes(4));
+        let victim = HostId(2);
+        let backup = world.host(victim).disk.snapshot();
+        world.kill(victim);
+        world.start(victim);
+        world.expect("back", secs(3), World::is_meshed);
+        world.kill(victim);
+        world.kill(HostId(0));
+        world.start(HostId(0));
+        world.host_mut(victim).disk.restore(backup);
+        let back = i64::try_from(world.now().since(timed_tests::sim::SimTime(0)).as_millis()).unwrap();
+        world.set_wall_error(victim, -back);
+        world.run_for(secs(20));
+        world.start(victim);
+        world.run_for(secs(20));
+        let stale = |event: &Event| matches!(event, Event::Warning(Warning::EpochRaised { .. }));
+        let raised = world.seen(victim).count(stale);
+        if !world.host(victim).is_running() {
+            halted += 1;
+            world.start(victim);
+            world.expect("back for good", secs(20), World::is_meshed);
+            assert_eq!(
+                world.seen(victim).count(stale),
+                raised,
+                "seed {seed}: this start is above the forgotten one"
+            );
+        }
+        world.expect("back for good", secs(20), World::is_meshed);
+        world.run_for(secs(60));
+        assert!(world.is_meshed() && world.host(victim).is_running(), "seed {seed}");
+    }
+    assert!(halted > 0, "the case was never met");
+}
+
 /// The same key on another machine, in the same configuration.
 fn twin(world: &mut World, of: HostId) -> HostId {
     let config = world.host(of).config.clone();
