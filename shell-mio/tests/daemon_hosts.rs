@@ -63,6 +63,14 @@ fn dup_04a_after_a_power_cut_the_links_are_back_although_the_others_hold_half_op
 #[test]
 fn live_03_a_dead_machine_leaves_the_peers_and_then_the_active_set() {
     let Some(mut hosts) = Hosts::standing(41, &HOSTS) else { return };
+    let heard = || {
+        [2, 9].iter().all(|host| {
+            let list = hosts.json(*host, "masternodes");
+            let mut list = list.as_array().unwrap().iter();
+            list.any(|entry| entry["node_id"] == hosts.network.id(10) && entry["last_heartbeat"].is_string())
+        })
+    };
+    hosts.network.eventually("its heartbeat was heard", 10 * SECOND, heard);
     let begun = Instant::now();
     hosts.cut_power(10);
     let gone = || [2, 9].iter().all(|host| hosts.session(*host, 10).is_none());
@@ -70,7 +78,7 @@ fn live_03_a_dead_machine_leaves_the_peers_and_then_the_active_set() {
     assert!(begun.elapsed() > 9 * SECOND, "given up before the liveness time-out");
     let inactive = || [2, 9].iter().all(|host| hosts.json(*host, "status")["masternodes"]["active"] == 2);
     hosts.network.eventually("out of the active set", 35 * SECOND, inactive);
-    // A heartbeat is at most 10 s old when the machine dies, and counts for 35 s.
+    // Its heartbeat was at most 10 s old when the machine died, and counts for 35 s.
     assert!(begun.elapsed() > 20 * SECOND, "inactive after {:?}", begun.elapsed());
     hosts.boot(10);
     hosts.start(10);
