@@ -42,6 +42,7 @@ pub fn hello(key: NodeId) -> Hello {
     let advertised = "10.0.0.1:24100".parse().ok();
     Hello {
         from: introduction(key, advertised),
+        to: Some(NodeId([0x22; 32])),
         ordinal: DialOrdinal(7),
         intent: Intent::Session(DialedBecause::Canonical),
         register: None,
@@ -118,6 +119,8 @@ pub fn messages() -> Vec<(String, Message)> {
     ] {
         all.push((name.to_owned(), Message::Hello(Box::new(Hello { intent, register, ..hello.clone() }))));
     }
+    let bare = Hello { to: None, ordinal: DialOrdinal(0), ..hello.clone() };
+    all.push(("hello_bare_address".to_owned(), Message::Hello(Box::new(bare))));
     let observer = Introduction {
         advertised: None,
         seen: Some(boot),

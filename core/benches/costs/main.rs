@@ -4,6 +4,7 @@
 //! unless a row says otherwise. Nothing fails here: these are benchmarks, not tests.
 
 mod cryptography;
+mod handshake;
 mod heartbeat;
 #[path = "../measure/mod.rs"]
 mod measure;
@@ -18,6 +19,9 @@ static ALLOCATOR: Counting = Counting;
 fn main() {
     if wanted("cryptography") {
         cryptography::print();
+    }
+    if wanted("handshake") {
+        handshake::print();
     }
     if wanted("heartbeat") {
         heartbeat::print();

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use timed_core::{
-    Command, ConnId, Event, Input, Mono, Node, Now, Request, RequestId, Transmit, TransportCause, Wall,
+    Command, ConnId, Event, Input, Mono, Node, Now, PeerRef, Request, RequestId, Transmit, TransportCause,
+    Wall,
 };
 
 use crate::measure::network::{Member, Setting, node};
@@ -123,6 +124,25 @@ impl Memory {
         let to = self.hosts[to].member.id;
         let request = Request::Send { to: Some(to), payload: payload.clone() };
         self.hosts[from].node.handle(self.now, Input::Request { id: RequestId(1), request });
+    }
+
+    /// Closes the link of two nodes.
+    pub(crate) fn part(&mut self, from: usize, to: usize) {
+        let peer = PeerRef::Id(self.hosts[to].member.id);
+        self.ask(from, Request::Disconnect(peer));
+        assert_eq!((self.hosts[from].links, self.hosts[to].links), (0, 0), "they stayed together");
+    }
+
+    /// Links two nodes.
+    pub(crate) fn meet(&mut self, from: usize, to: usize) {
+        let Member { id, addr, .. } = self.hosts[to].member;
+        self.ask(from, Request::Connect { addr, id: Some(id) });
+        assert_eq!((self.hosts[from].links, self.hosts[to].links), (1, 1), "they did not meet");
+    }
+
+    fn ask(&mut self, host: usize, request: Request) {
+        self.hosts[host].node.handle(self.now, Input::Request { id: RequestId(1), request });
+        self.settle();
     }
 
     /// Messages and heartbeats that `index` has reported.

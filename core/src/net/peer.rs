@@ -22,6 +22,16 @@ const UPS_KEPT: usize = 64;
 /// Own readings of an incompatible preamble in a row that make the back-off long (rule H-5).
 const PREAMBLE_READINGS: u32 = 3;
 
+/// Remembers `newest` in front, and at most `bound` in all. Grows one by one: most peers come up once, and there
+/// may be thousands of them.
+fn keep<T>(entries: &mut VecDeque<T>, newest: T, bound: usize) {
+    entries.truncate(bound.saturating_sub(1));
+    if entries.len() == entries.capacity() {
+        entries.reserve_exact(1);
+    }
+    entries.push_front(newest);
+}
+
 /// How a dial of ours ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -142,8 +152,7 @@ impl Dialing {
 
     /// Remembers an attempt, newest first.
     pub(crate) fn note(&mut self, attempt: Attempt) {
-        self.attempts.push_front(attempt);
-        self.attempts.truncate(ATTEMPTS_KEPT);
+        keep(&mut self.attempts, attempt, ATTEMPTS_KEPT);
     }
 
     pub(crate) fn attempts(&self) -> impl Iterator<Item = &Attempt> {
@@ -245,8 +254,7 @@ impl Peer {
         self.dialing.settling = None;
         self.dialing.order = Order::None;
         self.changed = now.wall;
-        self.ups.push_front(now.mono);
-        self.ups.truncate(UPS_KEPT);
+        keep(&mut self.ups, now.mono, UPS_KEPT);
         self.live.replace(LiveLink { conn, since: now.mono }).map(|link| link.conn)
     }
 

@@ -56,7 +56,7 @@ impl Node {
             Intent::Session(_) => self.pool.next_ordinal(expect),
             Intent::Knock => known.map(|peer| peer.highest).unwrap_or_default(),
         };
-        let terms = HelloTerms { ordinal, intent, seen, register };
+        let terms = HelloTerms { to: expect, ordinal, intent, seen, register };
         let hello = Box::new(handshake::compose_hello(&channel, &self.identity, terms, self.crypto.as_mut()));
         let frame = self.frames.encode(&Message::Hello(hello.clone()));
         if let Some(link) = self.links.get_mut(conn) {
@@ -180,6 +180,10 @@ impl Node {
                 CloseReason::KeyInUse
             });
         }
+        if hello.to.is_some_and(|to| to != self.identity.node) {
+            // Its ordinal and the epoch it has seen are another node's: they must not move a link of ours.
+            return Err(CloseReason::WrongIdentity);
+        }
         if let Some(other) = hello.from.seen
             && epoch::supersedes(other, self.identity.boot)
         {
@@ -205,7 +209,7 @@ impl Node {
             return self.judge_knock(now, hello);
         }
         let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::SlotsFull) };
-        if peer.live.is_none() && !self.pool.has_slot(peer, &self.config.limits) {
+        if !self.pool.has_slot(peer, &self.config.limits) {
             return Err(CloseReason::SlotsFull);
         }
         let ballot = self.ballot(channel, &hello.from, hello, DialedBy::Them);
@@ -220,6 +224,9 @@ impl Node {
         let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::NotWanted) };
         if peer.addr.is_none() || self.pool.side(peer) == Side::Nobody {
             return Err(CloseReason::NotWanted);
+        }
+        if !self.pool.has_slot(peer, &self.config.limits) {
+            return Err(CloseReason::SlotsFull);
         }
         let live = peer.live.map(|live| live.conn);
         let held = live
@@ -411,6 +418,9 @@ impl Node {
             (Answer::HaveSession, Intent::Knock) => Ok(Granted::Knock(KnockAnswer::HaveSession)),
             (Answer::Accepted, Intent::Session(_)) => {
                 let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::SlotsFull) };
+                if !self.pool.has_slot(peer, &self.config.limits) {
+                    return Err(CloseReason::SlotsFull);
+                }
                 let ballot = self.ballot(channel, &ack.from, hello, DialedBy::Us);
                 match peer.register.judge(now.mono, &ballot) {
                     Admission::Admit => Ok(Granted::Session(ballot)),
@@ -432,11 +442,12 @@ impl Node {
         confirmed: Confirmed,
     ) {
         let Some(link) = self.links.get_mut(conn) else { return };
-        let (Phase::HelloParked(channel) | Phase::AwaitHello(channel)) =
+        let (Phase::HelloParked(mut channel) | Phase::AwaitHello(mut channel)) =
             std::mem::replace(&mut link.phase, Phase::Closing(None))
         else {
             return;
         };
+        channel.records.widen();
         let direction = link.direction();
         let remote = link.remote;
         let origin = link.origin;
@@ -515,8 +526,11 @@ impl Node {
     /// What a refused `Hello` tells about our own key (rules E-5 and E-6).
     fn learn_from_hello(&mut self, now: Now, hello: &Hello) {
         let from = hello.from.node;
-        let other: Option<Boot> =
-            if from == self.identity.node { Some(hello.from.boot) } else { hello.from.seen };
+        let other: Option<Boot> = if from == self.identity.node {
+            Some(hello.from.boot)
+        } else {
+            hello.from.seen.filter(|_| hello.to.is_none_or(|to| to == self.identity.node))
+        };
         if let Some(other) = other.filter(|other| *other != self.identity.boot) {
             let source = if from == self.identity.node { Source::InUse } else { Source::Stale };
             self.other_boot(now, from, other, source);

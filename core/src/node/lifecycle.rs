@@ -168,6 +168,10 @@ impl Node {
                 self.event(Event::Warning(Warning::KeyInUse { peer, epoch: other.epoch }));
             }
             Remedy::Halt => {
+                // If the other boot is only remembered, as after a backup and a clock set back, the next start
+                // must be above it; else it would halt again.
+                self.past.used = self.past.used.max(other.epoch);
+                self.persist_past();
                 self.halt(now, Fatal::KeyInUse { peer, ours: ours.epoch, other: other.epoch });
             }
             Remedy::Raise(to) => {
@@ -202,6 +206,11 @@ impl Node {
             return;
         }
         self.run = Run::Stopping;
+        if reason == CloseReason::Halted {
+            for link in self.links.iter_mut() {
+                link.fall_silent();
+            }
+        }
         for conn in self.open_links() {
             self.end(now, conn, reason, ClosedBy::Us);
         }

@@ -43,12 +43,13 @@ pub(crate) fn datagram() -> impl Strategy<Value = Message> {
 prop_compose! {
     pub(crate) fn hello()(
         from in introduction(),
+        to in option::of(any::<[u8; 32]>().prop_map(NodeId)),
         ordinal in any::<u64>().prop_map(DialOrdinal),
         intent in intent(),
         register in option::of(ballot()),
         signature in any::<[u8; 64]>().prop_map(Signature),
     ) -> Hello {
-        Hello { from, ordinal, intent, register, signature }
+        Hello { from, to, ordinal, intent, register, signature }
     }
 }
 

@@ -106,6 +106,13 @@ pub fn digest(signing_bytes: &[u8]) -> [u8; 8] {
 
 fn put_hello(out: &mut Vec<u8>, hello: &Hello) {
     put_introduction(out, &hello.from);
+    match hello.to {
+        None => out.push(0),
+        Some(node) => {
+            out.push(1);
+            out.extend_from_slice(&node.0);
+        }
+    }
     put_u64(out, hello.ordinal.0);
     match hello.intent {
         Intent::Session(why) => out.extend_from_slice(&[0, because(why)]),

@@ -1,10 +1,11 @@
 //! The floors by themselves: what the kernel and the cryptography take, whoever calls them.
 
 use std::hint::black_box;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use crate::bare::{BareStar, Sealing};
-use crate::loopback::Loopback;
+use crate::loopback::{Loopback, connect};
 use crate::measure::primitives::{Identity, agree_once, public};
 use crate::measure::table::{Unit, alone, beside, heading};
 use crate::measure::{compare, median, per_call};
@@ -61,15 +62,69 @@ fn connection(loopback: &Loopback) -> f64 {
 /// Everything that two nodes cannot do without to know each other, both ends: a connection, two key agreements,
 /// two signatures made and checked, two round trips.
 pub(crate) fn handshake(loopback: &Loopback) -> f64 {
-    let identity = Identity::new(1);
-    let peer = public(&[9; 32]);
-    per_call(200, || {
+    let end = HandshakeEnd::new();
+    per_call(HANDSHAKES, || {
         let mut pair = loopback.connect();
         for _ in 0..2 {
-            _ = black_box(agree_once(&[8; 32], &peer));
-            identity.sign();
-            identity.verify();
-            pair.round_trip(&mut [0; 160]);
+            end.work();
+            pair.round_trip(&mut [0; FLIGHT]);
         }
     })
+}
+
+/// As [`handshake`], with each end on a thread that sleeps while it waits for the other, as two nodes do: a round
+/// trip then takes two wake-ups.
+pub(crate) fn handshake_of_two() -> f64 {
+    let loopback = Loopback::new();
+    let addr = loopback.addr();
+    let far = std::thread::spawn(move || {
+        let end = HandshakeEnd::new();
+        let mut flight = [0; FLIGHT];
+        for _ in 0..HANDSHAKES {
+            let mut stream = loopback.accept();
+            for trip in 0..2 {
+                stream.read_exact(&mut flight).expect("the near end writes");
+                if trip == 1 {
+                    end.work();
+                }
+                stream.write_all(&flight).expect("the near end reads");
+            }
+        }
+    });
+    let end = HandshakeEnd::new();
+    let mut flight = [0; FLIGHT];
+    let each = per_call(HANDSHAKES, || {
+        let mut stream = connect(addr);
+        for trip in 0..2 {
+            if trip == 1 {
+                end.work();
+            }
+            stream.write_all(&flight).expect("the far end reads");
+            stream.read_exact(&mut flight).expect("the far end writes");
+        }
+    });
+    far.join().expect("it only answers");
+    each
+}
+
+const HANDSHAKES: u32 = 200;
+/// Bytes of a flight of the handshake, about.
+const FLIGHT: usize = 160;
+
+/// What one end has to compute: a key agreement, a signature, the check of another.
+struct HandshakeEnd {
+    identity: Identity,
+    peer: [u8; 32],
+}
+
+impl HandshakeEnd {
+    fn new() -> Self {
+        Self { identity: Identity::new(1), peer: public(&[9; 32]) }
+    }
+
+    fn work(&self) {
+        _ = black_box(agree_once(&[8; 32], &self.peer));
+        self.identity.sign();
+        self.identity.verify();
+    }
 }

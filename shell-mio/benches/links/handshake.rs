@@ -13,17 +13,10 @@ pub(crate) fn print() {
     heading("a link established, both ends");
     let loopback = Loopback::new();
     let mut star = Star::new(PEERS, 1, Peers::Registered);
-    let handshake = compare(
-        ROUNDS,
-        || floors::handshake(&loopback),
-        || {
-            star.part();
-            let before = cpu();
-            star.meet();
-            micros(cpu() - before) / f64::from(PEERS)
-        },
-    );
-    against("against primitives, connection, two round trips", Unit::Micros, handshake, 1.25, 1.1);
+    let one = compare(ROUNDS, || floors::handshake(&loopback), || establish(&mut star));
+    against("against primitives, connection, two round trips", Unit::Micros, one, 1.25, 1.1);
+    let two = compare(ROUNDS, floors::handshake_of_two, || establish(&mut star));
+    against("the same, each end on a thread of its own", Unit::Micros, two, 1.25, 1.1);
 
     star.part();
     let before = allocations::calls();
@@ -31,4 +24,12 @@ pub(crate) fn print() {
     #[allow(clippy::cast_precision_loss)] // Far below 2^52.
     let each = (allocations::calls() - before) as f64 / f64::from(PEERS);
     absolute("allocations", Unit::Allocations, each, 40.0, 20.0);
+}
+
+/// CPU microseconds of a link, when a hub dials all its peers.
+fn establish(star: &mut Star) -> f64 {
+    star.part();
+    let before = cpu();
+    star.meet();
+    micros(cpu() - before) / f64::from(PEERS)
 }

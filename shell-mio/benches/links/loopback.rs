@@ -1,7 +1,7 @@
 //! What the kernel takes for connections and round trips over loopback, with blocking sockets and nothing else.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
 /// A connection over loopback, both ends.
 pub(crate) struct Pair {
@@ -17,14 +17,29 @@ impl Loopback {
         Self(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port"))
     }
 
+    /// Where it listens.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.0.local_addr().expect("it is bound")
+    }
+
+    /// The next connection.
+    pub(crate) fn accept(&self) -> TcpStream {
+        let (stream, _) = self.0.accept().expect("a connection comes");
+        stream.set_nodelay(true).expect("it is connected");
+        stream
+    }
+
     /// Connects and accepts; dropping the pair closes it.
     pub(crate) fn connect(&self) -> Pair {
-        let near = TcpStream::connect(self.0.local_addr().expect("it is bound")).expect("it listens");
-        let (far, _) = self.0.accept().expect("a connection waits");
-        near.set_nodelay(true).expect("it is connected");
-        far.set_nodelay(true).expect("it is connected");
-        Pair { near, far }
+        Pair { near: connect(self.addr()), far: self.accept() }
     }
+}
+
+/// Connects to a listener.
+pub(crate) fn connect(addr: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(addr).expect("it listens");
+    stream.set_nodelay(true).expect("it is connected");
+    stream
 }
 
 impl Pair {
