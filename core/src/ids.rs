@@ -209,6 +209,10 @@ impl<T> ConnSlab<T> {
         self.slots.len()
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().map(|(_, slot)| &mut slot.1)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnId, &T)> {
         self.slots.iter().map(|(index, slot)| {
             (ConnId { index: u32::try_from(index).unwrap_or(u32::MAX), generation: slot.0 }, &slot.1)

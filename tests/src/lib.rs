@@ -1,7 +1,8 @@
 //! Simulator, null cryptography and scripted peers: what the tests that cross the crates of timed stand on.
 
+pub mod driver;
 pub mod explore;
 pub mod null_crypto;
 pub mod samples;
-
+pub mod scripted;
 pub mod sim;

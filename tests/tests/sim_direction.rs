@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use timed_core::{Bootstrap, DialedBecause, Event, Reply, Warning};
+use timed_core::{Bootstrap, CloseReason, DialedBecause, Event, NodeId, Reply, Request, Warning};
 use timed_tests::sim::{Dials, HostId, Setup, World, null, seed, seeds};
 
 const fn secs(secs: u64) -> Duration {
@@ -62,7 +62,7 @@ fn dir_07a_a_mapped_address_names_the_same_peer() {
     let began = world.now();
     for text in ["10.0.0.2:24100", "[::ffff:10.0.0.2]:24100", "[::ffff:a00:2]:24100"] {
         let addr = text.parse().unwrap();
-        let reply = world.ask(HostId(0), timed_core::Request::Connect { addr, id: None });
+        let reply = world.ask(HostId(0), Request::Connect { addr, id: None });
         assert!(matches!(reply, Reply::AlreadyConnected(_)), "{text}: {reply:?}");
     }
     world.run_for(secs(60));
@@ -183,10 +183,8 @@ fn dir_05_the_own_address_in_the_peer_list_is_never_dialed() {
         let mut world = World::new(seed(1), &setup);
         world.start_all();
         world.expect("3 links", secs(1), World::is_meshed);
-        let reply = world.ask(
-            HostId(0),
-            timed_core::Request::Connect { addr: "10.0.0.1:24100".parse().unwrap(), id: None },
-        );
+        let reply =
+            world.ask(HostId(0), Request::Connect { addr: "10.0.0.1:24100".parse().unwrap(), id: None });
         assert!(matches!(reply, Reply::IsSelf), "{reply:?}");
         stays(&mut world);
     }
@@ -217,29 +215,24 @@ fn dir_05_an_unknown_own_address_is_learned_from_the_first_dial() {
 
 #[test]
 fn a_dial_that_expects_another_node_moves_no_link() {
-    // Host 2 believes that a node which it has had links with, and one which it has never met, live at host 0's
-    // address. The ordinals and the epoch that it knows are theirs.
-    let setup = Setup::new(null).masternodes(3).config(|host, config| {
-        if host.0 == 2 {
-            let addr = config.registry.entries()[0].addr;
-            let wrong = timed_core::NodeId([0xab; 32]);
-            config.bootstrap = vec![Bootstrap { addr: "10.0.0.1:24100".parse().unwrap(), id: Some(wrong) }];
-            config.bootstrap.push(Bootstrap { addr, id: Some(wrong) });
+    // Host 0 believes that a node which it never met is at the observer's address: the ordinals that it counts
+    // up are that node's.
+    let addr = "10.1.0.1:24100".parse().unwrap();
+    let wrong = NodeId([0xab; 32]);
+    let setup = Setup::new(null).masternodes(2).observers(1).config(move |host, config| {
+        if host.0 == 0 {
+            config.bootstrap = vec![Bootstrap { addr, id: Some(wrong) }];
         }
     });
     let mut world = World::new(seed(1), &setup);
     world.start_all();
-    world.expect("3 links", secs(3), World::is_meshed);
+    world.expect("3 links", secs(3), |world| world.links().len() == 3);
     let links = world.links();
-    let wrong = timed_core::NodeId([0xab; 32]);
     for _ in 0..20 {
-        let addr = world.host(HostId(0)).config.advertised.unwrap();
-        world.ask(HostId(2), timed_core::Request::Connect { addr, id: Some(wrong) });
+        world.ask(HostId(0), Request::Connect { addr, id: Some(wrong) });
         world.run_for(secs(30));
         assert_eq!(world.links(), links);
     }
-    let refused = |event: &Event| {
-        matches!(event, Event::DialFailed { reason, .. } if *reason == timed_core::CloseReason::WrongIdentity)
-    };
-    assert!(world.seen(HostId(2)).count(refused) >= 20);
+    let refused = |event: &Event| matches!(event, Event::DialFailed { reason, .. } if *reason == CloseReason::WrongIdentity);
+    assert!(world.seen(HostId(0)).count(refused) >= 20);
 }

@@ -124,6 +124,36 @@ fn dup_03_the_late_end_of_a_ghost_changes_nothing() {
 }
 
 #[test]
+fn dup_01b_a_knock_that_crosses_a_dial_takes_no_link_down() {
+    // Jitter of three times the latency: the knock's Hello may come after the dial that it asks for.
+    let mut profile = measured();
+    profile.jitter = ms(60);
+    for seed in seeds(60) {
+        for offset in (0..=60).step_by(12) {
+            let setup = Setup::new(null).masternodes(2).profile(profile.clone());
+            let mut world = World::standing(seed, &setup);
+            world.kill(B);
+            world.dials(A, B, Dials::Refused);
+            world.run_for(secs(60));
+            world.start(B);
+            world.expect("B knocks", secs(2), |world| world.seen(B).dials.len() == 1);
+            world.dials(A, B, Dials::Arrive);
+            let began = world.now();
+            world.run_for(ms(offset));
+            world.connect(A, B);
+            world.expect("a link", secs(1), World::is_meshed);
+            world.run_for(secs(5));
+            assert!(world.is_meshed());
+            for host in [A, B] {
+                assert_eq!(world.seen(host).downs_since(began), [], "seed {seed}, offset {offset} ms");
+            }
+            let ups = |event: &&Event| matches!(event, Event::LinkUp { .. });
+            assert_eq!(world.seen(B).facts_since(began).filter(ups).count(), 1);
+        }
+    }
+}
+
+#[test]
 fn dup_04a_a_newer_start_replaces_the_ghost_in_every_state_of_the_other() {
     // Whatever the other is doing about the dead peer when it comes back: still believing, backing off, dialing.
     for down in (0..60).map(|step| ms(step * 531)) {

@@ -68,6 +68,29 @@ fn hs_04_a_thousand_silent_connects_a_second_harm_nobody() {
 }
 
 #[test]
+fn hs_04_a_slow_handshake_from_a_registered_address_is_not_pushed_out_by_a_crowd() {
+    let mut world = World::standing(seed(1), &Setup::new(null).masternodes(3));
+    // Its handshake takes 0.6 s; a stranger lasts 48 ms among 1,000 a second.
+    world.kill(HostId(2));
+    world.set_latency(HostId(1), HostId(2), ms(100));
+    world.set_latency(HostId(2), HostId(1), ms(100));
+    // It must dial: the other cannot.
+    world.dials(HostId(1), HostId(2), Dials::Vanish);
+    // As many prefixes as connections: none holds more than another.
+    let strangers: Vec<HostId> =
+        (0..200).map(|third| world.add_stranger(IpAddr::from([198, 18, third, 1]))).collect();
+    let target = addr(&world, 1);
+    for round in 0..8_000 {
+        world.raw_dial(strangers[round % 200], target);
+        world.run_for(ms(1));
+        if round == 1_000 {
+            world.start(HostId(2));
+        }
+    }
+    assert!(world.is_meshed(), "{}", world.describe());
+}
+
+#[test]
 fn hs_04_the_handshake_deadline_is_not_extended_by_single_bytes() {
     let mut world = World::standing(seed(1), &Setup::new(null).masternodes(2));
     let stranger = world.add_stranger(IpAddr::from([203, 0, 113, 1]));
@@ -425,6 +448,23 @@ fn gos_04a_heartbeats_cross_a_line_a_ring_and_a_star() {
 }
 
 #[test]
+fn the_matrix_of_a_third_node_tells_of_a_lost_link_within_two_seconds() {
+    for phase in 0..8 {
+        let mut world = World::standing(seed(1), &Setup::new(null).masternodes(3));
+        world.run_for(ms(phase * 1_300));
+        for (from, to) in [(0, 1), (1, 0)] {
+            world.dials(HostId(from), HostId(to), Dials::Refused);
+        }
+        world.reset_between(HostId(0), HostId(1));
+        // A change settles for half a second, and two heartbeats are a second apart at least.
+        world.run_for(secs(2));
+        let Reply::Matrix(matrix) = world.ask(HostId(2), Request::Matrix) else { panic!("no matrix") };
+        assert_eq!(matrix.missing.len(), 1, "{}", matrix.verdict());
+        assert_eq!(matrix.verdict(), "2/3 links, 0 duplicate, 0 split, 0 one-sided, 0 wrong direction");
+    }
+}
+
+#[test]
 fn hb_05c_a_flap_of_all_links_of_a_node_empties_no_active_set() {
     let mut world = World::standing(seed(1), &Setup::new(null).masternodes(5));
     let began = world.now();
@@ -438,6 +478,31 @@ fn hb_05c_a_flap_of_all_links_of_a_node_empties_no_active_set() {
     for host in world.ids() {
         let inactive = |event: &&Event| matches!(event, Event::Activity { activity: Activity::Inactive, .. });
         assert_eq!(world.seen(host).facts_since(began).filter(inactive).count(), 0, "{host}");
+    }
+}
+
+#[test]
+fn hb_05a_a_dead_masternode_expires_on_time_whatever_the_phase() {
+    for phase in 0..12 {
+        let mut world = World::standing(seed(1), &Setup::new(null).masternodes(4));
+        world.run_for(ms(phase * 870));
+        let victim = world.host(HostId(1)).node_id;
+        world.cut_power(HostId(1));
+        let cut = world.now();
+        let others = [0, 2, 3].map(HostId);
+        let last = others.map(|host| {
+            let Reply::Masternodes(list) = world.ask(host, Request::Masternodes) else { panic!("no list") };
+            let heard = list.iter().find(|entry| entry.node == victim).and_then(|entry| entry.heard);
+            cut.0 - u64::try_from(heard.expect("heard").as_nanos()).unwrap()
+        });
+        world.run_for(secs(40));
+        for (host, last) in others.into_iter().zip(last) {
+            let inactive = |event: &Event| matches!(event, Event::Activity { node, activity: Activity::Inactive } if *node == victim);
+            let facts = &world.seen(host).facts;
+            let at = facts.iter().find(|(_, event)| inactive(event)).map(|(at, _)| at.0).expect("expired");
+            let due = last + 35_000_000_000;
+            assert!((due..due + 10_000_000).contains(&at), "{host}: at {at}, due at {due}");
+        }
     }
 }
 

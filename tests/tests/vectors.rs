@@ -127,7 +127,7 @@ fn what_is_not_canonical_is_refused() {
     let versions = addr + 7 + 16 + 1;
     let role = versions + 6 + 8 + 4 + 32 + 8 + 32;
     let agent = role + 1;
-    let intent = agent + 2 + 11 + 8;
+    let intent = agent + 2 + 11 + 33 + 8;
     let links = 4 + 32 + 4 * 8 + 32;
     let witnesses = links + 2 + 3 * 11 + 2;
     for (name, kind, bad) in [

@@ -133,7 +133,7 @@ pub enum Event {
         /// The answer.
         reply: Reply,
     },
-    /// The node halts: it sends nothing any more. The shell shows the reason and exits with 1.
+    /// The node halts: it sends nothing any more but goodbyes on live links. The shell shows the reason and exits with 1.
     Fatal(Fatal),
     /// Every connection is closed after [`Request::Stop`](crate::Request::Stop) or [`Event::Fatal`].
     Stopped,

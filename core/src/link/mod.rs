@@ -196,6 +196,12 @@ impl Link {
         self.out.push(lane, frame, limits)
     }
 
+    /// Drops what waits and has not been begun: this node has stopped, a goodbye at most follows.
+    pub(crate) fn fall_silent(&mut self) {
+        self.raw_out = Vec::new();
+        self.out.abandon();
+    }
+
     /// Bytes that wait to be taken by [`Link::transmit`].
     pub(crate) fn waiting(&self) -> usize {
         self.raw_out.len() + self.out.bytes()

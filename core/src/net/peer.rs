@@ -192,7 +192,7 @@ pub(crate) struct Peer {
     pub(crate) addr: Option<CanonicalAddr>,
     /// The bootstrap address that led to it, if it was configured without a key.
     pub(crate) found_at: Option<CanonicalAddr>,
-    /// The highest boot of its key that was proven to us.
+    /// The highest boot of its key that answered on a live link.
     pub(crate) seen: Option<Boot>,
     /// The highest dial ordinal of the pair.
     pub(crate) highest: DialOrdinal,
@@ -232,7 +232,7 @@ impl Peer {
         if self.live.is_some() { Session::Live } else { Session::None }
     }
 
-    /// Learns the boot that the peer proved.
+    /// Learns the boot of a process that has answered on a live link.
     pub(crate) fn saw(&mut self, boot: Boot) {
         if self.seen.is_none_or(|seen| boot.epoch > seen.epoch) {
             self.seen = Some(boot);

@@ -156,6 +156,12 @@ impl Node {
         {
             peering.vitals.pinged = None;
             peering.rtt = Some(now.mono.since(Mono(sent.0)));
+            // Only now is it sure that this boot ran after the link was live here: a `Hello` or an answer may
+            // be the late word of a process that has died since (rule E-4).
+            let (id, boot) = (peering.peer, peering.boot);
+            if let Some(peer) = self.pool.get_mut(&id) {
+                peer.saw(boot);
+            }
         }
     }
 

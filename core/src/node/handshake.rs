@@ -198,7 +198,6 @@ impl Node {
         if !ordinal_plausible(peer.highest, hello.ordinal) {
             return Err(CloseReason::OrdinalOutOfRange);
         }
-        peer.saw(hello.from.boot);
         peer.heard_ordinal(hello.ordinal);
         if peer.masternode.is_none() && hello.from.advertised.is_some() {
             peer.addr = hello.from.advertised;
@@ -407,7 +406,6 @@ impl Node {
         };
         let presence = if peer.live.is_some() { Presence::Live } else { Presence::Absent };
         epoch::judge(peer.seen, ack.from.boot, presence, now.wall)?;
-        peer.saw(ack.from.boot);
         peer.heard_ordinal(ack.highest);
         if peer.masternode.is_none() && ack.from.advertised.is_some() {
             peer.addr = ack.from.advertised;

@@ -202,6 +202,11 @@ impl Node {
             return;
         }
         self.run = Run::Stopping;
+        if reason == CloseReason::Halted {
+            for link in self.links.iter_mut() {
+                link.fall_silent();
+            }
+        }
         for conn in self.open_links() {
             self.end(now, conn, reason, ClosedBy::Us);
         }

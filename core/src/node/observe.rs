@@ -22,33 +22,51 @@ impl Node {
     /// the memory of attempts and the heartbeats stay out of it. Absolute times are part of it.
     #[doc(hidden)]
     pub fn digest(&self, hasher: &mut impl Hasher) {
+        // Every field by name: a new one has to be decided upon.
+        let Self {
+            config: _,
+            identity,
+            crypto: _,
+            rng: _,
+            clock,
+            gate,
+            boot_ticket,
+            past,
+            standing,
+            raises,
+            run,
+            links,
+            unauthenticated,
+            dialing,
+            waiting,
+            pool,
+            masternode: _,
+            timers,
+            commands: _,
+            frames: _,
+            arrivals: _,
+            scratch: _,
+            counters: _,
+            summary: _,
+        } = self;
         let mut feed = Feed(hasher);
         // Writing to a hasher cannot fail.
         let _ = write!(
             feed,
-            "{:?}{:?}{:?}{}{:?}{:?}{:?}{:?}{:?}{:?}{:?}",
-            self.identity.boot,
-            self.gate,
-            self.boot_ticket,
-            self.raises,
-            self.standing,
-            self.run,
-            self.unauthenticated,
-            self.dialing,
-            self.waiting,
-            self.clock,
-            self.timers,
+            "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{dialing:?}\
+             {waiting:?}{clock:?}{timers:?}",
+            identity.boot,
         );
-        for (conn, link) in self.links.iter() {
+        for (conn, link) in links.iter() {
             let _ = write!(feed, "{conn}{link:?}");
         }
-        for destination in self.pool.destinations() {
-            let decision = self.pool.decide(self.clock.now().mono, destination);
-            let dialing = self.pool.dialing(destination);
+        for destination in pool.destinations() {
+            let decision = pool.decide(clock.now().mono, destination);
+            let dialing = pool.dialing(destination);
             let plan = dialing.map(|d| (d.backoff, d.in_flight, d.order, d.held, d.settling, d.passive));
             let _ = write!(feed, "{destination:?}{decision:?}{plan:?}");
         }
-        for peer in self.pool.peers() {
+        for peer in pool.peers() {
             let place = (peer.wanted, peer.addr, peer.found_at);
             let pair = (peer.seen, peer.highest, peer.register, peer.live);
             let _ = write!(feed, "{place:?}{pair:?}");

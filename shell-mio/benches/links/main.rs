@@ -9,6 +9,7 @@ mod crowd;
 mod delivery;
 mod floors;
 mod handshake;
+mod idle;
 mod loopback;
 #[path = "../../../core/benches/measure/mod.rs"]
 mod measure;
@@ -34,6 +35,9 @@ fn main() {
     }
     if wanted("delivery") {
         delivery::print();
+    }
+    if wanted("idle") {
+        idle::print();
     }
     if wanted("crowd") {
         crowd::print();

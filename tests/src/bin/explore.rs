@@ -4,17 +4,20 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
-use timed_tests::explore::{Bounds, Budget, Cast, DiskPace, HostIx, Outcome, explore, line, parse, replay};
+use timed_tests::explore::{
+    Bounds, Budget, Cast, DiskPace, HostIx, Outcome, explore, line, parse, replay, wander,
+};
 
 const USAGE: &str = "\
 explore [--timers N] [--dials N] [--drops N] [--resets N] [--restarts N] [--lost-epochs N] [--outages N]
-        [--twin A|B] [--slow-disk] [--forgetful] [--seed N] [--max-states N] [--replay 'A1+ A1> ...']";
+        [--twin A|B] [--slow-disk] [--forgetful] [--seed N] [--max-states N] [--walks N] [--replay 'A1+ A1> ...']";
 
 struct Order {
     bounds: Bounds,
     /// The options, to be repeated in front of a schedule.
     options: String,
     replay: Option<String>,
+    walks: Option<usize>,
 }
 
 fn number<T: FromStr>(name: &str, value: Option<String>) -> Result<T, String> {
@@ -27,6 +30,7 @@ fn order(mut args: impl Iterator<Item = String>) -> Result<Order, String> {
         bounds: Bounds::pair(Budget { timers: 6, ..Budget::default() }),
         options: String::new(),
         replay: None,
+        walks: None,
     };
     while let Some(name) = args.next() {
         let bounds = &mut order.bounds;
@@ -45,7 +49,11 @@ fn order(mut args: impl Iterator<Item = String>) -> Result<Order, String> {
             "--outages" => take(&mut budget.outages)?,
             "--seed" => {
                 bounds.seed = number(&name, args.next())?;
-                bounds.seed.to_string()
+                continue;
+            }
+            "--walks" => {
+                order.walks = Some(number(&name, args.next())?);
+                continue;
             }
             "--max-states" => {
                 bounds.max_states = number(&name, args.next())?;
@@ -107,19 +115,32 @@ fn main() -> ExitCode {
         return if ending.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let mut next = Duration::from_secs(5);
-    let outcome = explore(&order.bounds, |outcome| {
+    let progress = |outcome: &Outcome| {
         if outcome.took >= next {
             eprintln!("... {}", told(outcome));
             next = outcome.took + Duration::from_secs(5);
         }
-    });
+    };
+    let outcome = match order.walks {
+        Some(walks) => wander(&order.bounds, walks, progress),
+        None => explore(&order.bounds, progress),
+    };
     println!("{}", told(&outcome));
     println!("slowest: {}", line(&outcome.slowest));
     match (&outcome.violation, outcome.complete) {
         (Some(violation), _) => {
             println!("WRONG: {}", violation.faults.join("; "));
-            println!("repeat with: explore{} --replay '{}'", order.options, line(&violation.schedule));
+            let seed = if order.walks.is_some() { outcome.seed } else { order.bounds.seed };
+            println!(
+                "repeat with: explore{} --seed {seed} --replay '{}'",
+                order.options,
+                line(&violation.schedule)
+            );
             ExitCode::FAILURE
+        }
+        (None, false) if order.walks.is_some() => {
+            println!("every schedule that was drawn ends with one lasting link");
+            ExitCode::SUCCESS
         }
         (None, true) => {
             println!("every schedule within the bounds ends with one lasting link");

@@ -16,10 +16,14 @@ mod host;
 mod model;
 mod search;
 mod step;
+mod violation;
+mod wander;
 mod wire;
 
 pub use bounds::{Bounds, Budget, Cast, DiskPace};
 pub use ending::Ending;
 pub use model::Model;
-pub use search::{Outcome, Violation, explore, replay};
+pub use search::{Outcome, explore};
 pub use step::{BadStep, ConnKey, Death, HostIx, Memory, Side, Step, line, parse};
+pub use violation::{Violation, replay};
+pub use wander::wander;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::bounds::Bounds;
 use super::model::Model;
 use super::step::{HostIx, Step};
+use super::violation::Violation;
 
 /// What a search found.
 #[derive(Clone, Debug, Default)]
@@ -28,17 +29,10 @@ pub struct Outcome {
     pub took: Duration,
     /// The first schedule that went wrong, made short.
     pub violation: Option<Violation>,
+    /// The seed of the schedule that went wrong, if schedules were drawn at random.
+    pub seed: u64,
     /// Whether every schedule within the bounds was covered.
     pub complete: bool,
-}
-
-/// A schedule that goes wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// The schedule.
-    pub schedule: Vec<Step>,
-    /// What is wrong at its end.
-    pub faults: Vec<String>,
 }
 
 /// A state on the present path.
@@ -75,28 +69,9 @@ pub fn explore(bounds: &Bounds, mut progress: impl FnMut(&Outcome)) -> Outcome {
     });
     let mut outcome = search.outcome;
     outcome.complete = wrong.is_none() && outcome.states < bounds.max_states;
-    outcome.violation = wrong.map(|schedule| shorten(bounds, schedule));
+    outcome.violation = wrong.map(|schedule| Violation::shortest(bounds, schedule));
     outcome.took = begun.elapsed();
     outcome
-}
-
-/// Executes a schedule and its fair end, step by step as text. Steps that are not possible are left out and
-/// named.
-#[must_use]
-pub fn replay(bounds: &Bounds, schedule: &[Step]) -> (Vec<String>, Result<super::Ending, Vec<String>>) {
-    let mut model = Model::new(bounds);
-    model.record();
-    let mut lines = Vec::new();
-    for step in schedule {
-        if model.take(*step).is_err() {
-            lines.push(format!("              {step} is not possible here"));
-        }
-        lines.extend(model.recorded());
-    }
-    lines.push("              the fair end:".to_owned());
-    let ending = model.end_fairly();
-    lines.extend(model.recorded());
-    (lines, ending)
 }
 
 impl Search<'_> {
@@ -212,43 +187,4 @@ fn independent(model: &Model, one: Step, other: Step) -> bool {
         (Some(one), Some(other)) => one != other,
         _ => false,
     }
-}
-
-/// What is wrong with a schedule, if anything. Steps that are not possible are left out.
-fn faults(bounds: &Bounds, schedule: &[Step]) -> Option<(Vec<Step>, Vec<String>)> {
-    let mut model = Model::new(bounds);
-    let mut taken = Vec::new();
-    for step in schedule {
-        if model.take(*step).is_ok() {
-            taken.push(*step);
-        }
-        if !model.faults().is_empty() {
-            return Some((taken, model.faults().to_vec()));
-        }
-    }
-    // A host that nobody has started again is no fault of the network.
-    model.all_started().then(|| model.end_fairly().err()).flatten().map(|faults| (taken, faults))
-}
-
-/// Leaves out every step without which it goes wrong as well.
-fn shorten(bounds: &Bounds, schedule: Vec<Step>) -> Violation {
-    let Some((mut schedule, mut wrong)) = faults(bounds, &schedule) else {
-        return Violation {
-            schedule,
-            faults: vec!["not repeatable: the model is not deterministic".to_owned()],
-        };
-    };
-    let mut at = 0;
-    while at < schedule.len() {
-        let mut shorter = schedule.clone();
-        shorter.remove(at);
-        match faults(bounds, &shorter) {
-            Some((taken, found)) if taken.len() < schedule.len() => {
-                (schedule, wrong) = (taken, found);
-                at = 0;
-            }
-            _ => at += 1,
-        }
-    }
-    Violation { schedule, faults: wrong }
 }

@@ -89,9 +89,10 @@ impl Conn {
         !self.queues[index(side)].is_empty()
     }
 
-    /// Whether the next packet towards `side` changes nothing that anybody decides by.
+    /// Whether the next packet towards `side` changes nothing that anybody decides by: an answered ping, but
+    /// not the first, which follows the two packets of the handshake and proves that the peer runs.
     pub(crate) fn has_pong_next(&self, side: Side) -> bool {
-        self.queues[index(side)].front().is_some_and(Packet::is_mere_pong)
+        self.delivered(side) >= 3 && self.queues[index(side)].front().is_some_and(Packet::is_mere_pong)
     }
 
     pub(crate) fn delivered(&self, side: Side) -> u16 {

@@ -1,0 +1,1 @@
+//! C8: everything that grows has a bound, and a test that fills it.
