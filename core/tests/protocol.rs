@@ -116,7 +116,7 @@ fn every_bound_has_its_default() {
         gate,
         frame_pool,
     } = Limits::for_registry(14);
-    assert_eq!(max_peers, 50.max(14 + 20));
+    assert_eq!((max_peers, Limits::for_registry(100).max_peers), (50, 120));
     let coded = [
         ("unauthenticated", unauthenticated),
         ("unauthenticated_kept", unauthenticated_kept),
