@@ -10,8 +10,17 @@ pub const RECORD_OVERHEAD: usize = 16;
 pub const RECORD_PREFIX: usize = 2;
 /// Length and kind in front of a frame's body.
 pub const FRAME_HEADER: usize = 6;
+/// Body of a `Hello` and of its answer at most.
+pub const MAX_INTRODUCTION: usize = 1024;
+/// Plaintext bytes in a record at most that comes before its sender's identity is proven to an acceptor.
+pub const HELLO_RECORD: usize = 1 + FRAME_HEADER + MAX_INTRODUCTION;
 /// Body of an opaque application message at most.
 pub const MAX_DATAGRAM: usize = 64 * 1024;
+/// Memory that a frame costs beside its bytes while it waits: its place in the queue, its counters, and what
+/// the allocator adds.
+pub(crate) const FRAME_COST: usize = 96;
+/// Buffers of frames up to this size are used again.
+pub(crate) const FRAME_REUSED: usize = 8 * 1024;
 /// Bytes kept a registered masternode: its newest heartbeat and the digests of the last few, at most.
 pub(crate) const MASTERNODE_BYTES: usize = 6 * 1024;
 /// Attempts kept a peer for `/why`.

@@ -8,6 +8,7 @@
 
 pub mod frame;
 pub mod msg;
+pub mod node;
 pub mod noise;
 pub mod preamble;
 pub mod record;

@@ -70,7 +70,7 @@ fn rec_03_all_killed_at_once_and_restarted_mesh_again() {
 
 /// SIGSTOP for half a minute, then SIGCONT.
 fn freezes_and_recovers(salt: u8, host: u8) {
-    let mut network = Network::standing(salt, &HOSTS);
+    let network = Network::standing(salt, &HOSTS);
     let others: Vec<u8> = HOSTS.into_iter().filter(|other| *other != host).collect();
     let kept = without(&network.links(), host);
     std::thread::sleep(2 * SECOND);

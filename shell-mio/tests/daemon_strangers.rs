@@ -50,7 +50,8 @@ fn dir_04_an_observer_without_an_address_dials_all_and_is_dialed_by_nobody() {
     // Lower and higher addresses than the masternodes', with and without one of their own; each knows one.
     for (host, advertises) in [(1, false), (2, true), (201, false), (202, true)] {
         let ip = network.ip(host).to_string();
-        network.init(host, if advertises { &["--local-ip", &ip] } else { &[] });
+        let flags = ["--local-ip", &ip];
+        network.init(host, if advertises { &flags } else { &[] });
         network.join(host);
         network.configure(host, "peers", &format!("[\"{}\"]", network.addr(102)));
         network.start(host);
@@ -142,7 +143,7 @@ fn one_key_in_two_processes_leaves_one_and_tells_what_to_do() {
             assert!(!network.has_ended(survivor));
         }
         assert_eq!(network.get(survivor, "/status").1["node_id"], key.as_str());
-        let among: Vec<_> = network.peers(others[0]);
+        let among = network.peers(others[0]);
         assert!(among.iter().any(|peer| peer["node_id"] == network.id(others[1])));
     }
 }

@@ -7,10 +7,12 @@ use crate::addr::CanonicalAddr;
 use crate::crypto::{Authenticity, HANDSHAKE_INIT, Provider};
 use crate::event::CloseReason;
 use crate::ids::{BlockHash, DialOrdinal, GenesisHash, Height, NodeId, SessionHash, Signature};
+use crate::limits::HELLO_RECORD;
 use crate::link::{Channel, Link, Phase, REPLY};
 use crate::rng::Rng;
 use crate::wire::message::{Answer, Ballot, Boot, Hello, HelloAck, Intent, Introduction, Role};
 use crate::wire::preamble::{NetworkId, Opening, PREAMBLE, Preamble, VersionRange, read_opening};
+use crate::wire::record::RecordReader;
 use crate::wire::signing;
 
 /// What this node says of itself in every handshake.
@@ -149,7 +151,9 @@ pub(crate) fn read_opening_bytes(
         handshake.write(&preamble, &mut link.raw_out).map_err(broken)?;
     }
     let (hash, session) = handshake.finish().map_err(broken)?;
-    let channel = Box::new(Channel::new(session, hash, theirs));
+    // An acceptor's answer may share a record with what follows it; a `Hello` has nothing to follow.
+    let records = if dialing { RecordReader::new() } else { RecordReader::up_to(HELLO_RECORD) };
+    let channel = Box::new(Channel::new(session, hash, theirs, records));
     link.phase = if dialing { Phase::HelloParked(channel) } else { Phase::AwaitHello(channel) };
     Ok(OpeningProgress::Established)
 }

@@ -50,8 +50,19 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    pub(crate) fn new(session: Box<dyn Session>, hash: SessionHash, theirs: Preamble) -> Self {
-        Self { session, hash, theirs, records: RecordReader::new(), frames: Default::default() }
+    pub(crate) fn new(
+        session: Box<dyn Session>,
+        hash: SessionHash,
+        theirs: Preamble,
+        records: RecordReader,
+    ) -> Self {
+        Self { session, hash, theirs, records, frames: Default::default() }
+    }
+
+    /// Frees what is held of records and frames that never were complete: nothing is read any more.
+    pub(crate) fn stop_reading(&mut self) {
+        self.records = RecordReader::new();
+        self.frames = Default::default();
     }
 
     pub(crate) fn reader(&mut self, lane: Lane) -> &mut FrameReader {

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::crypto::Session;
-use crate::limits::{FRAME_HEADER, Limits, MAX_RECORD_PLAINTEXT, RECORD_OVERHEAD, RECORD_PREFIX};
+use crate::limits::{
+    FRAME_COST, FRAME_HEADER, FRAME_REUSED, Limits, MAX_RECORD_PLAINTEXT, RECORD_OVERHEAD, RECORD_PREFIX,
+};
 use crate::wire::frame;
 use crate::wire::message::{Lane, Message};
 use crate::wire::record;
@@ -17,8 +19,6 @@ pub(crate) type Frame = Arc<Vec<u8>>;
 const LEAST_ROOM: usize = 256;
 /// A lane's queue keeps room for this many frames when it runs empty.
 const QUEUE_KEPT: usize = 64;
-/// A frame's buffer is used again only up to this size.
-const REUSED_UP_TO: usize = 4096;
 
 /// Frame buffers used again once no link holds them any more, so that steady traffic allocates nothing.
 #[derive(Clone, Debug)]
@@ -38,21 +38,27 @@ impl FramePool {
         self.fill(|out| frame::append_frame(message, out))
     }
 
-    /// Copies an encoded frame.
+    /// Copies an encoded frame. One that is too large to be kept for others holds no more than it needs.
     pub(crate) fn fill(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Frame {
         for _ in 0..self.ring.len().min(4) {
             self.next = (self.next + 1) % self.ring.len();
             let Some(slot) = self.ring.get_mut(self.next) else { break };
-            if let Some(buffer) = Arc::get_mut(slot)
-                && buffer.capacity() <= REUSED_UP_TO
-            {
+            if let Some(buffer) = Arc::get_mut(slot) {
                 buffer.clear();
                 write(buffer);
+                if buffer.capacity() > FRAME_REUSED {
+                    buffer.shrink_to_fit();
+                    return std::mem::take(slot);
+                }
                 return Arc::clone(slot);
             }
         }
         let mut buffer = Vec::new();
         write(&mut buffer);
+        if buffer.capacity() > FRAME_REUSED {
+            buffer.shrink_to_fit();
+            return Arc::new(buffer);
+        }
         let fresh = Arc::new(buffer);
         if self.ring.len() < self.bound {
             self.ring.push(Arc::clone(&fresh));
@@ -68,7 +74,15 @@ struct LaneQueue {
     frames: VecDeque<Frame>,
     /// Bytes of the first frame that went out already.
     sent: usize,
+    /// Bytes that have not gone out.
     bytes: usize,
+    /// Memory that the frames hold, their places in the queue included.
+    held: usize,
+}
+
+/// Memory that a waiting frame holds.
+fn cost(frame: &Frame) -> usize {
+    frame.capacity() + FRAME_COST
 }
 
 /// What became of a frame.
@@ -123,7 +137,7 @@ impl Outbound {
         let first = self.is_empty();
         let queue = self.lane_mut(lane);
         let mut dropped = 0;
-        while queue.bytes + frame.len() > bound {
+        while queue.held + cost(&frame) > bound {
             // The frame under way cannot be dropped: the peer has its beginning.
             let droppable = usize::from(queue.sent > 0);
             if lane != Lane::Relay || queue.frames.len() <= droppable {
@@ -131,10 +145,12 @@ impl Outbound {
             }
             if let Some(oldest) = queue.frames.remove(droppable) {
                 queue.bytes -= oldest.len();
+                queue.held -= cost(&oldest);
                 dropped += 1;
             }
         }
         queue.bytes += frame.len();
+        queue.held += cost(&frame);
         queue.frames.push_back(frame);
         match (dropped, first) {
             (0, true) => Queued::First,
@@ -151,6 +167,7 @@ impl Outbound {
         *self = Self::default();
         if let Some(frame) = under_way {
             self.control.bytes = frame.len() - sent;
+            self.control.held = cost(&frame);
             self.control.sent = sent;
             self.control.frames.push_back(frame);
         }
@@ -188,6 +205,7 @@ impl LaneQueue {
             if self.sent < frame.len() {
                 return;
             }
+            self.held -= cost(frame);
             self.frames.pop_front();
             self.sent = 0;
         }
@@ -198,3 +216,65 @@ impl LaneQueue {
 }
 
 const _: () = assert!(LEAST_ROOM > RECORD_PREFIX + RECORD_OVERHEAD + 1 + FRAME_HEADER);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::message::Ping;
+
+    fn limits(lane: usize) -> Limits {
+        Limits { control_lane: lane, relay_lane: lane, ..Limits::default() }
+    }
+
+    fn frame(pool: &mut FramePool, length: usize) -> Frame {
+        pool.fill(|out| out.resize(length, 7))
+    }
+
+    #[test]
+    fn c8_a_lane_counts_what_its_frames_hold() {
+        let (mut pool, mut out, limits) = (FramePool::new(4), Outbound::default(), limits(10_000));
+        let mut waiting = 0;
+        while out.push(Lane::Control, frame(&mut pool, 14), &limits) != Queued::Full {
+            waiting += 1;
+        }
+        assert!((10_000 / (FRAME_COST + 40)..=10_000 / (FRAME_COST + 14)).contains(&waiting), "{waiting}");
+        assert_eq!(out.bytes(), 14 * waiting);
+        assert_eq!(out.control.held, out.control.frames.iter().map(cost).sum());
+    }
+
+    #[test]
+    fn c8_what_is_held_is_given_back_in_every_way_that_a_frame_leaves() {
+        let (mut pool, mut out, limits) = (FramePool::new(4), Outbound::default(), limits(10_000));
+        for _ in 0..200 {
+            let _ = out.push(Lane::Relay, frame(&mut pool, 300), &limits);
+        }
+        assert!(out.relay.held <= 10_000 && out.relay.held > 9_000);
+        let mut sent = Vec::new();
+        out.relay.take(450, &mut sent);
+        assert_eq!(out.relay.held, out.relay.frames.iter().map(cost).sum());
+        out.relay.take(usize::MAX, &mut sent);
+        assert_eq!((out.relay.held, out.bytes()), (0, 0));
+
+        for _ in 0..3 {
+            let _ = out.push(Lane::Control, frame(&mut pool, 300), &limits);
+        }
+        out.control.take(100, &mut sent);
+        out.abandon();
+        assert_eq!((out.control.frames.len(), out.bytes()), (1, 200));
+        assert_eq!(out.control.held, cost(&out.control.frames[0]));
+    }
+
+    #[test]
+    fn c8_the_pool_keeps_few_and_small_buffers() {
+        let mut pool = FramePool::new(4);
+        let frames: Vec<Frame> = (0..100).map(|_| pool.encode(&Message::Ping(Ping { token: 1 }))).collect();
+        assert_eq!((pool.ring.len(), frames.len()), (4, 100));
+        drop(frames);
+        let largest = frame(&mut pool, 65_542);
+        assert_eq!(largest.capacity(), 65_542);
+        for length in [1, FRAME_REUSED, 3 * FRAME_REUSED, 9] {
+            let _ = frame(&mut pool, length);
+        }
+        assert!(pool.ring.iter().all(|kept| kept.capacity() <= FRAME_REUSED));
+    }
+}

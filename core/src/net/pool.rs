@@ -8,7 +8,7 @@ use crate::addr::CanonicalAddr;
 use crate::config::{Config, Timings};
 use crate::ids::{ConnId, DialOrdinal, NodeId};
 use crate::limits::Limits;
-use crate::net::dialer::{self, Decision, Place, Session, Side, Wanted};
+use crate::net::dialer::{self, Decision, Order, Place, Session, Side, Wanted};
 use crate::net::direction::{Dialer, End, dialer_of};
 use crate::net::peer::{Dialing, Peer};
 use crate::registry::Registry;
@@ -128,7 +128,8 @@ impl Pool {
                         && peer.wanted == Wanted::No
                         && peer.live.is_none()
                         && peer.dialing.in_flight.is_none()
-                        && peer.dialing.held.is_none()
+                        && peer.dialing.order == Order::None
+                        && peer.dialing.held.is_none_or(|until| until <= now.mono)
                 };
                 let oldest =
                     self.peers.values().filter(|peer| idle(peer)).min_by_key(|peer| peer.changed)?.id;
@@ -165,6 +166,14 @@ impl Pool {
         match destination {
             Destination::Peer(id) => self.peers.get(&id).map(|peer| &peer.dialing),
             Destination::Addr(addr) => self.targets.get(&addr),
+        }
+    }
+
+    /// Whether this node seeks a link there of its own accord, not only because somebody knocked.
+    pub(crate) fn seeks(&self, destination: Destination) -> bool {
+        match destination {
+            Destination::Peer(id) => self.peers.get(&id).is_some_and(|peer| peer.wanted == Wanted::Yes),
+            Destination::Addr(addr) => self.targets.contains_key(&addr),
         }
     }
 
@@ -251,6 +260,9 @@ impl Pool {
         let addr = peer.found_at.take()?;
         peer.wanted = Wanted::No;
         peer.addr = None;
+        if self.targets.len() >= self.known_bound {
+            return None;
+        }
         let dialing = self.fresh_dialing(now, rng);
         self.targets.insert(addr, dialing);
         Some(Destination::Addr(addr))
@@ -286,8 +298,19 @@ impl Pool {
         peer.highest
     }
 
-    /// Whether one more peer may have a session: registered masternodes always, others while slots last.
+    /// Whether a peer may have a session: one that has one may replace it, masternodes have their places, the
+    /// others share the rest.
     pub(crate) fn has_slot(&self, peer: &Peer, limits: &Limits) -> bool {
-        peer.masternode.is_some() || self.live().count() < limits.max_peers
+        let live = |peer: &&Peer| peer.live.is_some();
+        if peer.live.is_some() {
+            true
+        } else if peer.masternode.is_some() {
+            self.peers.values().filter(live).count() < limits.max_peers
+        } else {
+            let (masternodes, others): (Vec<&Peer>, Vec<&Peer>) =
+                self.peers.values().partition(|peer| peer.masternode.is_some());
+            let places = limits.max_peers.saturating_sub(masternodes.len());
+            others.iter().copied().filter(live).count() < places
+        }
     }
 }

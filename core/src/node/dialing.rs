@@ -42,7 +42,12 @@ impl Node {
 
     fn dial(&mut self, now: Now, destination: Destination, intent: Intent) {
         if self.dialing.len() >= self.config.limits.dialing {
-            if !self.waiting.contains(&destination) {
+            if !self.pool.seeks(destination) {
+                // Whoever knocked dials by itself when we do not: no queue of strangers.
+                if let Some(dialing) = self.pool.dialing_mut(destination) {
+                    dialing.order = Order::None;
+                }
+            } else if !self.waiting.contains(&destination) {
                 self.waiting.push_back(destination);
             }
             return;

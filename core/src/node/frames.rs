@@ -3,6 +3,7 @@
 
 use crate::event::{CloseReason, ClosedBy, Event};
 use crate::ids::{ConnId, NodeId};
+use crate::limits::{FRAME_HEADER, MAX_INTRODUCTION};
 use crate::link::handshake::{self, OpeningProgress};
 use crate::link::{Confirmed, Link, Phase};
 use crate::masternode::{OwnLinks, Verdict};
@@ -64,7 +65,12 @@ impl Node {
 
     fn read_frames(&mut self, now: Now, conn: ConnId, lane: Lane, mut plain: &[u8]) {
         // The reader is taken out for the time, so that a frame may be handled with the whole node at hand.
-        let Some(channel) = self.links.get_mut(conn).and_then(Link::channel_mut) else { return };
+        let Some(link) = self.links.get_mut(conn) else { return };
+        if link.peering().is_none() && lane != Lane::Control {
+            self.end(now, conn, CloseReason::UnexpectedMessage, ClosedBy::Us);
+            return;
+        }
+        let Some(channel) = link.channel_mut() else { return };
         let mut reader = std::mem::take(channel.reader(lane));
         loop {
             match reader.next(lane, &mut plain) {
@@ -76,7 +82,11 @@ impl Node {
                 return;
             }
         }
-        if let Some(channel) = self.links.get_mut(conn).and_then(Link::channel_mut) {
+        let Some(link) = self.links.get_mut(conn) else { return };
+        // Nobody collects more than an introduction before it is one (rule W-4).
+        if link.peering().is_none() && reader.held() > FRAME_HEADER + MAX_INTRODUCTION {
+            self.end(now, conn, CloseReason::BadFrame, ClosedBy::Us);
+        } else if let Some(channel) = link.channel_mut() {
             *channel.reader(lane) = reader;
         }
     }

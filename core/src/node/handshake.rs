@@ -209,7 +209,7 @@ impl Node {
             return self.judge_knock(now, hello);
         }
         let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::SlotsFull) };
-        if peer.live.is_none() && !self.pool.has_slot(peer, &self.config.limits) {
+        if !self.pool.has_slot(peer, &self.config.limits) {
             return Err(CloseReason::SlotsFull);
         }
         let ballot = self.ballot(channel, &hello.from, hello, DialedBy::Them);
@@ -224,6 +224,9 @@ impl Node {
         let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::NotWanted) };
         if peer.addr.is_none() || self.pool.side(peer) == Side::Nobody {
             return Err(CloseReason::NotWanted);
+        }
+        if !self.pool.has_slot(peer, &self.config.limits) {
+            return Err(CloseReason::SlotsFull);
         }
         let live = peer.live.map(|live| live.conn);
         let held = live
@@ -415,6 +418,9 @@ impl Node {
             (Answer::HaveSession, Intent::Knock) => Ok(Granted::Knock(KnockAnswer::HaveSession)),
             (Answer::Accepted, Intent::Session(_)) => {
                 let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::SlotsFull) };
+                if !self.pool.has_slot(peer, &self.config.limits) {
+                    return Err(CloseReason::SlotsFull);
+                }
                 let ballot = self.ballot(channel, &ack.from, hello, DialedBy::Us);
                 match peer.register.judge(now.mono, &ballot) {
                     Admission::Admit => Ok(Granted::Session(ballot)),
@@ -436,11 +442,12 @@ impl Node {
         confirmed: Confirmed,
     ) {
         let Some(link) = self.links.get_mut(conn) else { return };
-        let (Phase::HelloParked(channel) | Phase::AwaitHello(channel)) =
+        let (Phase::HelloParked(mut channel) | Phase::AwaitHello(mut channel)) =
             std::mem::replace(&mut link.phase, Phase::Closing(None))
         else {
             return;
         };
+        channel.records.widen();
         let direction = link.direction();
         let remote = link.remote;
         let origin = link.origin;

@@ -168,6 +168,10 @@ impl Node {
                 self.event(Event::Warning(Warning::KeyInUse { peer, epoch: other.epoch }));
             }
             Remedy::Halt => {
+                // If the other boot is only remembered, as after a backup and a clock set back, the next start
+                // must be above it; else it would halt again.
+                self.past.used = self.past.used.max(other.epoch);
+                self.persist_past();
                 self.halt(now, Fatal::KeyInUse { peer, ours: ours.epoch, other: other.epoch });
             }
             Remedy::Raise(to) => {

@@ -87,6 +87,10 @@ impl Node {
             Phase::Dialing | Phase::AwaitReply(_) | Phase::AwaitPreamble => None,
             Phase::Closing(channel) => channel,
         });
+        if let Some(channel) = link.channel_mut() {
+            channel.stop_reading();
+        }
+        link.raw_in = Vec::new();
         self.timers.set(TimerKey::Link(conn), None);
         self.unauthenticated.retain(|waiting| *waiting != conn);
         if let Some(peering) = peering {

@@ -102,35 +102,6 @@ pub fn decode_body(kind: Kind, body: &[u8]) -> Result<Message, BadBody> {
     })
 }
 
-/// Whose heartbeat a body holds, and which one: enough to recognise a repeat before anything is decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeartbeatIdentity {
-    /// The network.
-    pub network: NetworkId,
-    /// Its signer, as it claims.
-    pub signer: NodeId,
-    /// The signer's boot epoch.
-    pub epoch: BootEpoch,
-    /// Its sequence within the epoch.
-    pub sequence: u64,
-}
-
-/// Reads the identity of a heartbeat from its encoded body, whose first 52 bytes it is: network (4), signer
-/// (32), epoch (8), sequence (8). `None` if there are fewer.
-#[must_use]
-pub fn heartbeat_identity(body: &[u8]) -> Option<HeartbeatIdentity> {
-    let (network, rest) = body.split_first_chunk()?;
-    let (signer, rest) = rest.split_first_chunk()?;
-    let (epoch, rest) = rest.split_first_chunk()?;
-    let (sequence, _) = rest.split_first_chunk()?;
-    Some(HeartbeatIdentity {
-        network: NetworkId(*network),
-        signer: NodeId(*signer),
-        epoch: BootEpoch(u64::from_le_bytes(*epoch)),
-        sequence: u64::from_le_bytes(*sequence),
-    })
-}
-
 struct Tail<'a>(&'a mut Vec<u8>);
 
 impl Writer for Tail<'_> {

@@ -8,7 +8,7 @@ use crate::ids::{
     BlockHash, BootEpoch, BootNonce, DialOrdinal, GenesisHash, Height, LinkTag, NodeId, SessionHash,
     Signature,
 };
-use crate::limits::MAX_DATAGRAM;
+use crate::limits::{MAX_DATAGRAM, MAX_INTRODUCTION};
 use crate::registry::{MAX_MASTERNODES, MasternodeIndex};
 use crate::wire::preamble::{NetworkId, Version, VersionRange};
 
@@ -83,9 +83,9 @@ macro_rules! kinds {
 
 kinds! {
     /// [`Hello`], from the dialer.
-    Hello = 1 on Control, body at most 1024;
+    Hello = 1 on Control, body at most MAX_INTRODUCTION;
     /// [`HelloAck`], from the acceptor.
-    HelloAck = 2 on Control, body at most 1024;
+    HelloAck = 2 on Control, body at most MAX_INTRODUCTION;
     /// [`Goodbye`], the last frame of either side.
     Goodbye = 3 on Control, body at most 64;
     /// [`Ping`].

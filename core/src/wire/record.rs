@@ -55,17 +55,35 @@ pub fn frames(scratch: &[u8]) -> &[u8] {
 }
 
 /// Cuts a connection's bytes into records and opens them. Holds bytes only while a record is incomplete.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RecordReader {
     /// Prefix and sealed part, as far as they have arrived.
     partial: Vec<u8>,
+    /// The largest sealed part that is taken.
+    largest: usize,
 }
 
 impl RecordReader {
     /// A reader at the start of a connection's records.
     #[must_use]
     pub const fn new() -> Self {
-        Self { partial: Vec::new() }
+        Self::up_to(MAX_RECORD_PLAINTEXT)
+    }
+
+    /// As [`RecordReader::new`], for a peer that has no cause for a record of more than `plaintext` bytes yet.
+    #[must_use]
+    pub const fn up_to(plaintext: usize) -> Self {
+        Self { partial: Vec::new(), largest: plaintext + TAG }
+    }
+
+    /// From now on records may be as large as any.
+    pub const fn widen(&mut self) {
+        self.largest = MAX_RECORD_PLAINTEXT + TAG;
+    }
+
+    fn sealed_length(&self, prefix: [u8; RECORD_PREFIX]) -> Result<usize, CloseReason> {
+        sealed_length(prefix)
+            .and_then(|length| if length <= self.largest { Ok(length) } else { Err(CloseReason::BadRecord) })
     }
 
     /// Takes bytes from `input`; once a record is complete, opens it into `scratch` (whose content is
@@ -85,7 +103,7 @@ impl RecordReader {
         scratch.clear();
         if self.partial.is_empty() {
             if let Some((&prefix, rest)) = input.split_first_chunk::<RECORD_PREFIX>() {
-                if let Some((sealed, rest)) = rest.split_at_checked(sealed_length(prefix)?) {
+                if let Some((sealed, rest)) = rest.split_at_checked(self.sealed_length(prefix)?) {
                     *input = rest;
                     scratch.extend_from_slice(sealed);
                     return open(scratch, session).map(Some);
@@ -96,7 +114,7 @@ impl RecordReader {
         }
         self.fill(RECORD_PREFIX, input);
         let Some((&prefix, _)) = self.partial.split_first_chunk::<RECORD_PREFIX>() else { return Ok(None) };
-        let total = RECORD_PREFIX + sealed_length(prefix)?;
+        let total = RECORD_PREFIX + self.sealed_length(prefix)?;
         self.fill(total, input);
         if self.partial.len() < total {
             return Ok(None);
@@ -123,6 +141,12 @@ impl RecordReader {
             self.partial.reserve_exact(room - self.partial.len());
         }
         self.partial.extend_from_slice(bytes);
+    }
+}
+
+impl Default for RecordReader {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -162,18 +162,18 @@ impl Driver {
     pub fn step(&mut self, choices: &mut Choices<'_>) {
         match choices.byte() {
             0..=9 => self.tick(),
-            10..=29 => {
-                let millis = u64::from(choices.byte()) * 20;
+            10..=24 => {
+                let millis = u64::from(choices.byte()) * 4;
                 self.pass(Duration::from_millis(millis));
             }
-            30..=49 => self.pass_to_deadline(),
-            50..=54 => {
+            25..=34 => self.pass_to_deadline(),
+            35 => {
                 let secs = u64::from(choices.byte()) * 4;
                 self.pass(Duration::from_secs(secs));
             }
-            55..=74 => self.accept(choices),
-            75..=94 => self.dial_ends(choices),
-            95..=109 => {
+            36..=54 => self.accept(choices),
+            55..=74 => self.dial_ends(choices),
+            75..=89 => {
                 let budget = match choices.byte() {
                     255 => 70_000,
                     few => usize::from(few) + choices.below(50),
@@ -182,14 +182,14 @@ impl Driver {
                     let _ = self.transmit(conn, budget);
                 }
             }
-            110..=119 => {
+            90..=94 => {
                 let count = choices.below(64);
                 let bytes = choices.take(count).to_vec();
                 if let Some(conn) = self.choose(choices) {
                     self.data(conn, bytes);
                 }
             }
-            120..=179 => {
+            95..=179 => {
                 if let Some(conn) = self.choose(choices) {
                     self.converse(conn, choices);
                 }

@@ -67,7 +67,7 @@ impl Bounds {
             cast: Cast::Pair,
             budget,
             disk: DiskPace::Instant,
-            timings: quiet(Timings::default()),
+            timings: quiet(),
             seed: 1,
             max_states: usize::MAX,
         }
@@ -82,6 +82,6 @@ impl Bounds {
 }
 
 /// Without the periodic work that changes no link.
-fn quiet(timings: Timings) -> Timings {
-    Timings { peer_check: Duration::from_secs(86_400), ..timings }
+fn quiet() -> Timings {
+    Timings { peer_check: Duration::from_secs(86_400), ..Timings::default() }
 }

@@ -164,6 +164,7 @@ impl Search<'_> {
     }
 }
 
+#[allow(clippy::large_enum_variant)] // One at a time, on the stack.
 enum Entered {
     /// Something is wrong in this state or after its fair end.
     Wrong,

@@ -30,9 +30,16 @@ impl Stage {
     }
 
     pub(crate) fn with(crypto: Crypto, config: Config) -> Self {
+        let mut stage = Self::undurable(crypto, config);
+        stage.handle(Input::Persisted(Ticket(1)));
+        stage
+    }
+
+    /// A node whose boot record is not durable yet.
+    pub(crate) fn undurable(crypto: Crypto, config: Config) -> Self {
         let node = start(crypto, config.clone(), [5; 32]);
         let mut stage = Self { node, now: START, config, crypto, commands: Vec::new(), lines: Vec::new() };
-        stage.handle(Input::Persisted(Ticket(1)));
+        stage.drain();
         stage
     }
 
