@@ -21,6 +21,24 @@ pub const MAX_DATAGRAM: usize = 64 * 1024;
 pub(crate) const FRAME_COST: usize = 96;
 /// Buffers of frames up to this size are used again.
 pub(crate) const FRAME_REUSED: usize = 8 * 1024;
+/// State of one connection beside its buffers and lanes.
+pub(crate) const CONNECTION_BYTES: usize = 3 * 1024;
+/// A known peer with its attempts, the times of its links, and its timer.
+pub(crate) const PEER_BYTES: usize = 2 * 1024;
+/// An address that is sought without a key, with its attempts and its timer.
+pub(crate) const TARGET_BYTES: usize = 1024;
+/// A destination that waits for room to dial.
+pub(crate) const WAITING_BYTES: usize = 128;
+/// An address known to be our own.
+pub(crate) const OWN_ADDR_BYTES: usize = 128;
+/// A word parked behind a record.
+pub(crate) const PARKED_BYTES: usize = 64;
+/// Room for this many commands is kept once they are taken.
+pub(crate) const COMMANDS_KEPT: usize = 256;
+/// A command in the queue.
+pub(crate) const COMMAND_BYTES: usize = 128;
+/// The node itself: configuration, identity, counters.
+pub(crate) const NODE_BYTES: usize = 32 * 1024;
 /// Bytes kept a registered masternode: its newest heartbeat and the digests of the last few, at most.
 pub(crate) const MASTERNODE_BYTES: usize = 6 * 1024;
 /// Attempts kept a peer for `/why`.
@@ -30,11 +48,11 @@ pub const MAX_AGENT: usize = 32;
 /// Requests taken from the API in one wake-up of the shell.
 pub const REQUESTS_PER_WAKE: usize = 50;
 
-/// Bounds that may differ from node to node. All byte values are of payload; see
-/// [`Limits::worst_case_bytes`] for what they add up to.
+/// Bounds that may differ from node to node; see [`Limits::worst_case_bytes`] for what they add up to. A lane's
+/// bytes are those that its frames hold in memory, a little more than what goes out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Live sessions at most.
+    /// Live sessions at most. Each registered masternode has its place among them; others share the rest.
     pub max_peers: usize,
     /// Connections that have not proven an identity, at most.
     pub unauthenticated: usize,
@@ -87,21 +105,31 @@ impl Limits {
     }
 
     /// Bytes that the core can hold at most with these limits: the sum of every row, at its bound.
+    ///
+    /// Two things are the shell's to bound: commands that it has not taken (each call queues a few, and at most
+    /// one for every six bytes handed in), and connections that it was told to close and has not reported as
+    /// closed (a few kilobytes each).
     #[must_use]
     pub const fn worst_case_bytes(&self) -> usize {
-        // Lanes out, one partial frame a lane in, one partial record, and the state of a link itself.
-        let reassembly = 4 * MAX_DATAGRAM + MAX_RECORD_PLAINTEXT + RECORD_OVERHEAD + RECORD_PREFIX;
-        let link =
-            self.control_lane + self.payload_lane + self.relay_lane + self.bulk_lane + reassembly + 2 * 1024;
-        let unauthenticated = 4 * 1024;
-        let peer = 2 * 1024;
+        // Out: the lanes. In: one partial frame a lane, and one partial record.
+        let lanes = self.control_lane + self.payload_lane + self.relay_lane + self.bulk_lane;
+        let record = RECORD_PREFIX + MAX_RECORD_PLAINTEXT + RECORD_OVERHEAD;
+        let link = CONNECTION_BYTES + lanes + 4 * (FRAME_HEADER + MAX_DATAGRAM) + record;
+        // An introduction in a partial frame, one on its way out, and the cleartext before them.
+        let introduction = 2 * (FRAME_HEADER + MAX_INTRODUCTION) + FRAME_COST;
+        let inbound = CONNECTION_BYTES + introduction + 2 * (RECORD_PREFIX + HELLO_RECORD + RECORD_OVERHEAD);
+        let outbound = CONNECTION_BYTES + introduction + record;
         self.max_peers * link
-            + (self.unauthenticated + self.dialing) * unauthenticated
-            + self.known_peers * peer
-            + self.frame_pool * MAX_DATAGRAM
-            + self.own_addrs * 64
-            + self.gate * 512
+            + self.unauthenticated * inbound
+            + self.dialing * outbound
+            + self.known_peers * (PEER_BYTES + TARGET_BYTES + 2 * WAITING_BYTES)
+            + self.frame_pool * (FRAME_REUSED + FRAME_COST)
+            + self.own_addrs * OWN_ADDR_BYTES
+            + self.gate * PARKED_BYTES
             + MAX_MASTERNODES * MASTERNODE_BYTES
+            + COMMANDS_KEPT * COMMAND_BYTES
+            + 2 * record
+            + NODE_BYTES
     }
 }
 

@@ -14,7 +14,9 @@ use serde_json::Value;
 const HOSTS: [u8; 3] = [1, 2, 3];
 
 /// Asserts that an object has these fields of these kinds.
-fn fields(object: &Value, expected: &[(&str, fn(&Value) -> bool)]) {
+type Expected<'a> = (&'a str, fn(&Value) -> bool);
+
+fn fields(object: &Value, expected: &[Expected<'_>]) {
     for (name, is) in expected {
         assert!(object.get(*name).is_some_and(is), "{name} is missing or of another kind: {object}");
     }

@@ -13,7 +13,7 @@ use crate::addr::CanonicalAddr;
 use crate::crypto::{HANDSHAKE_REPLY_OVERHEAD, Handshake, Session};
 use crate::event::{CloseReason, ClosedBy, DialedBecause, Direction};
 use crate::ids::{ConnId, Height, NodeId, SessionHash};
-use crate::limits::Limits;
+use crate::limits::{CONNECTION_BYTES, Limits};
 use crate::link::liveness::Vitals;
 use crate::link::outbound::{Frame, Outbound, Queued};
 use crate::time::{Mono, Wall};
@@ -237,3 +237,9 @@ impl Link {
         self.bytes_out += (out.len() - begun) as u64;
     }
 }
+
+/// A connection's own state, its boxes, the cleartext of its opening, and its timer.
+const _: () = {
+    const BOXES: usize = size_of::<Channel>() + size_of::<Peering>() + size_of::<Hello>();
+    assert!(2 * size_of::<Link>() + BOXES + 2 * 2 * REPLY + 512 <= CONNECTION_BYTES);
+};

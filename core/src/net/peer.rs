@@ -17,7 +17,7 @@ use crate::time::{Mono, Now, Wall};
 use crate::wire::message::{Boot, Intent};
 
 /// Times of `LinkUp` kept for the reconnect count.
-const UPS_KEPT: usize = 64;
+pub(super) const UPS_KEPT: usize = 64;
 
 /// Own readings of an incompatible preamble in a row that make the back-off long (rule H-5).
 const PREAMBLE_READINGS: u32 = 3;

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use crate::addr::CanonicalAddr;
 use crate::config::{Config, Timings};
+use crate::event::Attempt;
 use crate::ids::{ConnId, DialOrdinal, NodeId};
-use crate::limits::Limits;
+use crate::limits::{ATTEMPTS_KEPT, Limits, OWN_ADDR_BYTES, PEER_BYTES, TARGET_BYTES};
 use crate::net::dialer::{self, Decision, Order, Place, Session, Side, Wanted};
 use crate::net::direction::{Dialer, End, dialer_of};
-use crate::net::peer::{Dialing, Peer};
+use crate::net::peer::{Dialing, Peer, UPS_KEPT};
 use crate::registry::Registry;
 use crate::rng::Rng;
 use crate::time::{Mono, Now};
@@ -314,3 +315,13 @@ impl Pool {
         }
     }
 }
+
+/// Tables are trees whose nodes may be half empty; each entry has its own timer, by key and by time.
+const _: () = {
+    const TIMER: usize = 2 * 2 * (size_of::<Mono>() + size_of::<Destination>() + 8);
+    const KEPT: usize = 8 * UPS_KEPT + size_of::<Attempt>() * ATTEMPTS_KEPT;
+    assert!(2 * (size_of::<NodeId>() + size_of::<Peer>()) + KEPT + TIMER <= PEER_BYTES);
+    const ATTEMPTS: usize = size_of::<Attempt>() * ATTEMPTS_KEPT;
+    assert!(2 * (size_of::<CanonicalAddr>() + size_of::<Dialing>()) + ATTEMPTS + TIMER <= TARGET_BYTES);
+    assert!(2 * size_of::<CanonicalAddr>() <= OWN_ADDR_BYTES);
+};

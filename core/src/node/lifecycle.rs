@@ -200,7 +200,7 @@ impl Node {
         self.links.iter().filter(|(_, link)| !link.is_closing()).map(|(conn, _)| conn).collect()
     }
 
-    /// Says goodbye to everyone; `Stopped` follows when every connection is closed.
+    /// Says goodbye to everyone; `Stopped` follows when every connection is closed and every record durable.
     pub(super) fn stop(&mut self, now: Now, reason: CloseReason) {
         if self.run != Run::Working {
             return;
@@ -228,7 +228,7 @@ impl Node {
     }
 
     pub(super) fn finish_stopping(&mut self) {
-        if self.run == Run::Stopping && self.links.len() == 0 {
+        if self.run == Run::Stopping && self.links.len() == 0 && self.gate.is_settled() {
             self.run = Run::Stopped;
             self.event(Event::Stopped);
         }

@@ -20,7 +20,7 @@ use crate::gate::Gate;
 use crate::ids::{BlockHash, BootNonce, ConnId, ConnSlab, Height, NodeId, Ticket};
 use crate::input::Input;
 use crate::journal::Record;
-use crate::limits::MAX_RECORD_PLAINTEXT;
+use crate::limits::{COMMAND_BYTES, COMMANDS_KEPT, MAX_RECORD_PLAINTEXT, PARKED_BYTES, WAITING_BYTES};
 use crate::link::Link;
 use crate::link::arrivals::Arrivals;
 use crate::link::handshake::Identity;
@@ -191,7 +191,11 @@ impl Node {
 
     /// The next command, in order. Changes nothing else (contract C2).
     pub fn next_command(&mut self) -> Option<Command> {
-        self.commands.pop_front()
+        let command = self.commands.pop_front();
+        if self.commands.is_empty() && self.commands.capacity() > COMMANDS_KEPT {
+            self.commands.shrink_to(COMMANDS_KEPT);
+        }
+        command
     }
 
     /// Appends at most `budget` bytes of what waits for a connection to `out`, sealed only now. Call it after
@@ -260,3 +264,10 @@ impl Node {
         self.config.registry.get(id).map(|entry| entry.addr)
     }
 }
+
+const _: () = {
+    assert!(size_of::<Command>() <= COMMAND_BYTES);
+    // Queues grow by doubling.
+    assert!(2 * size_of::<(Ticket, Parked)>() <= PARKED_BYTES);
+    assert!(2 * size_of::<Destination>() <= WAITING_BYTES);
+};

@@ -1,4 +1,4 @@
-//! Message bodies: the only file that knows bincode (rule W-5).
+//! Message bodies: the only file that knows bincode (rules W-1 and W-7).
 //!
 //! Fixed-width little-endian integers, one-byte tags, counts of two bytes that are checked against their
 //! bound before anything is allocated. Every value has exactly one encoding: what decodes encodes to the same

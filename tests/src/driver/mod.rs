@@ -229,6 +229,7 @@ impl Driver {
 
     // The shell's part.
 
+    #[allow(clippy::needless_pass_by_value)] // it is made for this one call
     fn call(&mut self, told: Told) {
         self.calls.push(Call::Handle(self.now, told.clone()));
         if let Some(conn) = told.conn()

@@ -73,6 +73,13 @@ impl Bounds {
         }
     }
 
+    /// How many links may come up at one host until a fair end has settled, if that is limited: one, unless a
+    /// key has two processes or seems to.
+    #[must_use]
+    pub fn links_to_settle(&self) -> Option<u32> {
+        (self.cast == Cast::Pair && self.budget.lost_epochs == 0).then_some(1)
+    }
+
     /// The same with handshakes so short that a register expires between two dials.
     #[must_use]
     pub fn forgetful(mut self) -> Self {

@@ -1,0 +1,263 @@
+//! C8, measured: whatever peers do, a node holds no more than the table of bounds says. A binary of its own,
+//! because it counts what is allocated.
+
+#![allow(clippy::unwrap_used)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use timed_core::wire::frame::append_encoded;
+use timed_core::wire::message::{Answer, Intent, Kind, Lane, Message};
+use timed_core::{
+    CanonicalAddr, Command, Config, ConnId, DialOrdinal, DialedBecause, Input, Limits, Node, NodeId, Now,
+    Request, RequestId, Ticket, Transmit, TransportCause,
+};
+use timed_tests::driver::{Crypto, START, config, start};
+use timed_tests::null_crypto::NullProvider;
+use timed_tests::scripted::{Actor, Line};
+
+struct Counting;
+
+thread_local! {
+    /// Bytes held, while somebody counts.
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static COUNTS: Cell<bool> = const { Cell::new(false) };
+}
+
+fn count(bytes: isize) {
+    if COUNTS.with(Cell::get) {
+        HELD.with(|held| held.set(held.get() + bytes));
+    }
+}
+
+fn size(layout: Layout) -> isize {
+    // What the allocator adds to every block.
+    isize::try_from(layout.size() + 16).unwrap()
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(size(layout));
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        count(-size(layout));
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(place, layout) }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, new: usize) -> *mut u8 {
+        count(isize::try_from(new).unwrap() + 16 - size(layout));
+        // SAFETY: the caller keeps the contract of `realloc`.
+        unsafe { System.realloc(place, layout, new) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Counts what a call to the node takes and gives back.
+fn counted<T>(call: impl FnOnce() -> T) -> T {
+    COUNTS.with(|counts| counts.set(true));
+    let result = call();
+    COUNTS.with(|counts| counts.set(false));
+    result
+}
+
+fn held() -> usize {
+    usize::try_from(HELD.with(Cell::get)).unwrap()
+}
+
+/// A node, and a shell that does as it is told; only what the node itself does is counted.
+struct Host {
+    node: Node,
+    now: Now,
+    config: Config,
+    dials: Vec<(ConnId, CanonicalAddr)>,
+}
+
+impl Host {
+    fn new(limits: Limits) -> Self {
+        let mut config = config(Crypto::Null);
+        config.limits = limits;
+        config.bootstrap.clear();
+        let node = counted(|| start(Crypto::Null, config.clone(), [5; 32]));
+        let mut host = Self { node, now: START, config, dials: Vec::new() };
+        host.handle(Input::Persisted(Ticket(1)));
+        host
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        counted(|| self.node.handle(self.now, input));
+        while let Some(command) = counted(|| self.node.next_command()) {
+            match &command {
+                Command::Close { conn, .. } => {
+                    let conn = *conn;
+                    self.sent(conn);
+                    self.handle(Input::Closed { conn, cause: TransportCause::Commanded });
+                }
+                Command::Dial { conn, addr } => self.dials.push((*conn, *addr)),
+                _ => {}
+            }
+            counted(|| drop(command));
+        }
+        assert!(held() <= self.worst(), "{} held, {} promised", held(), self.worst());
+    }
+
+    fn worst(&self) -> usize {
+        self.config.limits.worst_case_bytes()
+    }
+
+    fn data(&mut self, conn: ConnId, bytes: &[u8]) {
+        self.handle(Input::Data { conn, bytes });
+    }
+
+    fn sent(&mut self, conn: ConnId) -> Vec<u8> {
+        let mut out = Vec::with_capacity(1 << 20);
+        while counted(|| self.node.transmit(self.now, conn, 100_000, &mut out)) == Transmit::More {}
+        out
+    }
+
+    fn accept(&mut self, from: SocketAddr) -> ConnId {
+        let conn = counted(|| self.node.accept(self.now, from)).unwrap();
+        self.handle(Input::Tick);
+        conn
+    }
+
+    fn opened(&mut self, actor: &mut Actor, from: SocketAddr) -> (ConnId, Line) {
+        let conn = self.accept(from);
+        let (dialing, opening) = actor.dial();
+        self.data(conn, &opening);
+        let reply = self.sent(conn);
+        (conn, dialing.reply(&reply).unwrap())
+    }
+
+    fn hello(
+        &mut self,
+        actor: &mut Actor,
+        from: SocketAddr,
+        intent: Intent,
+    ) -> (ConnId, Line, Option<Answer>) {
+        let (conn, mut line) = self.opened(actor, from);
+        let hello = actor.hello(&line, DialOrdinal(1), intent, None);
+        let bytes = line.say(&Message::Hello(Box::new(hello)));
+        self.data(conn, &bytes);
+        let bytes = self.sent(conn);
+        let answer = line.hear(&bytes).unwrap().into_iter().find_map(|message| match message {
+            Message::HelloAck(ack) => Some(ack.answer),
+            _ => None,
+        });
+        (conn, line, answer)
+    }
+}
+
+fn source(number: u32) -> SocketAddr {
+    let [_, b, c, d] = number.to_be_bytes();
+    SocketAddr::from(([203, b, c, d], 1))
+}
+
+fn stranger(config: &Config, number: u32) -> Actor {
+    let mut key = [0xee; 32];
+    key[..4].copy_from_slice(&number.to_le_bytes());
+    let addr = CanonicalAddr::new(source(number)).ok();
+    let mut actor = Actor::new(Box::new(NullProvider::new(NodeId(key))), config, addr, START.wall);
+    actor.from.agent = "a".repeat(32);
+    actor
+}
+
+const CANONICAL: Intent = Intent::Session(DialedBecause::Canonical);
+
+/// Everything that a peer can make a node hold, at once.
+#[test]
+fn c8_the_worst_case_bounds_what_peers_can_make_a_node_hold() {
+    let limits = Limits {
+        max_peers: 12,
+        unauthenticated: 20,
+        unauthenticated_kept: 4,
+        dialing: 8,
+        known_peers: 200,
+        control_lane: 32 * 1024,
+        relay_lane: 64 * 1024,
+        payload_lane: 0,
+        bulk_lane: 0,
+        ..Limits::for_registry(4)
+    };
+    let mut host = Host::new(limits);
+    // Many identities come, try, knock and go: tables and dials are full.
+    for number in 1_000..2_500 {
+        let mut actor = stranger(&host.config, number);
+        let intent = if number % 2 == 0 { Intent::Knock } else { CANONICAL };
+        let (conn, _, _) = host.hello(&mut actor, source(number), intent);
+        host.handle(Input::Closed { conn, cause: TransportCause::Eof });
+    }
+    // All sessions there are.
+    let mut live = Vec::new();
+    for number in 0..20 {
+        let mut actor = stranger(&host.config, number);
+        let (conn, line, answer) = host.hello(&mut actor, source(number), CANONICAL);
+        if answer == Some(Answer::Accepted) {
+            live.push((conn, line));
+        }
+    }
+    assert_eq!(live.len(), 9);
+    for (conn, line) in &mut live {
+        // A partial frame a lane, as large as can be, in a partial record.
+        for lane in Lane::ALL {
+            let mut frame = 65_536u32.to_le_bytes().to_vec();
+            frame.extend(999u16.to_le_bytes());
+            frame.resize(65_536, 0);
+            host.data(*conn, &line.seal(lane, &frame));
+        }
+        let record = line.seal(Lane::Bulk, &[0; 16_000]);
+        for piece in record[..record.len() - 1].chunks(1_000) {
+            host.data(*conn, piece);
+        }
+    }
+    let buffers = held();
+    // Lanes full of the smallest frames there are: nobody reads.
+    for number in 0..9 {
+        let to = Some(stranger(&host.config, number).id());
+        for _ in 0..12_000 {
+            let request = Request::Send { to, payload: Bytes::new() };
+            host.handle(Input::Request { id: RequestId(1), request });
+        }
+    }
+    // Those who have proven nothing hold what they may.
+    for number in 3_000..3_040 {
+        let mut actor = stranger(&host.config, number);
+        let (conn, mut line) = host.opened(&mut actor, source(number));
+        let mut frame = 1_000u32.to_le_bytes().to_vec();
+        frame.extend(1u16.to_le_bytes());
+        frame.resize(990, 0);
+        host.data(conn, &line.seal(Lane::Control, &frame));
+        let record = line.seal(Lane::Control, &[0; 1_000]);
+        for piece in record[..record.len() - 1].chunks(10) {
+            host.data(conn, piece);
+        }
+    }
+    // Many commands in one piece.
+    let (conn, line) = &mut live[0];
+    let mut frames = Vec::new();
+    while frames.len() < 16_000 {
+        append_encoded(Kind::Pong, &[0; 8], &mut frames);
+    }
+    let _ = line.seal(Lane::Control, &frames);
+    host.handle(Input::Closed { conn: *conn, cause: TransportCause::Eof });
+
+    let (full, worst) = (held(), host.worst());
+    assert!(
+        full > buffers && full * 3 > worst,
+        "the table promises far more than can be held: {full} of {worst}"
+    );
+    println!("{full} bytes held of {worst}");
+    // All of it is given back.
+    for (conn, _) in live.drain(1..) {
+        host.handle(Input::Closed { conn, cause: TransportCause::Eof });
+    }
+    assert!(held() < full / 2, "{} held after the end of all sessions, {full} before", held());
+}
