@@ -7,5 +7,4 @@ mod bounds;
 mod faults;
 mod freezes;
 mod recorded;
-mod stage;
 mod stale;
