@@ -8,5 +8,4 @@ mod faults;
 mod freezes;
 mod races;
 mod recorded;
-mod stage;
 mod stale;
