@@ -9,7 +9,7 @@ use timed_core::{
 };
 use timed_tests::driver::{Crypto, addr};
 
-use crate::stage::Stage;
+use timed_tests::stage::Stage;
 
 /// Connections that the node dials to a player now, and the dials that it gives up at once.
 fn dials(commands: &[Command], player: u8) -> (Vec<ConnId>, usize) {
