@@ -45,6 +45,10 @@ fn every_route_answers_what_the_contract_says() {
     let verdict = "3/3 links, 0 duplicate, 0 split, 0 one-sided, 0 wrong direction";
     network
         .eventually("the matrix is whole", 20 * SECOND, || network.get(2, "/matrix").1["verdict"] == verdict);
+    network.eventually("all heartbeats were heard", 10 * SECOND, || {
+        let list = network.get(2, "/masternodes").1;
+        list.as_array().unwrap().iter().all(|entry| entry["last_heartbeat"].is_string())
+    });
     let get = |path: &str| {
         let (status, answer) = network.get(2, path);
         assert_eq!(status, 200, "{path}: {answer}");
