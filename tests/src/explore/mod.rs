@@ -20,7 +20,7 @@ mod violation;
 mod wander;
 mod wire;
 
-pub use bounds::{Bounds, Budget, Cast, DiskPace};
+pub use bounds::{Bounds, Budget, Cast, DiskPace, Identities};
 pub use ending::Ending;
 pub use model::Model;
 pub use search::{Outcome, explore};

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use timed_core::{CanonicalAddr, Masternode, MasternodeMode, Mono, NodeId, Registry, TransportCause};
 
-use super::bounds::{Bounds, Budget, Cast};
-use super::host::{Activity, Around, Down, Host};
+use super::bounds::{Bounds, Budget, Cast, Identities};
+use super::host::{Activity, Around, Claim, Down, Host};
 use super::step::{ConnKey, Death, HostIx, Memory, Side, Step};
-use super::wire::{State, Wire};
+use super::wire::{Fate, State, Wire};
 use crate::sim::base_config;
 
 /// A process may wake up so much later than it should while another goes on: below what it takes for a freeze.
@@ -263,6 +263,34 @@ impl Model {
             }
         }
         self.deliver_pongs();
+        self.judge_claims();
+    }
+
+    /// What one host did about a link must agree with what the other one holds, unless a key has two
+    /// processes or seems to.
+    fn judge_claims(&mut self) {
+        let claims: Vec<(HostIx, Claim)> = self
+            .hosts
+            .iter_mut()
+            .flat_map(|host| std::mem::take(&mut host.claims).into_iter().map(|claim| (host.ix, claim)))
+            .collect();
+        if self.bounds.identities() == Identities::Confused {
+            return;
+        }
+        for (ix, claim) in claims {
+            match claim {
+                Claim::Up(key) if self.wire.get(key).is_some_and(|conn| conn.fate == Fate::Lost) => {
+                    self.faults.push(format!("{ix}: {key} became live after the other end had let it go"));
+                }
+                Claim::Forsaken(key, reason)
+                    if self.hosts.iter().any(|other| other.ix != ix && other.holds(key)) =>
+                {
+                    self.faults
+                        .push(format!("{ix}: closed {key} ({reason}), which the other end holds as live"));
+                }
+                _ => {}
+            }
+        }
     }
 
     fn deliver(&mut self, key: ConnKey, side: Side) {
