@@ -12,7 +12,7 @@ use timed_tests::driver::{Crypto, START, config};
 use timed_tests::null_crypto::NullProvider;
 use timed_tests::scripted::Actor;
 
-use crate::stage::{Stage, secs};
+use timed_tests::stage::{Stage, secs};
 
 const CANONICAL: Intent = Intent::Session(DialedBecause::Canonical);
 
