@@ -302,16 +302,16 @@ impl Pool {
     /// Whether a peer may have a session: one that has one may replace it, masternodes have their places, the
     /// others share the rest.
     pub(crate) fn has_slot(&self, peer: &Peer, limits: &Limits) -> bool {
-        let live = |peer: &&Peer| peer.live.is_some();
         if peer.live.is_some() {
-            true
-        } else if peer.masternode.is_some() {
-            self.peers.values().filter(live).count() < limits.max_peers
+            return true;
+        }
+        let live = self.peers.values().filter(|other| other.live.is_some());
+        if peer.masternode.is_some() {
+            live.count() < limits.max_peers
         } else {
-            let (masternodes, others): (Vec<&Peer>, Vec<&Peer>) =
-                self.peers.values().partition(|peer| peer.masternode.is_some());
-            let places = limits.max_peers.saturating_sub(masternodes.len());
-            others.iter().copied().filter(live).count() < places
+            let masternodes = self.peers.values().filter(|other| other.masternode.is_some()).count();
+            live.filter(|other| other.masternode.is_none()).count()
+                < limits.max_peers.saturating_sub(masternodes)
         }
     }
 }
