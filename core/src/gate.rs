@@ -80,6 +80,11 @@ impl<T> Gate<T> {
         self.parked.pop_front().map(|(_, value)| value)
     }
 
+    /// Whether every record issued is durable, or none ever will be.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.state == State::Poisoned || self.durable + 1 >= self.next
+    }
+
     /// A write failed: drops what is parked and lets nothing pass any more.
     pub(crate) fn poison(&mut self) {
         self.state = State::Poisoned;
@@ -100,7 +105,9 @@ mod tests {
         assert_eq!(gate.next_open(), None);
         gate.persisted(first);
         assert_eq!((gate.next_open(), gate.next_open()), (Some('a'), None));
+        assert!(!gate.is_settled());
         gate.persisted(second);
+        assert!(gate.is_settled());
         assert_eq!(gate.next_open(), Some('b'));
         assert_eq!(gate.pass(first, 'c', 9), Passage::Open('c'));
     }

@@ -1,4 +1,89 @@
-//! The protocol of a masternode network as a pure state machine.
+//! The protocol of a masternode network as a pure state machine: bytes and clock readings go in, commands and
+//! bytes come out. What it says on the wire, and why, is in `core/PROTOCOL.md`; its rules are cited by their
+//! numbers throughout.
+//!
+//! There is no socket, thread, clock, file or log here. A *shell* has those and decides nothing: it hands each
+//! thing that happens to [`Node::handle`], carries out what [`Node::next_command`] gives, and moves bytes with
+//! [`Node::transmit`]. `timed-mio` is the shell of the daemon.
+//!
+//! # The loop
+//!
+//! ```
+//! use timed_core::crypto::noise::NoiseProvider;
+//! use timed_core::{
+//!     Command, Config, GenesisHash, Input, Limits, Masternode, MasternodeMode, Mono, NetworkName, Node, Now,
+//!     Registry, Timings, Wall,
+//! };
+//! # use timed_core::crypto::Provider;
+//! # fn now() -> Now { Now { mono: Mono(1), wall: Wall(1_800_000_000_000) } }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let crypto = NoiseProvider::new([7; 32].into()); // the seed of this node's ed25519 key
+//! let advertised = "127.0.0.1:24100".parse()?;
+//! let registry = Registry::new(vec![Masternode { id: crypto.node_id(), addr: advertised }])?;
+//! let config = Config {
+//!     network: NetworkName::new("testnet")?,
+//!     genesis: GenesisHash([9; 32]),
+//!     limits: Limits::for_registry(registry.size()),
+//!     registry,
+//!     advertised: Some(advertised),
+//!     bootstrap: vec![],
+//!     masternode: MasternodeMode::Auto,
+//!     agent: "example/1".to_owned(),
+//!     timings: Timings::default(),
+//! };
+//! let (seed, journal) = ([3; 32], vec![]); // fresh entropy; the records of earlier starts
+//! let mut node = Node::new(config, Box::new(crypto), seed, journal, now())?;
+//! # let mut turns = 0;
+//! loop {
+//!     while let Some(command) = node.next_command() {
+//!         match command {
+//!             Command::Dial { conn, addr } => println!("connect to {addr}, later Dialed or Closed for {conn}"),
+//!             Command::Send { conn } => println!("call transmit for {conn} while its socket takes bytes"),
+//!             Command::Close { conn, reason } => println!("drain transmit, close {conn}: {reason}; Closed"),
+//!             Command::Reading { conn, reading } => println!("{reading:?} the reading of {conn}"),
+//!             Command::Persist { ticket, .. } => node.handle(now(), Input::Persisted(ticket)), // once durable
+//!             Command::Event(event) => println!("log, count, publish: {event:?}"),
+//!         }
+//!     }
+//!     // Wait for sockets, writes and requests, at most until `node.deadline()`; sample the clocks once; then:
+//!     node.handle(now(), Input::Tick); // or Data, Dialed, Closed, Persisted, Request
+//! #   turns += 1;
+//! #   if turns == 3 { break }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Connections that come in are announced with [`Node::accept`].
+//!
+//! # Contracts
+//!
+//! - **C1** [`Node::handle`] may be called any number of times before commands are taken.
+//! - **C2** [`Node::next_command`] and [`Node::deadline`] never change the protocol's state.
+//! - **C3** [`Node::transmit`] may queue commands: take them after it.
+//! - **C4** Time that goes backwards is clamped and counted. A wake-up more than 2 s after the deadline means
+//!   that we were frozen: all deadlines shift by that much (at most 60 s in ten minutes) and nobody is declared
+//!   dead for it.
+//! - **C5** An input with a stale [`ConnId`] is ignored and counted.
+//! - **C6** No input makes a node fail or panic: a peer's fault ends in [`Command::Close`] with a reason, our own
+//!   in [`Event::Fatal`] and a halt.
+//! - **C7** The same configuration, seed, journal and calls give the same commands and bytes, bit for bit.
+//! - **C8** Every queue, map and buffer has its bound in [`Limits`]; what they add up to is told at the start.
+//!
+//! # Map
+//!
+//! | where | what |
+//! |---|---|
+//! | [`Input`], [`Command`], [`Event`], [`Request`], [`Reply`] | the vocabulary of the door |
+//! | `node` | [`Node`]: routes inputs to the machines and applies their effects; no policy of its own |
+//! | `masternode` | heartbeats with witnesses, the active set, the link matrix |
+//! | [`net`] | who dials, which duplicate survives, knocks, back-off, epochs, the pool of peers |
+//! | `link` | one connection: opening, signed words, lanes out, liveness |
+//! | [`crypto`] | the traits of a provider, and Noise with ed25519 |
+//! | [`wire`] | records, frames, messages, their encoding, and the bytes that are signed |
+//! | [`Config`], [`limits`], [`Registry`], `gate`, `timers`, … | the base |
+//!
+//! Upper folders use lower ones, never the other way.
 
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::panic, clippy::expect_used)]

@@ -102,7 +102,7 @@ fn inbound(stage: &mut Stage, case: &Case) {
     if hello != sound {
         expected = Expected::NoLink;
     }
-    let bytes = word(&mut line, Message::Hello(Box::new(hello)), &case.deed, 1, &mut expected);
+    let bytes = word(&mut line, &Message::Hello(Box::new(hello)), &case.deed, 1, &mut expected);
     deliver(stage, conn, &bytes, case.cut);
     over(stage, conn, expected);
 }
@@ -152,14 +152,14 @@ fn outbound(stage: &mut Stage, case: &Case) {
     if ack != sound {
         expected = Expected::NoLink;
     }
-    let bytes = word(&mut line, Message::HelloAck(Box::new(ack)), &case.deed, 2, &mut expected);
+    let bytes = word(&mut line, &Message::HelloAck(Box::new(ack)), &case.deed, 2, &mut expected);
     deliver(stage, conn, &bytes, case.cut);
     over(stage, conn, expected);
 }
 
 /// The record with the signed word, or with the raw one.
-fn word(line: &mut Line, message: Message, deed: &Deed, kind: u8, expected: &mut Expected) -> Vec<u8> {
-    let Deed::Raw(body) = deed else { return line.say(&message) };
+fn word(line: &mut Line, message: &Message, deed: &Deed, kind: u8, expected: &mut Expected) -> Vec<u8> {
+    let Deed::Raw(body) = deed else { return line.say(message) };
     // Null signatures can be forged, but not by a body that is drawn without knowing the channel.
     *expected = Expected::NoLink;
     let body = &body[..body.len().min(2_000)];

@@ -135,7 +135,8 @@ pub enum Event {
     },
     /// The node halts: it sends nothing any more but goodbyes on live links. The shell shows the reason and exits with 1.
     Fatal(Fatal),
-    /// Every connection is closed after [`Request::Stop`](crate::Request::Stop) or [`Event::Fatal`].
+    /// Every connection is closed and every record durable, after [`Request::Stop`](crate::Request::Stop) or
+    /// [`Event::Fatal`].
     Stopped,
 }
 

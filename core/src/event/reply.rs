@@ -103,7 +103,7 @@ pub struct Counters {
     pub links_up: u64,
     /// Live links that ended.
     pub links_down: u64,
-    /// Inputs with a stale [`ConnId`].
+    /// Inputs with a stale [`ConnId`](crate::ConnId).
     pub stale_inputs: u64,
     /// Clock readings that went backwards.
     pub clock_backwards: u64,

@@ -42,7 +42,7 @@ use crate::rng::Rng;
 use crate::time::{Mono, Now};
 use crate::wire::message::{Heartbeat, LinkEntry, Witness};
 use crate::wire::preamble::NetworkId;
-use crate::wire::{codec, signing};
+use crate::wire::{identity, signing};
 
 pub(crate) use relay::Audience;
 pub(crate) use verdict::{Flaw, Verdict};
@@ -207,7 +207,7 @@ impl Masternode {
     /// What the first bytes of a received body tell before it is decoded: `Repeat` or `Stale` for what need
     /// not be looked at any further, `None` for what must be decoded and given to [`Masternode::received`].
     pub(crate) fn glance(&self, body: &[u8]) -> Option<Verdict> {
-        let identity = codec::heartbeat_identity(body)?;
+        let identity = identity::heartbeat_identity(body)?;
         if identity.network != self.network || identity.signer == self.node {
             return None;
         }

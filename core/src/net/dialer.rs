@@ -1,4 +1,4 @@
-//! The one gate of every dial: what to do about a peer now, as a function of its situation (rules D-3 to D-7).
+//! The one gate of every dial: what to do about a peer now, as a function of its situation (rules D-3 to D-8).
 //!
 //! Every source of dials – start, timer, knock, operator, a lost link – only changes the situation and asks
 //! again. The same decision answers `timed why`.

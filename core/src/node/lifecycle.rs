@@ -168,6 +168,10 @@ impl Node {
                 self.event(Event::Warning(Warning::KeyInUse { peer, epoch: other.epoch }));
             }
             Remedy::Halt => {
+                // If the other boot is only remembered, as after a backup and a clock set back, the next start
+                // must be above it; else it would halt again.
+                self.past.used = self.past.used.max(other.epoch);
+                self.persist_past();
                 self.halt(now, Fatal::KeyInUse { peer, ours: ours.epoch, other: other.epoch });
             }
             Remedy::Raise(to) => {
@@ -196,7 +200,7 @@ impl Node {
         self.links.iter().filter(|(_, link)| !link.is_closing()).map(|(conn, _)| conn).collect()
     }
 
-    /// Says goodbye to everyone; `Stopped` follows when every connection is closed.
+    /// Says goodbye to everyone; `Stopped` follows when every connection is closed and every record durable.
     pub(super) fn stop(&mut self, now: Now, reason: CloseReason) {
         if self.run != Run::Working {
             return;
@@ -224,7 +228,7 @@ impl Node {
     }
 
     pub(super) fn finish_stopping(&mut self) {
-        if self.run == Run::Stopping && self.links.len() == 0 {
+        if self.run == Run::Stopping && self.links.len() == 0 && self.gate.is_settled() {
             self.run = Run::Stopped;
             self.event(Event::Stopped);
         }

@@ -1,4 +1,4 @@
-//! Message bodies: the only file that knows bincode (rule W-5).
+//! Message bodies: the only file that knows bincode (rules W-1 and W-7).
 //!
 //! Fixed-width little-endian integers, one-byte tags, counts of two bytes that are checked against their
 //! bound before anything is allocated. Every value has exactly one encoding: what decodes encodes to the same
@@ -99,35 +99,6 @@ pub fn decode_body(kind: Kind, body: &[u8]) -> Result<Message, BadBody> {
         Kind::Pong => Message::Pong(decode::<_, { Kind::Pong.max_body() }>(body)?),
         Kind::Heartbeat => Message::Heartbeat(Box::new(decode::<_, { Kind::Heartbeat.max_body() }>(body)?)),
         Kind::Datagram => Message::Datagram(Bytes::copy_from_slice(body)),
-    })
-}
-
-/// Whose heartbeat a body holds, and which one: enough to recognise a repeat before anything is decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeartbeatIdentity {
-    /// The network.
-    pub network: NetworkId,
-    /// Its signer, as it claims.
-    pub signer: NodeId,
-    /// The signer's boot epoch.
-    pub epoch: BootEpoch,
-    /// Its sequence within the epoch.
-    pub sequence: u64,
-}
-
-/// Reads the identity of a heartbeat from its encoded body, whose first 52 bytes it is: network (4), signer
-/// (32), epoch (8), sequence (8). `None` if there are fewer.
-#[must_use]
-pub fn heartbeat_identity(body: &[u8]) -> Option<HeartbeatIdentity> {
-    let (network, rest) = body.split_first_chunk()?;
-    let (signer, rest) = rest.split_first_chunk()?;
-    let (epoch, rest) = rest.split_first_chunk()?;
-    let (sequence, _) = rest.split_first_chunk()?;
-    Some(HeartbeatIdentity {
-        network: NetworkId(*network),
-        signer: NodeId(*signer),
-        epoch: BootEpoch(u64::from_le_bytes(*epoch)),
-        sequence: u64::from_le_bytes(*sequence),
     })
 }
 

@@ -4,6 +4,7 @@
 mod arbitrary;
 pub mod codec;
 pub mod frame;
+pub mod identity;
 pub mod message;
 pub mod preamble;
 pub mod record;

@@ -1,4 +1,4 @@
-//! The bytes that are signed (rule S-1): written by hand, field by field, never the encoder's output.
+//! The bytes that are signed (rule W-8): written by hand, field by field, never the encoder's output.
 //!
 //! Each begins with its domain; every field has a fixed width or a length in front, so two different values
 //! never give the same bytes. All integers are little-endian.

@@ -4,10 +4,14 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 
 use super::failure::{Exit, Failure};
+
+/// How long a holder that was killed may take to let go of the directory.
+const DYING_WITHIN: Duration = Duration::from_secs(5);
 
 /// A node's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,30 +151,40 @@ impl DataDir {
             .mode(0o600)
             .open(&path)
             .map_err(|error| unusable(&path, &error))?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut pid = String::new();
-                let _ = file.read_to_string(&mut pid);
-                let holder = match pid.trim() {
-                    "" => "another process".to_owned(),
-                    pid => format!("process {pid}"),
-                };
-                return Err(Failure {
-                    exit: Exit::AlreadyRunning,
-                    message: format!(
-                        "{holder} is already running with the data directory {}",
-                        self.path.display()
-                    ),
-                });
+        let begun = Instant::now();
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(error) => return Err(unusable(&path, &error.into())),
             }
-            Err(error) => return Err(unusable(&path, &error.into())),
+            let holder = fs::read_to_string(&path).unwrap_or_default();
+            let holder = holder.trim();
+            if begun.elapsed() < DYING_WITHIN && is_dying(holder) {
+                std::thread::sleep(Duration::from_millis(20));
+                continue;
+            }
+            let holder = if holder.is_empty() { "another process" } else { &format!("process {holder}") };
+            let message =
+                format!("{holder} is already running with the data directory {}", self.path.display());
+            return Err(Failure { exit: Exit::AlreadyRunning, message });
         }
         let pid = format!("{}\n", std::process::id());
         file.set_len(0)
             .and_then(|()| file.write_all(pid.as_bytes()))
             .map_err(|error| unusable(&path, &error))?;
         Ok(Lock { _file: file })
+    }
+}
+
+/// Whether a process that held the lock was killed, but keeps its files until its last thread is back from a
+/// write to the disk.
+fn is_dying(pid: &str) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        // Behind the name, which may hold anything: Z or X is a process that has ended.
+        Ok(stat) => stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(['Z', 'X'])),
+        // It ended a moment ago, unless this system does not tell.
+        Err(_) => Path::new("/proc/self").exists(),
     }
 }
 
@@ -286,5 +300,27 @@ mod tests {
         assert!(failure.message.contains(&format!("process {}", std::process::id())), "{failure}");
         drop(lock);
         data.lock().unwrap();
+    }
+
+    #[test]
+    fn a_killed_holder_is_waited_for_until_it_lets_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::at(dir.path());
+        let lock = data.lock().unwrap();
+        let mut killed = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        fs::write(dir.path().join("LOCK"), format!("{}\n", killed.id())).unwrap();
+        assert_eq!(data.lock().unwrap_err().exit, Exit::AlreadyRunning, "its holder lives");
+        killed.kill().unwrap();
+        let begun = Instant::now();
+        while !is_dying(&killed.id().to_string()) {
+            assert!(begun.elapsed() < Duration::from_secs(10));
+        }
+        let letting_go = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            drop(lock);
+        });
+        data.lock().unwrap();
+        letting_go.join().unwrap();
+        killed.wait().unwrap();
     }
 }

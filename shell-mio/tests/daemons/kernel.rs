@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// A line of `/proc/net/tcp`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Socket {
     pub local: SocketAddrV4,
     pub remote: SocketAddrV4,
@@ -12,7 +12,7 @@ pub struct Socket {
 }
 
 /// What matters of a TCP socket's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     Established,
     Listening,
@@ -31,10 +31,19 @@ pub struct Link {
     pub port: u16,
 }
 
-/// Reads a socket table: `/proc/net/tcp`, or `/proc/PID/net/tcp` for the namespace of a process.
+/// Reads a socket table: `/proc/net/tcp`, or `/proc/PID/net/tcp` for the namespace of a process. The kernel walks
+/// it page by page while sockets come and go, and may pass one over or show it twice: what either of two
+/// readings shows counts, once.
 pub fn sockets(table: &str) -> Vec<Socket> {
-    let text = fs::read_to_string(table).unwrap();
-    text.lines().skip(1).map(|line| parse(line).unwrap_or_else(|| panic!("{table}: {line}"))).collect()
+    let mut sockets = Vec::new();
+    for _ in 0..2 {
+        let text = fs::read_to_string(table).unwrap();
+        let socket = |line| parse(line).unwrap_or_else(|| panic!("{table}: {line}"));
+        sockets.extend(text.lines().skip(1).map(socket));
+    }
+    sockets.sort_unstable();
+    sockets.dedup();
+    sockets
 }
 
 fn parse(line: &str) -> Option<Socket> {

@@ -3,18 +3,19 @@
 #![allow(dead_code, unreachable_pub)] // Each test binary uses its part.
 #![allow(clippy::unwrap_used)] // A test fails where it cannot go on.
 
+pub mod hosts;
 pub mod kernel;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::operator::{Done, Process, http, run, signal, text, timed};
+use super::operator::{Done, Process, http, lives, run, signal, text, timed};
 use kernel::{Link, Socket};
 
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -131,9 +132,19 @@ impl Network {
     pub fn command(&self, host: u8, dir: &Path) -> Command {
         let (listen, api) = (self.addr(host), format!("{}:8332", self.ip(host)));
         let mut command = timed(&["run", "--data-dir", text(dir), "--listen", &listen, "--api", &api]);
-        let log = File::options().create(true).append(true).open(self.log_file(host)).unwrap();
-        command.stdout(log.try_clone().unwrap()).stderr(log);
+        self.log_to_file(host, &mut command);
         command
+    }
+
+    fn log_to_file(&self, host: u8, command: &mut Command) {
+        let log = File::options().create(true).append(true).open(self.log_file(host)).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    }
+
+    /// As [`Self::adopt`], for a command that does not write to the node's log file yet.
+    pub fn adopt_logged(&mut self, host: u8, command: &mut Command) {
+        self.log_to_file(host, command);
+        self.adopt(host, command);
     }
 
     pub fn start(&mut self, host: u8) {
@@ -162,6 +173,10 @@ impl Network {
         drop(self.running.remove(&host).unwrap());
     }
 
+    pub fn kill_all(&mut self) {
+        self.running.clear();
+    }
+
     /// SIGTERM; returns the exit code.
     pub fn terminate(&mut self, host: u8) -> i32 {
         let process = self.running.remove(&host).unwrap();
@@ -184,8 +199,8 @@ impl Network {
         code.unwrap().code().unwrap_or(-1)
     }
 
-    pub fn has_ended(&mut self, host: u8) -> bool {
-        self.running.get_mut(&host).unwrap().0.try_wait().unwrap().is_some()
+    pub fn has_ended(&self, host: u8) -> bool {
+        !lives(self.pid(host))
     }
 
     fn log_file(&self, host: u8) -> PathBuf {

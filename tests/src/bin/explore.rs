@@ -86,8 +86,8 @@ fn order(mut args: impl Iterator<Item = String>) -> Result<Order, String> {
 
 fn told(outcome: &Outcome) -> String {
     format!(
-        "{} states, {} steps, {} endings, at most {:.1?} to settle, {:.1?}",
-        outcome.states, outcome.transitions, outcome.endings, outcome.longest, outcome.took
+        "{} states, {} steps, {} endings, at most {:.1?} and {} links to settle, {:.1?}",
+        outcome.states, outcome.transitions, outcome.endings, outcome.longest, outcome.ups, outcome.took
     )
 }
 
@@ -127,6 +127,7 @@ fn main() -> ExitCode {
     };
     println!("{}", told(&outcome));
     println!("slowest: {}", line(&outcome.slowest));
+    println!("liveliest: {}", line(&outcome.liveliest));
     match (&outcome.violation, outcome.complete) {
         (Some(violation), _) => {
             println!("WRONG: {}", violation.faults.join("; "));

@@ -67,10 +67,17 @@ impl Bounds {
             cast: Cast::Pair,
             budget,
             disk: DiskPace::Instant,
-            timings: quiet(Timings::default()),
+            timings: quiet(),
             seed: 1,
             max_states: usize::MAX,
         }
+    }
+
+    /// How many links may come up at one host until a fair end has settled, if that is limited: one, unless a
+    /// key has two processes or seems to.
+    #[must_use]
+    pub fn links_to_settle(&self) -> Option<u32> {
+        (self.cast == Cast::Pair && self.budget.lost_epochs == 0).then_some(1)
     }
 
     /// The same with handshakes so short that a register expires between two dials.
@@ -82,6 +89,6 @@ impl Bounds {
 }
 
 /// Without the periodic work that changes no link.
-fn quiet(timings: Timings) -> Timings {
-    Timings { peer_check: Duration::from_secs(86_400), ..timings }
+fn quiet() -> Timings {
+    Timings { peer_check: Duration::from_secs(86_400), ..Timings::default() }
 }

@@ -25,6 +25,8 @@ pub struct Ending {
     pub session: LinkTag,
     /// How long it took until nothing changed any more.
     pub settled_after: Duration,
+    /// Links that came up at one host on the way, at most.
+    pub ups: u32,
 }
 
 impl Model {
@@ -35,6 +37,7 @@ impl Model {
     pub fn end_fairly(&mut self) -> Result<Ending, Vec<String>> {
         let begun = self.now;
         let end = begun + SETTLES_WITHIN + WATCHED;
+        let before: Vec<u32> = self.hosts.iter().map(|host| host.ups).collect();
         let mut faults = Vec::new();
         loop {
             self.deliver_everything(&mut faults);
@@ -45,9 +48,15 @@ impl Model {
         }
         self.now = self.now.max(end);
         let session = self.judge(begun + SETTLES_WITHIN, &mut faults);
+        let ups = self.hosts.iter().zip(before).map(|(host, before)| host.ups - before).max().unwrap_or(0);
+        if self.bounds.links_to_settle().is_some_and(|most| ups > most) {
+            faults.push(format!("{ups} links came up at one host until one lasted"));
+        }
         faults.extend(self.faults().iter().cloned());
         match session {
-            Some(session) if faults.is_empty() => Ok(Ending { session, settled_after: self.settled(begun) }),
+            Some(session) if faults.is_empty() => {
+                Ok(Ending { session, settled_after: self.settled(begun), ups })
+            }
             _ => Err(faults),
         }
     }
@@ -68,7 +77,10 @@ impl Model {
 
     /// The hosts that end with a link: all of a pair; of twins the one that has it.
     fn ends(&self) -> impl Iterator<Item = HostIx> {
-        self.hosts.iter().filter(|host| self.cast == Cast::Pair || host.is_linked()).map(|host| host.ix)
+        self.hosts
+            .iter()
+            .filter(|host| self.bounds.cast == Cast::Pair || host.is_linked())
+            .map(|host| host.ix)
     }
 
     fn judge(&mut self, settled_by: Mono, faults: &mut Vec<String>) -> Option<LinkTag> {
@@ -92,7 +104,7 @@ impl Model {
             sessions.extend(peers.iter().map(|peer| peer.session));
         }
         for host in &self.hosts {
-            if self.cast == Cast::Pair && host.down == Down::Halted {
+            if self.bounds.cast == Cast::Pair && host.down == Down::Halted {
                 faults.push(format!("{}: halted, although its key runs nowhere else", host.ix));
             }
         }

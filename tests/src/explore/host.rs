@@ -83,6 +83,8 @@ pub(crate) struct Host {
     pub(crate) last_dial: Mono,
     /// When a link of it last came up or went down.
     pub(crate) last_change: Mono,
+    /// Links that came up so far.
+    pub(crate) ups: u32,
 }
 
 /// What moved in a wake-up.
@@ -110,6 +112,7 @@ impl Host {
             behind: Duration::ZERO,
             last_dial: Mono(0),
             last_change: Mono(0),
+            ups: 0,
         }
     }
 
@@ -381,6 +384,7 @@ impl Host {
         match event {
             Event::LinkUp { conn, session, .. } => {
                 process.live.insert(conn, session);
+                self.ups += 1;
                 self.last_change = around.now;
             }
             Event::LinkDown { conn, .. } => {

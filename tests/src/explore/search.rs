@@ -8,6 +8,7 @@ use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
 use super::bounds::Bounds;
+use super::ending::Ending;
 use super::model::Model;
 use super::step::{HostIx, Step};
 use super::violation::Violation;
@@ -25,6 +26,10 @@ pub struct Outcome {
     pub longest: Duration,
     /// A schedule after which it took so long.
     pub slowest: Vec<Step>,
+    /// The most links that came up at one host in a fair end.
+    pub ups: u32,
+    /// A schedule after which so many did.
+    pub liveliest: Vec<Step>,
     /// Real time.
     pub took: Duration,
     /// The first schedule that went wrong, made short.
@@ -33,6 +38,21 @@ pub struct Outcome {
     pub seed: u64,
     /// Whether every schedule within the bounds was covered.
     pub complete: bool,
+}
+
+impl Outcome {
+    /// Keeps the worst of the good endings.
+    pub(crate) fn ended(&mut self, ending: &Ending, schedule: &[Step]) {
+        self.endings += 1;
+        if ending.settled_after > self.longest {
+            self.longest = ending.settled_after;
+            self.slowest = schedule.to_vec();
+        }
+        if ending.ups > self.ups {
+            self.ups = ending.ups;
+            self.liveliest = schedule.to_vec();
+        }
+    }
 }
 
 /// A state on the present path.
@@ -150,13 +170,9 @@ impl Search<'_> {
         if !model.is_quiescent() {
             return Entered::Open(Some(model));
         }
-        self.outcome.endings += 1;
         match model.end_fairly() {
             Ok(ending) => {
-                if ending.settled_after > self.outcome.longest {
-                    self.outcome.longest = ending.settled_after;
-                    self.outcome.slowest.clone_from(&self.path);
-                }
+                self.outcome.ended(&ending, &self.path);
                 Entered::Open(None)
             }
             Err(_) => Entered::Wrong,
@@ -164,6 +180,7 @@ impl Search<'_> {
     }
 }
 
+#[allow(clippy::large_enum_variant)] // One at a time, on the stack.
 enum Entered {
     /// Something is wrong in this state or after its fair end.
     Wrong,

@@ -16,7 +16,6 @@ pub struct Violation {
 
 /// Executes a schedule and its fair end, step by step as text. Steps that are not possible are left out and
 /// named.
-#[must_use]
 pub fn replay(bounds: &Bounds, schedule: &[Step]) -> (Vec<String>, Result<Ending, Vec<String>>) {
     let mut model = Model::new(bounds);
     model.record();

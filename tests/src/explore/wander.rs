@@ -5,6 +5,7 @@ use std::time::Instant;
 use timed_core::Rng;
 
 use super::bounds::Bounds;
+use super::ending::Ending;
 use super::model::Model;
 use super::search::Outcome;
 use super::step::Step;
@@ -25,36 +26,29 @@ pub fn wander(bounds: &Bounds, walks: usize, mut progress: impl FnMut(&Outcome))
         let mut rng = Rng::new(seed);
         let mut bounds = bounds.clone();
         bounds.seed = rng.next_u64();
-        let (schedule, settled) = one(&bounds, &mut rng);
+        let (schedule, ending) = one(&bounds, &mut rng);
         outcome.states += 1;
         outcome.transitions += schedule.len();
-        outcome.endings += 1;
         outcome.took = begun.elapsed();
-        match settled {
-            Some(settled) if settled > outcome.longest => {
-                outcome.longest = settled;
-                outcome.slowest = schedule;
-            }
-            Some(_) => {}
-            None => {
-                outcome.seed = bounds.seed;
-                outcome.violation = Some(Violation::shortest(&bounds, schedule));
-                return outcome;
-            }
-        }
+        let Some(ending) = ending else {
+            outcome.seed = bounds.seed;
+            outcome.violation = Some(Violation::shortest(&bounds, schedule));
+            return outcome;
+        };
+        outcome.ended(&ending, &schedule);
         progress(&outcome);
     }
     outcome
 }
 
-/// One schedule, and how long its fair end took to settle, if it was good.
-fn one(bounds: &Bounds, rng: &mut Rng) -> (Vec<Step>, Option<std::time::Duration>) {
+/// One schedule, and its fair end, if it was good.
+fn one(bounds: &Bounds, rng: &mut Rng) -> (Vec<Step>, Option<Ending>) {
     let mut model = Model::new(bounds);
     let mut schedule = Vec::new();
     loop {
         let steps = model.enabled();
         if steps.is_empty() || (model.is_quiescent() && rng.below(64) == 0) {
-            return (schedule, model.end_fairly().ok().map(|ending| ending.settled_after));
+            return (schedule, model.end_fairly().ok());
         }
         let weights: Vec<u64> = steps.iter().map(|step| weight(*step)).collect();
         let mut drawn = rng.below(weights.iter().sum());

@@ -6,5 +6,6 @@
 mod bounds;
 mod faults;
 mod freezes;
+mod races;
 mod recorded;
 mod stale;

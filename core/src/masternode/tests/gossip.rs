@@ -243,11 +243,11 @@ fn the_identity_is_where_the_codec_puts_it() {
     let net = Net::new(3, 0);
     let beat = net.recorded(2, BootEpoch(0x0102_0304_0506_0708), 0x1112_1314_1516_1718);
     let bytes = body(&beat);
-    let identity = codec::heartbeat_identity(&bytes).unwrap();
+    let identity = identity::heartbeat_identity(&bytes).unwrap();
     assert_eq!((identity.network, identity.signer), (beat.network, beat.signer));
     assert_eq!((identity.epoch, identity.sequence), (beat.epoch, beat.sequence));
-    assert_eq!(codec::heartbeat_identity(&bytes[..51]), None);
-    assert!(codec::heartbeat_identity(&bytes[..52]).is_some());
+    assert_eq!(identity::heartbeat_identity(&bytes[..51]), None);
+    assert!(identity::heartbeat_identity(&bytes[..52]).is_some());
 }
 
 /// A connected network: a random tree and some links more.

@@ -139,7 +139,7 @@ fn hb_02b_every_emission_has_its_own_number_and_small_networks_attest() {
             for of in 0..size {
                 let mut numbers = BTreeMap::new();
                 for (from, _, item) in net.carried.keys() {
-                    let identity = codec::heartbeat_identity(item).unwrap();
+                    let identity = identity::heartbeat_identity(item).unwrap();
                     if *from == of && identity.signer == id(of) {
                         let content = numbers.insert(identity.sequence, item.clone());
                         assert!(content.is_none_or(|other| other == *item), "one number, one content");

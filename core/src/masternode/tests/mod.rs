@@ -15,6 +15,7 @@ use crate::crypto::{Handshake, WeakKey};
 use crate::event::{DialedBecause, Direction};
 use crate::registry::Masternode as Entry;
 use crate::time::Wall;
+use crate::wire::codec;
 use crate::wire::message::{Kind, Message};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -74,29 +74,32 @@ impl<'a> Layers<'a> {
         });
     }
 
-    /// The value given for a key in the highest layer, if one was given. A malformed value is noted.
+    /// The value given for a key in the highest layer, if one was given. A malformed value is noted, also where a
+    /// higher layer hides it: it would come to light at the worst time.
     pub(crate) fn given<T: Setting>(&mut self, section: &'static str, name: &'static str) -> Option<T> {
-        let (place, given) = self.look_up(section, name)?;
-        match T::read(given) {
-            Ok(value) => Some(value),
-            Err(expected) => {
+        let mut highest = None;
+        for (place, given) in self.look_up(section, name) {
+            let value = T::read(given).map_err(|expected| {
                 let text = format!("found {given}, expected {expected}");
                 self.problems.push(Problem { place, key: Some(format!("{section}.{name}")), text });
-                None
-            }
+            });
+            highest.get_or_insert(value.ok());
         }
+        highest.flatten()
     }
 
-    fn look_up(&self, section: &str, name: &str) -> Option<(Place, Given<'a>)> {
-        if let Some(flag) = self.flags.iter().find(|flag| flag.section == section && flag.name == name) {
-            return Some((Place::Flag(flag.flag), Given::Text(&flag.value)));
-        }
-        if let Some((variable, value)) = self.environment.get(&(section.to_owned(), name.to_owned())) {
-            return Some((Place::Environment((*variable).to_owned()), Given::Text(value)));
-        }
-        let document = self.file?;
-        let value = document.root().get(section)?.get_ref().as_table()?.get(name)?;
-        Some((document.place(value.span()), Given::Toml(value.get_ref())))
+    /// What the layers say of a key, the highest first.
+    fn look_up(&self, section: &str, name: &str) -> Vec<(Place, Given<'a>)> {
+        let flag = self.flags.iter().find(|flag| flag.section == section && flag.name == name);
+        let flag = flag.map(|flag| (Place::Flag(flag.flag), Given::Text(&flag.value)));
+        let variable = self.environment.get(&(section.to_owned(), name.to_owned()));
+        let variable = variable
+            .map(|(variable, value)| (Place::Environment((*variable).to_owned()), Given::Text(value)));
+        let line = self.file.and_then(|document| {
+            let value = document.root().get(section)?.get_ref().as_table()?.get(name)?;
+            Some((document.place(value.span()), Given::Toml(value.get_ref())))
+        });
+        [flag, variable, line].into_iter().flatten().collect()
     }
 
     /// The value of a key that has a default.
@@ -106,7 +109,7 @@ impl<'a> Layers<'a> {
 
     /// Notes a contradiction at the place where a key was given, or at the file as a whole.
     pub(crate) fn complain(&mut self, section: &str, name: &str, text: String) {
-        let place = match self.look_up(section, name) {
+        let place = match self.look_up(section, name).into_iter().next() {
             Some((place, _)) => place,
             None => self
                 .file
