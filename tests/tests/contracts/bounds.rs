@@ -301,6 +301,22 @@ fn c8_answers_parked_behind_the_boot_record_are_bounded() {
 }
 
 #[test]
+fn c8_connections_that_are_gone_leave_the_gate_to_others() {
+    let mut config = config(Crypto::Null);
+    config.limits = Limits { gate: 5, ..Limits::for_registry(4) };
+    let mut stage = Stage::undurable(Crypto::Null, config);
+    for number in 0..50 {
+        let mut actor = stranger(&stage, number);
+        let (conn, mut line) = stage.opened(&mut actor, 1);
+        let hello = actor.hello(&line, DialOrdinal(1), CANONICAL, None);
+        let bytes = line.say(&Message::Hello(Box::new(hello)));
+        stage.data(conn, &bytes);
+        assert_eq!(open_closes(&stage.took()), [], "{number}");
+        stage.handle(Input::Closed { conn, cause: TransportCause::Eof });
+    }
+}
+
+#[test]
 fn c8_what_one_input_queues_is_bounded_by_its_bytes() {
     let mut stage = stage(|_| {});
     let link = stage.live(1);
