@@ -102,6 +102,10 @@ fn disconnect_holds_until_connect_and_the_other_side_does_not_knock_it_down() {
     assert_eq!(why["decision"], "operator_hold", "{why}");
     let done = network.verb(2, &["connect", &network.addr(1)]);
     assert_eq!(done.code, 0, "{done:?}");
+    // An address behind which nobody is known.
+    assert_eq!(network.connect(2, 99).0, 202);
+    let (status, answer) = network.ask(2, "DELETE", &format!("/peers/{}", network.addr(99)), "");
+    assert_eq!((status, &answer["node_id"]), (200, &serde_json::Value::Null), "{answer}");
     network.eventually("the link is back", 2 * SECOND, || network.is_meshed(&[1, 2, 3]));
     assert_eq!(without(&network.links(), 1), kept);
 }

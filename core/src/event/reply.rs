@@ -59,8 +59,8 @@ pub enum Reply {
     Dialing,
     /// To `Connect`: a live session stands already.
     AlreadyConnected(NodeId),
-    /// To `Disconnect`: closed, and held apart.
-    Disconnected(NodeId),
+    /// To `Disconnect`: closed, and held apart. `None` is the unknown node behind a bare address.
+    Disconnected(Option<NodeId>),
     /// To `Send`: how many peers it was queued for.
     Sent(usize),
     /// To `Stop`.

@@ -1,7 +1,7 @@
 //! Questions and orders from the operator and the application, answered from the one pool.
 
 use crate::event::{CloseReason, ClosedBy, Direction, PeerInfo, Reply, Status, Why};
-use crate::ids::{ConnId, NodeId};
+use crate::ids::ConnId;
 use crate::input::{PeerRef, Request};
 use crate::limits::MAX_DATAGRAM;
 use crate::link::liveness::health;
@@ -175,8 +175,8 @@ impl Node {
         }
         self.pursue(now, destination);
         match destination {
-            Destination::Peer(id) => Reply::Disconnected(id),
-            Destination::Addr(_) => Reply::Disconnected(NodeId::default()),
+            Destination::Peer(id) => Reply::Disconnected(Some(id)),
+            Destination::Addr(_) => Reply::Disconnected(None),
         }
     }
 

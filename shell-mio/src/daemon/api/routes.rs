@@ -267,7 +267,8 @@ async fn disconnect(State(context): Shared, Path(peer): Path<String>) -> Answer 
     let peer = parse_peer(&peer).map_err(ApiError::bad_request)?;
     match context.ask(Request::Disconnect(peer)).await? {
         Reply::Disconnected(id) => {
-            Ok(Json(json!({ "result": "disconnected", "node_id": id.to_string() })).into_response())
+            let id = id.map(|id| id.to_string());
+            Ok(Json(json!({ "result": "disconnected", "node_id": id })).into_response())
         }
         _ => Err(unexpected()),
     }
