@@ -6,7 +6,12 @@
 //!
 //! A body takes any bytes, and panics if what it checks does not hold.
 
+pub mod ballot;
+pub mod cluster;
+pub mod dialer;
 pub mod frame;
+pub mod handshake;
+pub mod heartbeat;
 pub mod msg;
 pub mod node;
 pub mod noise;

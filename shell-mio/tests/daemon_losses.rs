@@ -127,13 +127,14 @@ fn live_03_the_highest_address_frozen_for_half_a_minute_recovers() {
 }
 
 #[test]
-fn a_short_freeze_costs_no_link() {
+fn live_03_all_frozen_together_lose_no_link() {
     let network = Network::standing(12, &HOSTS);
     let links = network.links();
     for host in HOSTS {
         signal("STOP", network.pid(host));
     }
-    std::thread::sleep(9 * SECOND);
+    // Longer than silence is borne: as when the machine under all of them stood still.
+    std::thread::sleep(20 * SECOND);
     for host in HOSTS {
         signal("CONT", network.pid(host));
     }

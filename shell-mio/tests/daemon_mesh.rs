@@ -96,3 +96,21 @@ fn a_node_says_goodbye_and_ends_in_order() {
     }
     assert_eq!(network.links(), daemons::without(&links, 2));
 }
+
+#[test]
+fn a_peer_that_does_not_answer_cannot_hold_up_the_end() {
+    let mut network = Network::standing(13, &[1, 2, 3]);
+    operator::signal("STOP", network.pid(2));
+    let begun = Instant::now();
+    assert_eq!(network.terminate(1), 0);
+    println!("ended after {:?}", begun.elapsed());
+    // And a second signal ends at once what the first one may still be waiting for.
+    let pid = network.pid(3);
+    operator::signal("INT", pid);
+    operator::signal("INT", pid);
+    let begun = Instant::now();
+    network.end(3);
+    assert!(begun.elapsed() < 2 * daemons::SLACK * SECOND, "{:?}", begun.elapsed());
+    operator::signal("CONT", network.pid(2));
+    assert_eq!(network.terminate(2), 0);
+}

@@ -6,3 +6,4 @@ pub mod null_crypto;
 pub mod samples;
 pub mod scripted;
 pub mod sim;
+pub mod stage;

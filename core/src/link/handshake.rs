@@ -121,7 +121,8 @@ pub(crate) fn read_opening_bytes(
     };
     let theirs = match read_opening(opening) {
         Opening::Preamble(theirs) => theirs,
-        Opening::Reject(reason) => return Err(OpeningFault::Incompatible(reason)),
+        Opening::Reject(reason) if matches!(link.phase, Phase::AwaitReply(_)) => return Err(hint(reason)),
+        Opening::Reject(_) => return Err(OpeningFault::Incompatible(CloseReason::WrongMagic)),
         Opening::Alien => return Err(OpeningFault::Incompatible(CloseReason::WrongMagic)),
     };
     if let Some(reason) = ours.preamble().objection(&theirs) {
@@ -156,6 +157,17 @@ pub(crate) fn read_opening_bytes(
     let channel = Box::new(Channel::new(session, hash, theirs, records));
     link.phase = if dialing { Phase::HelloParked(channel) } else { Phase::AwaitHello(channel) };
     Ok(OpeningProgress::Established)
+}
+
+/// What a dialer makes of a cleartext reject. Anyone on the path can forge one, so it may say no more than a
+/// preamble shows; other reasons would be believed by those who book the end of a dial (rule H-5).
+const fn hint(reason: CloseReason) -> OpeningFault {
+    match reason {
+        CloseReason::WrongMagic | CloseReason::WrongNetwork | CloseReason::VersionUnsupported => {
+            OpeningFault::Incompatible(reason)
+        }
+        _ => OpeningFault::Broken(CloseReason::RejectHint),
+    }
 }
 
 /// What a `Hello` says beside who we are.

@@ -173,6 +173,12 @@ impl Outbound {
         }
     }
 
+    /// Drops everything that waits on the other lanes than control.
+    pub(crate) fn abandon_all_but_control(&mut self) {
+        let control = std::mem::take(&mut self.control);
+        *self = Self { control, ..Self::default() };
+    }
+
     /// Seals what waits into records, most urgent lane first, one record a lane and round, while `room` lasts.
     /// Answers the bytes appended to `out`.
     pub(crate) fn seal(&mut self, session: &mut dyn Session, room: usize, out: &mut Vec<u8>) -> usize {

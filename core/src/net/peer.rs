@@ -11,7 +11,7 @@ use crate::limits::ATTEMPTS_KEPT;
 use crate::net::backoff::Backoff;
 use crate::net::ballot::Register;
 use crate::net::dialer::{Flight, Order, Passive, Place, Session, Side, Situation, Wanted};
-use crate::registry::MasternodeIndex;
+use crate::registry::{MasternodeIndex, Registry};
 use crate::rng::Rng;
 use crate::time::{Mono, Now, Wall};
 use crate::wire::message::{Boot, Intent};
@@ -239,6 +239,15 @@ impl Peer {
         }
     }
 
+    /// Learns where the peer says that it listens. A masternode's address is the registry's, and nobody else's
+    /// (rule G-4).
+    pub(crate) fn advertises(&mut self, advertised: Option<CanonicalAddr>, registry: &Registry) {
+        let addr = advertised.filter(|addr| registry.by_addr(addr).is_none());
+        if self.masternode.is_none() && addr.is_some() {
+            self.addr = addr;
+        }
+    }
+
     /// Learns an ordinal of the pair, if it is plausible.
     pub(crate) fn heard_ordinal(&mut self, told: DialOrdinal) {
         if crate::net::ballot::ordinal_plausible(self.highest, told) {
@@ -273,6 +282,8 @@ impl Peer {
         self.changed = now.wall;
         self.register.release(now.mono, timings.handshake_timeout);
         self.dialing.backoff.session_ended(lasted, timings.lasting_session);
+        // A rival dial that lost while this link was live is no reason to wait for another survivor.
+        self.dialing.settling = None;
         match (reason, by) {
             (CloseReason::Duplicate, _) => {
                 self.dialing.settling = Some(now.mono + timings.fallback_after);
@@ -290,5 +301,46 @@ impl Peer {
     pub(crate) fn reconnects(&self, now: Mono) -> u32 {
         let recent = self.ups.iter().filter(|at| now.since(**at) < Duration::from_secs(3600)).count();
         u32::try_from(recent.saturating_sub(usize::from(self.live.is_some()))).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer() -> Peer {
+        let dialing = Dialing::new(Mono(0), Mono(0));
+        Peer::new(NodeId([9; 32]), None, Wanted::Yes, None, dialing, Wall(0))
+    }
+
+    /// A rival dial lost long before the link ends: its end is one failure, not two.
+    #[test]
+    fn rec_01b_a_rival_that_lost_is_forgotten_when_the_link_ends() {
+        let (timings, longest) = (Timings::default(), Duration::from_secs(10));
+        let mut rng = Rng::new([3; 32]);
+        let later = Now { mono: Mono(0) + Duration::from_secs(5), wall: Wall(5_000) };
+        let mut peer = peer();
+        let conn = crate::ids::ConnSlab::new().insert_with(|_| ());
+        let _ = peer.up(Now::default(), conn, Direction::Inbound);
+        let intent = Intent::Session(crate::event::DialedBecause::Canonical);
+        peer.dialing.ended(Mono(0), intent, Outcome::Lost, longest, &timings, &mut rng);
+        peer.down(later, CloseReason::Silent, ClosedBy::Us, longest, &timings, &mut rng);
+        peer.dialing.settle(later.mono, Session::None, longest, &timings, &mut rng);
+        assert_eq!((peer.dialing.backoff.failures(), peer.dialing.settling), (1, None));
+    }
+
+    #[test]
+    fn g_4_nobody_takes_the_address_of_a_masternode() {
+        let addr = |text: &str| text.parse().ok();
+        let entry =
+            crate::registry::Masternode { id: NodeId([1; 32]), addr: addr("10.0.0.1:24100").unwrap() };
+        let registry = Registry::new(vec![entry]).unwrap();
+        let mut peer = peer();
+        peer.advertises(addr("10.0.0.1:24100"), &registry);
+        assert_eq!(peer.addr, None);
+        peer.advertises(addr("10.0.0.9:24100"), &registry);
+        peer.advertises(None, &registry);
+        peer.advertises(addr("10.0.0.1:24100"), &registry);
+        assert_eq!(peer.addr, addr("10.0.0.9:24100"));
     }
 }

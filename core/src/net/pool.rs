@@ -34,7 +34,8 @@ pub(crate) enum Destination {
 #[derive(Clone, Debug)]
 pub(crate) struct Pool {
     me: End,
-    peers: BTreeMap<NodeId, Peer>,
+    /// Boxed: the nodes of a tree are a third empty, and there may be thousands of peers.
+    peers: BTreeMap<NodeId, Box<Peer>>,
     targets: BTreeMap<CanonicalAddr, Dialing>,
     own_addrs: BTreeSet<CanonicalAddr>,
     timings: Timings,
@@ -59,7 +60,7 @@ impl Pool {
             let dialing = pool.fresh_dialing(now, rng);
             let index = config.registry.index_of(&entry.id);
             let peer = Peer::new(entry.id, index, Wanted::Yes, Some(entry.addr), dialing, now.wall);
-            pool.peers.insert(entry.id, peer);
+            pool.peers.insert(entry.id, Box::new(peer));
         }
         for seed in &config.bootstrap {
             pool.want(seed.addr, seed.id, &config.registry, now, rng);
@@ -139,21 +140,22 @@ impl Pool {
             let dialing = self.fresh_dialing(now, rng);
             let index = registry.index_of(&id);
             let addr = registry.get(&id).map(|entry| entry.addr);
-            self.peers.insert(id, Peer::new(id, index, Wanted::No, addr, dialing, now.wall));
+            let peer = Peer::new(id, index, Wanted::No, addr, dialing, now.wall);
+            self.peers.insert(id, Box::new(peer));
         }
-        self.peers.get_mut(&id)
+        self.peers.get_mut(&id).map(Box::as_mut)
     }
 
     pub(crate) fn get(&self, id: &NodeId) -> Option<&Peer> {
-        self.peers.get(id)
+        self.peers.get(id).map(Box::as_ref)
     }
 
     pub(crate) fn get_mut(&mut self, id: &NodeId) -> Option<&mut Peer> {
-        self.peers.get_mut(id)
+        self.peers.get_mut(id).map(Box::as_mut)
     }
 
     pub(crate) fn peers(&self) -> impl Iterator<Item = &Peer> {
-        self.peers.values()
+        self.peers.values().map(Box::as_ref)
     }
 
     pub(crate) fn dialing_mut(&mut self, destination: Destination) -> Option<&mut Dialing> {
@@ -276,19 +278,19 @@ impl Pool {
 
     /// Live sessions.
     pub(crate) fn live(&self) -> impl Iterator<Item = (&Peer, ConnId)> {
-        self.peers.values().filter_map(|peer| peer.live.map(|link| (peer, link.conn)))
+        self.peers.values().filter_map(|peer| peer.live.map(|link| (peer.as_ref(), link.conn)))
     }
 
     /// Links that should stand: peers that are sought, or seek us by the direction rule.
     pub(crate) fn expected(&self) -> usize {
         let wanted = |peer: &&Peer| peer.wanted == Wanted::Yes && self.side(peer) != Side::Nobody;
-        self.peers.values().filter(wanted).count()
+        self.peers().filter(wanted).count()
     }
 
     /// How many of the expected links stand.
     pub(crate) fn expected_up(&self) -> usize {
         let wanted = |peer: &&Peer| peer.wanted == Wanted::Yes && self.side(peer) != Side::Nobody;
-        self.peers.values().filter(wanted).filter(|peer| peer.live.is_some()).count()
+        self.peers().filter(wanted).filter(|peer| peer.live.is_some()).count()
     }
 
     /// The ordinal of the next dial to a destination: above all of the pair; 0 to an unknown node, so that
@@ -306,12 +308,11 @@ impl Pool {
         if peer.live.is_some() {
             true
         } else if peer.masternode.is_some() {
-            self.peers.values().filter(live).count() < limits.max_peers
+            self.peers().filter(live).count() < limits.max_peers
         } else {
-            let (masternodes, others): (Vec<&Peer>, Vec<&Peer>) =
-                self.peers.values().partition(|peer| peer.masternode.is_some());
-            let places = limits.max_peers.saturating_sub(masternodes.len());
-            others.iter().copied().filter(live).count() < places
+            let masternodes = self.peers().filter(|peer| peer.masternode.is_some()).count();
+            let others = self.peers().filter(|peer| peer.masternode.is_none()).filter(live).count();
+            others < limits.max_peers.saturating_sub(masternodes)
         }
     }
 }

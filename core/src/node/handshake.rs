@@ -33,12 +33,17 @@ impl Node {
     }
 
     fn behind_boot(&mut self, now: Now, parked: Parked) {
-        match self.gate.pass(self.boot_ticket, parked, self.config.limits.gate) {
+        let bound = self.config.limits.gate;
+        let links = &self.links;
+        self.gate.tidy(bound, |(Parked::Hello(conn) | Parked::Answer(conn))| {
+            links.get(*conn).is_some_and(|link| !link.is_closing())
+        });
+        match self.gate.pass(self.boot_ticket, parked, bound) {
             Passage::Open(parked) => self.unpark(now, parked),
             Passage::Parked => {}
             Passage::Barred => {
                 let (Parked::Hello(conn) | Parked::Answer(conn)) = parked;
-                self.end(now, conn, CloseReason::Halted, ClosedBy::Us);
+                self.end(now, conn, CloseReason::LocalResources, ClosedBy::Us);
             }
         }
     }
@@ -199,9 +204,7 @@ impl Node {
             return Err(CloseReason::OrdinalOutOfRange);
         }
         peer.heard_ordinal(hello.ordinal);
-        if peer.masternode.is_none() && hello.from.advertised.is_some() {
-            peer.addr = hello.from.advertised;
-        }
+        peer.advertises(hello.from.advertised, &self.config.registry);
         if peer.dialing.held.is_some_and(|until| until > now.mono) {
             return Err(CloseReason::OperatorHold);
         }
@@ -234,33 +237,38 @@ impl Node {
             .and_then(Link::peering)
             .map(|peering| knock::Held { ballot: peering.ballot, boot: peering.boot });
         let verdict = knock::judge(held, hello.from.boot, hello.register);
+        if verdict.answer == KnockAnswer::WillDial {
+            self.give_up_unconnected(now, from);
+        }
         if let (Some(reason), Some(conn)) = (verdict.drop, live) {
             self.end(now, conn, reason, ClosedBy::Us);
         }
         Ok(Granted::Knock(verdict.answer))
     }
 
-    /// A knock was answered `will_dial`: dial at once. A dial of ours that is not even connected was sent to a
-    /// machine that was not there yet: it gives way to a fresh one.
+    /// A dial of ours to a knocker that is not even connected was sent to a machine that was not there yet: it
+    /// gives way to a fresh one.
+    fn give_up_unconnected(&mut self, now: Now, knocker: NodeId) {
+        let Some(dialing) = self.pool.dialing_mut(Destination::Peer(knocker)) else { return };
+        let unconnected = dialing
+            .in_flight
+            .filter(|conn| self.links.get(*conn).is_some_and(|link| matches!(link.phase, Phase::Dialing)));
+        if let Some(conn) = unconnected {
+            // No longer this destination's dial: its end is booked nowhere.
+            dialing.in_flight = None;
+            self.end(now, conn, CloseReason::DialTimeout, ClosedBy::Us);
+        }
+    }
+
+    /// A knock was answered `will_dial`: dial at once, unless the end of a link that it dropped has done so.
     fn knocked(&mut self, now: Now, from: &Introduction) {
         let destination = Destination::Peer(from.node);
-        let unanswered =
-            self.pool.dialing(destination).and_then(|dialing| dialing.in_flight).filter(|conn| {
-                self.links.get(*conn).is_some_and(|link| matches!(link.phase, Phase::Dialing))
-            });
         if let Some(dialing) = self.pool.dialing_mut(destination) {
             dialing.backoff.clear();
             dialing.settling = None;
-            if unanswered.is_some() {
-                // No longer this destination's dial: its end is booked nowhere.
-                dialing.in_flight = None;
-            }
             if dialing.in_flight.is_none() {
                 dialing.order = Order::Knock;
             }
-        }
-        if let Some(conn) = unanswered {
-            self.end(now, conn, CloseReason::DialTimeout, ClosedBy::Us);
         }
         self.pursue(now, destination);
     }
@@ -410,9 +418,7 @@ impl Node {
         let presence = if peer.live.is_some() { Presence::Live } else { Presence::Absent };
         epoch::judge(peer.seen, ack.from.boot, presence, now.wall)?;
         peer.heard_ordinal(ack.highest);
-        if peer.masternode.is_none() && ack.from.advertised.is_some() {
-            peer.addr = ack.from.advertised;
-        }
+        peer.advertises(ack.from.advertised, &self.config.registry);
         match (ack.answer, hello.intent) {
             (Answer::WillDial, Intent::Knock) => Ok(Granted::Knock(KnockAnswer::WillDial)),
             (Answer::HaveSession, Intent::Knock) => Ok(Granted::Knock(KnockAnswer::HaveSession)),

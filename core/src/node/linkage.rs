@@ -9,7 +9,7 @@ use crate::event::{CloseReason, ClosedBy, Event, TransportCause};
 use crate::ids::{ConnId, DialOrdinal};
 use crate::link::liveness::{Pulse, pulse};
 use crate::link::outbound::{Frame, Queued};
-use crate::link::{Link, Origin, Peering, Phase};
+use crate::link::{Confirmed, Link, Origin, Peering, Phase};
 use crate::net::pool::Destination;
 use crate::net::unauthenticated::{self, Waiting};
 use crate::node::{Node, TimerKey};
@@ -124,7 +124,7 @@ impl Node {
             }
         }
         if by == ClosedBy::Us {
-            self.farewell(conn, Goodbye { reason, highest });
+            self.farewell(conn, peering.confirmed, Goodbye { reason, highest });
         }
         let lasted = now.mono.since(peering.since);
         self.counters.links_down += 1;
@@ -140,11 +140,22 @@ impl Node {
     }
 
     /// The last frame on a link: whatever else waited is dropped.
-    pub(super) fn farewell(&mut self, conn: ConnId, goodbye: Goodbye) {
-        if let Some(link) = self.links.get_mut(conn) {
-            link.out.abandon();
+    ///
+    /// While the dialer has not been heard on the link, our answer may be among it. Without the answer it could
+    /// not read the goodbye, so then the control lane is kept.
+    fn farewell(&mut self, conn: ConnId, confirmed: Confirmed, goodbye: Goodbye) {
+        let Some(link) = self.links.get_mut(conn) else { return };
+        match confirmed {
+            Confirmed::NotYet => link.out.abandon_all_but_control(),
+            Confirmed::ByBoth => link.out.abandon(),
         }
-        self.queue(conn, &Message::Goodbye(goodbye));
+        let frame = self.frames.encode(&Message::Goodbye(goodbye));
+        if self.queue_frame(conn, Lane::Control, &frame) == Queued::Full {
+            if let Some(link) = self.links.get_mut(conn) {
+                link.out.abandon();
+            }
+            self.queue_frame(conn, Lane::Control, &frame);
+        }
     }
 
     /// Queues a message on one link and asks the shell to send, if nothing waited there.

@@ -229,8 +229,7 @@ impl Driver {
 
     // The shell's part.
 
-    #[allow(clippy::needless_pass_by_value)] // it is made for this one call
-    fn call(&mut self, told: Told) {
+    fn call(&mut self, told: &Told) {
         self.calls.push(Call::Handle(self.now, told.clone()));
         if let Some(conn) = told.conn()
             && !matches!(told, Told::Closed(..))
@@ -239,7 +238,7 @@ impl Driver {
             self.check.stale += 1;
         }
         if let Told::Closed(conn, _) = told {
-            self.check.closed(conn);
+            self.check.closed(*conn);
         }
         self.latest = self.latest.max(self.now.mono);
         self.node.handle(self.now, told.input());
@@ -297,7 +296,7 @@ impl Driver {
     }
 
     fn tick(&mut self) {
-        self.call(Told::Tick);
+        self.call(&Told::Tick);
     }
 
     fn pass(&mut self, time: Duration) {
@@ -348,11 +347,11 @@ impl Driver {
             // Another node answers there.
             entry.player = usize::from(odd) % CAST.len();
         }
-        self.call(Told::Dialed(conn));
+        self.call(&Told::Dialed(conn));
     }
 
     fn data(&mut self, conn: ConnId, bytes: Vec<u8>) {
-        self.call(Told::Data(conn, bytes));
+        self.call(&Told::Data(conn, bytes));
     }
 
     fn transmit(&mut self, conn: ConnId, budget: usize) -> Transmit {
@@ -386,7 +385,7 @@ impl Driver {
         if let Some(entry) = self.entry(conn) {
             entry.socket = Socket::Gone;
         }
-        self.call(Told::Closed(conn, cause));
+        self.call(&Told::Closed(conn, cause));
         let recent = self.conns.len().saturating_sub(64);
         let mut number = 0;
         self.conns.retain(|conn| {
@@ -406,7 +405,7 @@ impl Driver {
 
     fn written(&mut self) {
         if let Some(ticket) = self.tickets.pop_front() {
-            self.call(Told::Persisted(ticket));
+            self.call(&Told::Persisted(ticket));
         }
     }
 
@@ -414,9 +413,9 @@ impl Driver {
         match choices.byte() {
             250..=255 => {
                 let ticket = self.tickets.pop_front().unwrap_or(Ticket(77));
-                self.call(Told::PersistFailed(ticket));
+                self.call(&Told::PersistFailed(ticket));
             }
-            odd => self.call(Told::Persisted(Ticket(u64::from(odd) << (odd % 57)))),
+            odd => self.call(&Told::Persisted(Ticket(u64::from(odd) << (odd % 57)))),
         }
     }
 
@@ -424,7 +423,7 @@ impl Driver {
         self.requests += 1;
         let id = RequestId(self.requests);
         let before = self.told.len();
-        self.call(Told::Request(id, request));
+        self.call(&Told::Request(id, request));
         let reply = format!("Event(Reply {{ id: {id:?}");
         let replies = self.told[before..].iter().filter(|told| told.starts_with(&reply)).count();
         assert_eq!(replies, 1, "replies to one request");
@@ -447,7 +446,7 @@ impl Driver {
                 return;
             }
         };
-        self.call(told);
+        self.call(&told);
         let quiet = self.told[before..]
             .iter()
             .all(|told| told.starts_with("Event(Reply") || told.starts_with("Event(Warning"));

@@ -12,7 +12,7 @@ use timed_tests::driver::{Crypto, START, config};
 use timed_tests::null_crypto::NullProvider;
 use timed_tests::scripted::Actor;
 
-use crate::stage::{Stage, secs};
+use timed_tests::stage::{Stage, secs};
 
 const CANONICAL: Intent = Intent::Session(DialedBecause::Canonical);
 
@@ -298,6 +298,22 @@ fn c8_answers_parked_behind_the_boot_record_are_bounded() {
         assert!(stage.sent(conn).is_empty(), "answers before its boot record is durable");
     }
     assert_eq!(barred, 45);
+}
+
+#[test]
+fn c8_connections_that_are_gone_leave_the_gate_to_others() {
+    let mut config = config(Crypto::Null);
+    config.limits = Limits { gate: 5, ..Limits::for_registry(4) };
+    let mut stage = Stage::undurable(Crypto::Null, config);
+    for number in 0..50 {
+        let mut actor = stranger(&stage, number);
+        let (conn, mut line) = stage.opened(&mut actor, 1);
+        let hello = actor.hello(&line, DialOrdinal(1), CANONICAL, None);
+        let bytes = line.say(&Message::Hello(Box::new(hello)));
+        stage.data(conn, &bytes);
+        assert_eq!(open_closes(&stage.took()), [], "{number}");
+        stage.handle(Input::Closed { conn, cause: TransportCause::Eof });
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use timed_core::{
 };
 use timed_tests::driver::{Crypto, Driver};
 
-use crate::stage::{Stage, secs};
+use timed_tests::stage::{Stage, secs};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]

@@ -7,7 +7,7 @@ use timed_core::wire::message::{Kind, Message};
 use timed_core::{Command, ConnId, Event, Input, Mono, Warning};
 use timed_tests::driver::Crypto;
 
-use crate::stage::{Stage, secs};
+use timed_tests::stage::{Stage, secs};
 
 /// A life of a member of the network, whose peers answer, for so long.
 fn settle(stage: &mut Stage, links: &[ConnId], time: Duration) {

@@ -6,6 +6,6 @@
 mod bounds;
 mod faults;
 mod freezes;
+mod races;
 mod recorded;
-mod stage;
 mod stale;

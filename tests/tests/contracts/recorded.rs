@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use timed_core::{Command, Input, Transmit};
 use timed_tests::driver::{Call, Crypto, Driver, Outcome, config, replay, start};
 
-use crate::stage::{Stage, secs};
+use timed_tests::stage::{Stage, secs};
 
 const SEED: [u8; 32] = [5; 32];
 

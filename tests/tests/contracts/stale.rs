@@ -3,7 +3,7 @@
 use timed_core::{ConnId, Input, Transmit, TransportCause};
 use timed_tests::driver::Crypto;
 
-use crate::stage::Stage;
+use timed_tests::stage::Stage;
 
 fn inputs(conn: ConnId) -> [Input<'static>; 3] {
     let local = "10.0.0.2:40000".parse().unwrap();

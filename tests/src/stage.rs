@@ -2,114 +2,153 @@
 
 use std::time::Duration;
 
+use crate::driver::{CAST, Crypto, START, actor, addr, config, start};
+use crate::scripted::{Actor, Line};
 use timed_core::wire::message::{Answer, Intent, Message, Ping, Pong};
 use timed_core::{
     CloseReason, Command, Config, ConnId, Counters, DialOrdinal, DialedBecause, Event, Input, Node, NodeId,
     Now, Reply, Request, RequestId, Ticket, Transmit, TransportCause,
 };
-use timed_tests::driver::{CAST, Crypto, START, actor, addr, config, start};
-use timed_tests::scripted::{Actor, Line};
 
-pub(crate) const fn secs(secs: u64) -> Duration {
+/// Seconds.
+#[must_use]
+pub const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-pub(crate) struct Stage {
-    pub(crate) node: Node,
-    pub(crate) now: Now,
-    pub(crate) config: Config,
+/// A node, the time, and the peers' ends of its links.
+#[derive(Debug)]
+pub struct Stage {
+    /// The node.
+    pub node: Node,
+    /// The time of the next call.
+    pub now: Now,
+    /// What the node was told at its start.
+    pub config: Config,
     crypto: Crypto,
     /// Commands taken and not looked at.
-    pub(crate) commands: Vec<Command>,
-    pub(crate) lines: Vec<(ConnId, Line)>,
+    pub commands: Vec<Command>,
+    /// The peers' ends of connections.
+    pub lines: Vec<(ConnId, Line)>,
 }
 
 impl Stage {
-    pub(crate) fn new(crypto: Crypto) -> Self {
+    /// A node with the driver's configuration, whose boot record is durable.
+    #[must_use]
+    pub fn new(crypto: Crypto) -> Self {
         Self::with(crypto, config(crypto))
     }
 
-    pub(crate) fn with(crypto: Crypto, config: Config) -> Self {
+    /// A node whose boot record is durable.
+    #[must_use]
+    pub fn with(crypto: Crypto, config: Config) -> Self {
         let mut stage = Self::undurable(crypto, config);
         stage.handle(Input::Persisted(Ticket(1)));
         stage
     }
 
     /// A node whose boot record is not durable yet.
-    pub(crate) fn undurable(crypto: Crypto, config: Config) -> Self {
+    #[must_use]
+    pub fn undurable(crypto: Crypto, config: Config) -> Self {
         let node = start(crypto, config.clone(), [5; 32]);
         let mut stage = Self { node, now: START, config, crypto, commands: Vec::new(), lines: Vec::new() };
         stage.drain();
         stage
     }
 
-    pub(crate) fn later(&self, time: Duration) -> Now {
+    /// The time after so long.
+    #[must_use]
+    pub fn later(&self, time: Duration) -> Now {
         Now { mono: self.now.mono + time, wall: self.now.wall + time }
     }
 
-    pub(crate) fn handle(&mut self, input: Input<'_>) {
+    /// Hands an input in, and takes the commands.
+    pub fn handle(&mut self, input: Input<'_>) {
         self.node.handle(self.now, input);
         self.drain();
     }
 
-    pub(crate) fn drain(&mut self) {
+    /// Takes the commands.
+    pub fn drain(&mut self) {
         while let Some(command) = self.node.next_command() {
             self.commands.push(command);
         }
     }
 
-    pub(crate) fn data(&mut self, conn: ConnId, bytes: &[u8]) {
+    /// Bytes arrive.
+    pub fn data(&mut self, conn: ConnId, bytes: &[u8]) {
         self.handle(Input::Data { conn, bytes });
     }
 
     /// Everything that waits for a connection.
-    pub(crate) fn sent(&mut self, conn: ConnId) -> Vec<u8> {
+    pub fn sent(&mut self, conn: ConnId) -> Vec<u8> {
         let mut out = Vec::new();
         while self.node.transmit(self.now, conn, 100_000, &mut out) == Transmit::More {}
         self.drain();
         out
     }
 
-    pub(crate) fn line(&mut self, conn: ConnId) -> &mut Line {
-        self.lines.iter_mut().find(|(other, _)| *other == conn).map(|(_, line)| line).unwrap()
+    /// The peer's end of a connection.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub fn line(&mut self, conn: ConnId) -> &mut Line {
+        self.lines
+            .iter_mut()
+            .find(|(other, _)| *other == conn)
+            .map(|(_, line)| line)
+            .expect("the script goes as planned")
     }
 
     /// What the peer at the other end of a live link reads.
-    pub(crate) fn heard(&mut self, conn: ConnId) -> Vec<Message> {
+    ///
+    /// # Panics
+    /// If it cannot be read.
+    pub fn heard(&mut self, conn: ConnId) -> Vec<Message> {
         let bytes = self.sent(conn);
-        self.line(conn).hear(&bytes).unwrap()
+        self.line(conn).hear(&bytes).expect("the script goes as planned")
     }
 
     /// The peer says something.
-    pub(crate) fn say(&mut self, conn: ConnId, message: &Message) {
+    pub fn say(&mut self, conn: ConnId, message: &Message) {
         let bytes = self.line(conn).say(message);
         self.data(conn, &bytes);
     }
 
-    pub(crate) fn accept(&mut self, player: u8) -> ConnId {
+    /// A connection comes in from a player's address.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub fn accept(&mut self, player: u8) -> ConnId {
         let from = std::net::SocketAddr::new(addr(player).ip(), 40_000);
-        let conn = self.node.accept(self.now, from).unwrap();
+        let conn = self.node.accept(self.now, from).expect("the script goes as planned");
         self.drain();
         conn
     }
 
     /// An inbound connection of an actor that has an established channel.
-    pub(crate) fn opened(&mut self, actor: &mut Actor, from: u8) -> (ConnId, Line) {
+    ///
+    /// # Panics
+    /// If it does not get there.
+    pub fn opened(&mut self, actor: &mut Actor, from: u8) -> (ConnId, Line) {
         let conn = self.accept(from);
         let (dialing, opening) = actor.dial();
         self.data(conn, &opening);
         let reply = self.sent(conn);
-        (conn, dialing.reply(&reply).unwrap())
+        (conn, dialing.reply(&reply).expect("the script goes as planned"))
     }
 
     /// An inbound connection up to the node's answer to an actor's `Hello`.
-    pub(crate) fn introduced(&mut self, actor: &mut Actor, from: u8, intent: Intent) -> (ConnId, Answer) {
+    ///
+    /// # Panics
+    /// If it does not get there.
+    pub fn introduced(&mut self, actor: &mut Actor, from: u8, intent: Intent) -> (ConnId, Answer) {
         let (conn, mut line) = self.opened(actor, from);
         let hello = actor.hello(&line, DialOrdinal(1), intent, None);
         let bytes = line.say(&Message::Hello(Box::new(hello)));
         self.data(conn, &bytes);
         let bytes = self.sent(conn);
-        let first = line.hear(&bytes).unwrap().into_iter().next();
+        let first = line.hear(&bytes).expect("the script goes as planned").into_iter().next();
         self.lines.push((conn, line));
         match first {
             Some(Message::HelloAck(ack)) => (conn, ack.answer),
@@ -117,12 +156,17 @@ impl Stage {
         }
     }
 
-    pub(crate) fn actor(&self, player: u8) -> Actor {
+    /// A player of the driver's cast.
+    #[must_use]
+    pub fn actor(&self, player: u8) -> Actor {
         actor(self.crypto, &self.config, player)
     }
 
     /// A live link that this player dialed.
-    pub(crate) fn live(&mut self, player: u8) -> ConnId {
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub fn live(&mut self, player: u8) -> ConnId {
         assert!(CAST.contains(&player));
         let mut actor = self.actor(player);
         let canonical = Intent::Session(DialedBecause::Canonical);
@@ -134,7 +178,7 @@ impl Stage {
     }
 
     /// Answers every ping that waits on a link.
-    pub(crate) fn answer_pings(&mut self, conn: ConnId) -> Vec<Message> {
+    pub fn answer_pings(&mut self, conn: ConnId) -> Vec<Message> {
         let heard = self.heard(conn);
         for message in &heard {
             if let Message::Ping(Ping { token }) = message {
@@ -144,21 +188,33 @@ impl Stage {
         heard
     }
 
-    pub(crate) fn counters(&mut self) -> Counters {
+    /// The node's totals.
+    ///
+    /// # Panics
+    /// If the answer is another.
+    pub fn counters(&mut self) -> Counters {
         match self.ask(Request::Status) {
             Reply::Status(status) => status.counters,
             other => panic!("{other:?}"),
         }
     }
 
-    pub(crate) fn peers(&mut self) -> Vec<NodeId> {
+    /// Who has a live session.
+    ///
+    /// # Panics
+    /// If the answer is another.
+    pub fn peers(&mut self) -> Vec<NodeId> {
         match self.ask(Request::Peers) {
             Reply::Peers(peers) => peers.iter().map(|peer| peer.node).collect(),
             other => panic!("{other:?}"),
         }
     }
 
-    pub(crate) fn ask(&mut self, request: Request) -> Reply {
+    /// The answer to a request.
+    ///
+    /// # Panics
+    /// If the answer is another.
+    pub fn ask(&mut self, request: Request) -> Reply {
         self.handle(Input::Request { id: RequestId(9), request });
         match self.commands.pop() {
             Some(Command::Event(Event::Reply { reply, .. })) => reply,
@@ -167,12 +223,12 @@ impl Stage {
     }
 
     /// Commands since the last look.
-    pub(crate) fn took(&mut self) -> Vec<Command> {
+    pub fn took(&mut self) -> Vec<Command> {
         std::mem::take(&mut self.commands)
     }
 
     /// Does as a shell does with orders to close, and says which there were.
-    pub(crate) fn obey(&mut self) -> Vec<(ConnId, CloseReason)> {
+    pub fn obey(&mut self) -> Vec<(ConnId, CloseReason)> {
         let mut closed = Vec::new();
         for command in self.took() {
             if let Command::Close { conn, reason } = command {
