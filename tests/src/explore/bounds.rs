@@ -41,7 +41,7 @@ pub struct Budget {
     pub dials: u8,
     /// Silent drops of a connection.
     pub drops: u8,
-    /// Resets of a connection.
+    /// Resets of a connection, and refused dials.
     pub resets: u8,
     /// Deaths of a process.
     pub restarts: u8,
@@ -58,6 +58,8 @@ pub struct Bounds {
     pub cast: Cast,
     /// The budget.
     pub budget: Budget,
+    /// A host to which no dial ever gets through.
+    pub deaf: Option<HostIx>,
     /// The disks.
     pub disk: DiskPace,
     /// Schedules of the nodes.
@@ -75,6 +77,7 @@ impl Bounds {
         Self {
             cast: Cast::Pair,
             budget,
+            deaf: None,
             disk: DiskPace::Instant,
             timings: quiet(),
             seed: 1,

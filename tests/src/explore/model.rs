@@ -133,7 +133,8 @@ impl Model {
         let mut steps = Vec::new();
         for (key, conn) in self.wire.iter() {
             let target = &self.hosts[conn.target.at()];
-            let answers = target.process.is_some() || target.down != Down::Off;
+            let answers = (target.process.is_some() || target.down != Down::Off)
+                && self.bounds.deaf != Some(conn.target);
             if conn.state == State::Dialed && answers {
                 steps.push(Step::Arrive(key));
             }
@@ -175,7 +176,13 @@ impl Model {
                 }
             }
         }
-        for (key, conn) in self.wire.iter().filter(|(_, conn)| conn.state == State::Up) {
+        for (key, conn) in self.wire.iter() {
+            if conn.state == State::Dialed && left.resets > 0 {
+                steps.push(Step::Refuse(key));
+            }
+            if conn.state != State::Up {
+                continue;
+            }
             let both = conn.end(Side::Dialer).is_some() && conn.end(Side::Acceptor).is_some();
             let travels = conn.waiting(Side::Dialer) || conn.waiting(Side::Acceptor);
             if left.drops > 0 && (both || travels) {
@@ -222,10 +229,9 @@ impl Model {
             Step::Timer(host) => self.timer(host),
             Step::Connect(host) => {
                 self.left.dials -= 1;
-                let other = if host == HostIx(0) { 1 } else { 0 };
-                let other = if self.hosts[host.at()].key == KEYS[other] { 1 - other } else { other };
-                let addr = self.hosts[other].config.advertised;
-                if let Some(addr) = addr {
+                let own = self.hosts[host.at()].key;
+                let peer = self.hosts.iter().find(|peer| peer.key != own);
+                if let Some(addr) = peer.and_then(|peer| peer.config.advertised) {
                     self.at(host, |host, around| host.order(addr, around));
                 }
             }
@@ -240,6 +246,10 @@ impl Model {
                 if let Some(conn) = self.wire.get_mut(key) {
                     conn.reset();
                 }
+            }
+            Step::Refuse(key) => {
+                self.left.resets -= 1;
+                self.refuse(key);
             }
             Step::Kill(host, death) => {
                 self.left.restarts -= 1;
@@ -328,10 +338,14 @@ impl Model {
                 // The acceptor's answer to the dialer's preamble depends on nothing else: no step of its own.
                 self.deliver(key, Side::Acceptor);
             }
-            None => self.at(key.dialer, |host, around| {
-                host.lose(key, Side::Dialer, TransportCause::Refused, &[7, u64::from(key.number)], around);
-            }),
+            None => self.refuse(key),
         }
+    }
+
+    fn refuse(&mut self, key: ConnKey) {
+        self.at(key.dialer, |host, around| {
+            host.lose(key, Side::Dialer, TransportCause::Refused, &[7, u64::from(key.number)], around);
+        });
     }
 
     fn source(&self, key: ConnKey) -> SocketAddr {
