@@ -57,6 +57,13 @@ impl<T> Gate<T> {
         }
     }
 
+    /// Forgets what is parked and not worth waiting for any more, if `bound` are parked.
+    pub(crate) fn tidy(&mut self, bound: usize, worth: impl Fn(&T) -> bool) {
+        if self.parked.len() >= bound {
+            self.parked.retain(|(_, value)| worth(value));
+        }
+    }
+
     /// Records that everything up to `ticket` is durable. Take what this frees with [`Gate::next_open`].
     pub(crate) fn persisted(&mut self, ticket: Ticket) {
         if ticket.0 < self.next {

@@ -37,6 +37,8 @@ pub(crate) const PARKED_BYTES: usize = 64;
 pub(crate) const COMMANDS_KEPT: usize = 256;
 /// A command in the queue.
 pub(crate) const COMMAND_BYTES: usize = 128;
+/// The buffer from which messages to the application are cut.
+pub(crate) const ARRIVALS_ROOM: usize = 16 * 1024;
 /// The node itself: configuration, identity, counters.
 pub(crate) const NODE_BYTES: usize = 32 * 1024;
 /// Bytes kept a registered masternode: its newest heartbeat and the digests of the last few, at most.
@@ -128,6 +130,7 @@ impl Limits {
             + self.gate * PARKED_BYTES
             + MAX_MASTERNODES * MASTERNODE_BYTES
             + COMMANDS_KEPT * COMMAND_BYTES
+            + ARRIVALS_ROOM
             + 2 * record
             + NODE_BYTES
     }

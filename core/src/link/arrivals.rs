@@ -3,8 +3,8 @@
 
 use bytes::{Bytes, BytesMut};
 
-/// Size of the buffer.
-const ROOM: usize = 16 * 1024;
+use crate::limits::ARRIVALS_ROOM as ROOM;
+
 /// A message longer than that gets memory of its own: it must not use the buffer up.
 const SHARED_UP_TO: usize = 2 * 1024;
 

@@ -306,8 +306,10 @@ impl Pool {
     pub(crate) fn has_slot(&self, peer: &Peer, limits: &Limits) -> bool {
         let live = |peer: &&Peer| peer.live.is_some();
         if peer.live.is_some() {
-            true
-        } else if peer.masternode.is_some() {
+            return true;
+        }
+        let live = |peer: &&Peer| peer.live.is_some();
+        if peer.masternode.is_some() {
             self.peers().filter(live).count() < limits.max_peers
         } else {
             let masternodes = self.peers().filter(|peer| peer.masternode.is_some()).count();

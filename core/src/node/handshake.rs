@@ -33,12 +33,17 @@ impl Node {
     }
 
     fn behind_boot(&mut self, now: Now, parked: Parked) {
-        match self.gate.pass(self.boot_ticket, parked, self.config.limits.gate) {
+        let bound = self.config.limits.gate;
+        let links = &self.links;
+        self.gate.tidy(bound, |(Parked::Hello(conn) | Parked::Answer(conn))| {
+            links.get(*conn).is_some_and(|link| !link.is_closing())
+        });
+        match self.gate.pass(self.boot_ticket, parked, bound) {
             Passage::Open(parked) => self.unpark(now, parked),
             Passage::Parked => {}
             Passage::Barred => {
                 let (Parked::Hello(conn) | Parked::Answer(conn)) = parked;
-                self.end(now, conn, CloseReason::Halted, ClosedBy::Us);
+                self.end(now, conn, CloseReason::LocalResources, ClosedBy::Us);
             }
         }
     }

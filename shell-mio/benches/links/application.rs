@@ -68,8 +68,8 @@ pub(crate) fn wait_for(count: &AtomicU64, target: u64) {
 
 /// What a node is in a benchmark.
 pub(crate) enum Role {
-    /// Sends to these.
-    Hub(Vec<Member>),
+    /// Knows these, and sends to the first so many of them.
+    Hub { peers: Vec<Member>, busy: usize },
     /// Sends back what it receives.
     Peer,
 }
@@ -117,11 +117,11 @@ impl Application {
     }
 
     fn obey(&mut self) {
-        let Role::Hub(peers) = &self.role else { return };
-        let peers = peers.clone();
+        let Role::Hub { peers, busy } = &self.role else { return };
+        let (peers, busy) = (peers.clone(), *busy);
         let order = self.shared.order.swap(Order::Nothing as u8, Relaxed);
-        for peer in peers {
-            if order == Order::Begin as u8 {
+        for (index, peer) in peers.into_iter().enumerate() {
+            if order == Order::Begin as u8 && index < busy {
                 (0..self.waiting).for_each(|_| self.send(peer.id));
             } else if order == Order::Part as u8 {
                 self.ask(Request::Disconnect(PeerRef::Id(peer.id)));

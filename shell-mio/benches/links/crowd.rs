@@ -80,7 +80,8 @@ impl Hub {
         setting.max_peers = setting.max_peers.max(1_100);
         let node = node(&member, setting, timed_mio::now());
         // The first of the swarm is the one to talk to.
-        let role = Role::Hub(vec![Member::new(1, SocketAddr::from(([127, 2, 0, 1], 1)))]);
+        let first = Member::new(1, SocketAddr::from(([127, 2, 0, 1], 1)));
+        let role = Role::Hub { peers: vec![first], busy: 1 };
         let application = Application::new(node, role, 1, Arc::clone(&shared));
         let (remote, thread) = application.spawn(shell, stores.path());
         Self { addr, shared, remote, thread: Some(thread), _stores: stores }

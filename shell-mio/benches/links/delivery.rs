@@ -24,6 +24,7 @@ pub(crate) fn print() {
     }
 
     against("growth from 14 to 200 peers, against the floor's", Unit::Times, growth(), 1.05, 1.03);
+    against("14 busy of 200 peers, against 14 of 14", Unit::Micros, company(), 1.05, 1.03);
 
     let mut star = Star::new(14, 1, Peers::Registered);
     absolute("allocations a delivery, steady state", Unit::Allocations, per_message(&mut star), 0.0, 0.0);
@@ -35,7 +36,7 @@ fn waiting(peers: u32, waiting: usize, kind: Peers) -> Compared {
     compare(ROUNDS, || per_delivery(&mut bare, WINDOW), || per_delivery(&mut star, WINDOW))
 }
 
-/// The threads of 200 peers make the floor grow, too: what is ours is what grows beyond it.
+/// The threads of 200 peers do not fit the processor's caches, so the floor grows, too: ours is what grows beyond.
 fn growth() -> Compared {
     let (few, many) = (14, 200);
     let mut bare = [few, many].map(|peers| BareStar::new(peers as usize, 1, Sealing::OneByOne));
@@ -51,6 +52,13 @@ fn growth() -> Compared {
             many / few
         },
     )
+}
+
+/// What links without traffic do to those that have some.
+fn company() -> Compared {
+    let mut alone = Star::new(14, 1, Peers::Observers);
+    let mut among = Star::with_busy(200, 14, 1, Peers::Observers);
+    compare(ROUNDS, || per_delivery(&mut alone, WINDOW), || per_delivery(&mut among, WINDOW))
 }
 
 /// Allocations a message, once the buffers have found their sizes.

@@ -36,6 +36,11 @@ pub(crate) struct Star {
 impl Star {
     /// Starts all nodes and waits for the links. `waiting` messages travel on each while it is running.
     pub(crate) fn new(peers: u32, waiting: usize, kind: Peers) -> Self {
+        Self::with_busy(peers, peers as usize, waiting, kind)
+    }
+
+    /// As [`Star::new`], with traffic on the first `busy` links only.
+    pub(crate) fn with_busy(peers: u32, busy: usize, waiting: usize, kind: Peers) -> Self {
         let stores = TempDir::new().expect("there is room for temporary files");
         let shared = Arc::new(Shared::default());
         let shells: Vec<Shell> = (0..=peers).map(|index| bind(source(index))).collect();
@@ -57,7 +62,7 @@ impl Star {
                 (Peers::Registered, 0) => members.iter().map(Member::entry).collect(),
                 (Peers::Registered, _) => vec![hub.entry(), member.entry()],
             };
-            let role = if index == 0 { Role::Hub(members[1..].to_vec()) } else { Role::Peer };
+            let role = if index == 0 { Role::Hub { peers: members[1..].to_vec(), busy } } else { Role::Peer };
             let node = node(member, Setting::knowing(registry), timed_mio::now());
             let application = Application::new(node, role, waiting, Arc::clone(&shared));
             let (remote, thread) = application.spawn(shell, star._stores.path());

@@ -10,7 +10,7 @@ use timed_tests::explore::{
 
 const USAGE: &str = "\
 explore [--timers N] [--dials N] [--drops N] [--resets N] [--restarts N] [--lost-epochs N] [--outages N]
-        [--twin A|B] [--slow-disk] [--forgetful] [--seed N] [--max-states N] [--walks N] [--replay 'A1+ A1> ...']";
+        [--twin A|B] [--deaf A|B] [--slow-disk] [--forgetful] [--seed N] [--max-states N] [--walks N] [--replay 'A1+ A1> ...']";
 
 struct Order {
     bounds: Bounds,
@@ -64,6 +64,11 @@ fn order(mut args: impl Iterator<Item = String>) -> Result<Order, String> {
                 let of = of.ok_or("--twin needs A or B")?;
                 bounds.cast = Cast::Twin(of);
                 of.to_string()
+            }
+            "--deaf" => {
+                let host = args.next().and_then(|of| of.parse().ok()).filter(|of| *of < HostIx(2));
+                bounds.deaf = Some(host.ok_or("--deaf needs A or B")?);
+                host.map(|host| host.to_string()).unwrap_or_default()
             }
             "--slow-disk" => {
                 bounds.disk = DiskPace::AnyTime;

@@ -14,6 +14,15 @@ pub enum Cast {
     Twin(HostIx),
 }
 
+/// Whether a key has two processes, or seems to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identities {
+    /// It has one, with rising epochs: then not even for a moment may a link be judged differently by its ends.
+    Plain,
+    /// It has: then all that counts is how it ends.
+    Confused,
+}
+
 /// Whether a write is durable at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskPace {
@@ -32,7 +41,7 @@ pub struct Budget {
     pub dials: u8,
     /// Silent drops of a connection.
     pub drops: u8,
-    /// Resets of a connection.
+    /// Resets of a connection, and refused dials.
     pub resets: u8,
     /// Deaths of a process.
     pub restarts: u8,
@@ -49,6 +58,8 @@ pub struct Bounds {
     pub cast: Cast,
     /// The budget.
     pub budget: Budget,
+    /// A host to which no dial ever gets through.
+    pub deaf: Option<HostIx>,
     /// The disks.
     pub disk: DiskPace,
     /// Schedules of the nodes.
@@ -66,6 +77,7 @@ impl Bounds {
         Self {
             cast: Cast::Pair,
             budget,
+            deaf: None,
             disk: DiskPace::Instant,
             timings: quiet(),
             seed: 1,
@@ -73,11 +85,14 @@ impl Bounds {
         }
     }
 
-    /// How many links may come up at one host until a fair end has settled, if that is limited: one, unless a
-    /// key has two processes or seems to.
+    /// Whether what both nodes know of their boots is true at every moment.
     #[must_use]
-    pub fn links_to_settle(&self) -> Option<u32> {
-        (self.cast == Cast::Pair && self.budget.lost_epochs == 0).then_some(1)
+    pub fn identities(&self) -> Identities {
+        if self.cast == Cast::Pair && self.budget.lost_epochs == 0 {
+            Identities::Plain
+        } else {
+            Identities::Confused
+        }
     }
 
     /// The same with handshakes so short that a register expires between two dials.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use timed_core::{LinkTag, Mono};
 
-use super::bounds::Cast;
+use super::bounds::{Cast, Identities};
 use super::host::Down;
 use super::model::Model;
 use super::step::{HostIx, Side};
@@ -49,7 +49,7 @@ impl Model {
         self.now = self.now.max(end);
         let session = self.judge(begun + SETTLES_WITHIN, &mut faults);
         let ups = self.hosts.iter().zip(before).map(|(host, before)| host.ups - before).max().unwrap_or(0);
-        if self.bounds.links_to_settle().is_some_and(|most| ups > most) {
+        if self.bounds.identities() == Identities::Plain && ups > 1 {
             faults.push(format!("{ups} links came up at one host until one lasted"));
         }
         faults.extend(self.faults().iter().cloned());

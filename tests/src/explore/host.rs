@@ -8,13 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use timed_core::{
-    CanonicalAddr, Command, Config, ConnId, Event, Input, LinkTag, Mono, Node, NodeId, Now, PeerInfo, Record,
-    RecordKey, Reply, Request, RequestId, Ticket, Transmit, TransportCause, Wall,
+    CanonicalAddr, CloseReason, ClosedBy, Command, Config, ConnId, Event, Input, LinkTag, Mono, Node, NodeId,
+    Now, PeerInfo, Record, RecordKey, Reply, Request, RequestId, Ticket, Transmit, TransportCause, Wall,
 };
 
 use super::bounds::DiskPace;
 use super::step::{ConnKey, HostIx, Memory, Side};
-use super::wire::{Packet, Wire};
+use super::wire::{Fate, Packet, Wire};
 use crate::null_crypto::NullProvider;
 
 /// The wall clock at the beginning.
@@ -85,6 +85,17 @@ pub(crate) struct Host {
     pub(crate) last_change: Mono,
     /// Links that came up so far.
     pub(crate) ups: u32,
+    /// What it did about links in this step that the other ends may have something to say about.
+    pub(crate) claims: Vec<Claim>,
+}
+
+/// What a host does about a link that is right only if the other end sees it alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// It is live here: the other end has not let it go as a duplicate.
+    Up(ConnKey),
+    /// The other end does not hold it as live any more.
+    Forsaken(ConnKey, CloseReason),
 }
 
 /// What moved in a wake-up.
@@ -113,6 +124,7 @@ impl Host {
             last_dial: Mono(0),
             last_change: Mono(0),
             ups: 0,
+            claims: Vec::new(),
         }
     }
 
@@ -167,6 +179,14 @@ impl Host {
 
     pub(crate) fn writes(&self) -> bool {
         self.process.as_ref().is_some_and(|process| !process.writes.is_empty())
+    }
+
+    /// Whether it holds this connection as its live link.
+    pub(crate) fn holds(&self, key: ConnKey) -> bool {
+        let live = |process: &Process| {
+            process.live.keys().any(|conn| process.conns.get(conn).is_some_and(|(held, _)| *held == key))
+        };
+        self.process.as_ref().is_some_and(live)
     }
 
     /// Whether a live link stands, by its own events.
@@ -314,6 +334,11 @@ impl Host {
                     let ended = self.process.as_mut().and_then(|process| process.conns.remove(&conn));
                     if let Some((key, side)) = ended {
                         around.note(|| format!("      {}: closes {key}: {reason}", self.ix));
+                        if reason == CloseReason::Duplicate
+                            && let Some(conn) = around.wire.get_mut(key)
+                        {
+                            conn.fate = Fate::Lost;
+                        }
                         around.wire.close(key, side);
                         closed.push((conn, TransportCause::Commanded));
                     }
@@ -385,9 +410,14 @@ impl Host {
             Event::LinkUp { conn, session, .. } => {
                 process.live.insert(conn, session);
                 self.ups += 1;
+                self.claims.extend(process.conns.get(&conn).map(|(key, _)| Claim::Up(*key)));
                 self.last_change = around.now;
             }
-            Event::LinkDown { conn, .. } => {
+            Event::LinkDown { conn, reason, by, .. } => {
+                if by == ClosedBy::Us && matches!(reason, CloseReason::KnockLost | CloseReason::Ghost) {
+                    let key = process.conns.get(&conn).map(|(key, _)| *key);
+                    self.claims.extend(key.map(|key| Claim::Forsaken(key, reason)));
+                }
                 if process.live.remove(&conn).is_none() {
                     around.faults.push(format!("{}: a link ended that was not live", self.ix));
                 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use timed_core::{CanonicalAddr, Masternode, MasternodeMode, Mono, NodeId, Registry, TransportCause};
 
-use super::bounds::{Bounds, Budget, Cast};
-use super::host::{Activity, Around, Down, Host};
+use super::bounds::{Bounds, Budget, Cast, Identities};
+use super::host::{Activity, Around, Claim, Down, Host};
 use super::step::{ConnKey, Death, HostIx, Memory, Side, Step};
-use super::wire::{State, Wire};
+use super::wire::{Fate, State, Wire};
 use crate::sim::base_config;
 
 /// A process may wake up so much later than it should while another goes on: below what it takes for a freeze.
@@ -133,7 +133,8 @@ impl Model {
         let mut steps = Vec::new();
         for (key, conn) in self.wire.iter() {
             let target = &self.hosts[conn.target.at()];
-            let answers = target.process.is_some() || target.down != Down::Off;
+            let answers = (target.process.is_some() || target.down != Down::Off)
+                && self.bounds.deaf != Some(conn.target);
             if conn.state == State::Dialed && answers {
                 steps.push(Step::Arrive(key));
             }
@@ -175,7 +176,13 @@ impl Model {
                 }
             }
         }
-        for (key, conn) in self.wire.iter().filter(|(_, conn)| conn.state == State::Up) {
+        for (key, conn) in self.wire.iter() {
+            if conn.state == State::Dialed && left.resets > 0 {
+                steps.push(Step::Refuse(key));
+            }
+            if conn.state != State::Up {
+                continue;
+            }
             let both = conn.end(Side::Dialer).is_some() && conn.end(Side::Acceptor).is_some();
             let travels = conn.waiting(Side::Dialer) || conn.waiting(Side::Acceptor);
             if left.drops > 0 && (both || travels) {
@@ -222,10 +229,9 @@ impl Model {
             Step::Timer(host) => self.timer(host),
             Step::Connect(host) => {
                 self.left.dials -= 1;
-                let other = if host == HostIx(0) { 1 } else { 0 };
-                let other = if self.hosts[host.at()].key == KEYS[other] { 1 - other } else { other };
-                let addr = self.hosts[other].config.advertised;
-                if let Some(addr) = addr {
+                let own = self.hosts[host.at()].key;
+                let peer = self.hosts.iter().find(|peer| peer.key != own);
+                if let Some(addr) = peer.and_then(|peer| peer.config.advertised) {
                     self.at(host, |host, around| host.order(addr, around));
                 }
             }
@@ -240,6 +246,10 @@ impl Model {
                 if let Some(conn) = self.wire.get_mut(key) {
                     conn.reset();
                 }
+            }
+            Step::Refuse(key) => {
+                self.left.resets -= 1;
+                self.refuse(key);
             }
             Step::Kill(host, death) => {
                 self.left.restarts -= 1;
@@ -263,6 +273,34 @@ impl Model {
             }
         }
         self.deliver_pongs();
+        self.judge_claims();
+    }
+
+    /// What one host did about a link must agree with what the other one holds, unless a key has two
+    /// processes or seems to.
+    fn judge_claims(&mut self) {
+        let claims: Vec<(HostIx, Claim)> = self
+            .hosts
+            .iter_mut()
+            .flat_map(|host| std::mem::take(&mut host.claims).into_iter().map(|claim| (host.ix, claim)))
+            .collect();
+        if self.bounds.identities() == Identities::Confused {
+            return;
+        }
+        for (ix, claim) in claims {
+            match claim {
+                Claim::Up(key) if self.wire.get(key).is_some_and(|conn| conn.fate == Fate::Lost) => {
+                    self.faults.push(format!("{ix}: {key} became live after the other end had let it go"));
+                }
+                Claim::Forsaken(key, reason)
+                    if self.hosts.iter().any(|other| other.ix != ix && other.holds(key)) =>
+                {
+                    self.faults
+                        .push(format!("{ix}: closed {key} ({reason}), which the other end holds as live"));
+                }
+                _ => {}
+            }
+        }
     }
 
     fn deliver(&mut self, key: ConnKey, side: Side) {
@@ -300,10 +338,14 @@ impl Model {
                 // The acceptor's answer to the dialer's preamble depends on nothing else: no step of its own.
                 self.deliver(key, Side::Acceptor);
             }
-            None => self.at(key.dialer, |host, around| {
-                host.lose(key, Side::Dialer, TransportCause::Refused, &[7, u64::from(key.number)], around);
-            }),
+            None => self.refuse(key),
         }
+    }
+
+    fn refuse(&mut self, key: ConnKey) {
+        self.at(key.dialer, |host, around| {
+            host.lose(key, Side::Dialer, TransportCause::Refused, &[7, u64::from(key.number)], around);
+        });
     }
 
     fn source(&self, key: ConnKey) -> SocketAddr {

@@ -89,6 +89,8 @@ pub enum Step {
     Connect(HostIx),
     /// The connection dies without a word to either end.
     Drop(ConnKey),
+    /// The dial is refused, although its host runs.
+    Refuse(ConnKey),
     /// Both ends learn of a reset; what was on its way is lost.
     Reset(ConnKey),
     /// The host's process dies.
@@ -107,6 +109,7 @@ impl fmt::Display for Step {
             Self::Deliver(conn, Side::Dialer) => write!(f, "{conn}<"),
             Self::Drop(conn) => write!(f, "{conn}-"),
             Self::Reset(conn) => write!(f, "{conn}!"),
+            Self::Refuse(conn) => write!(f, "{conn}x"),
             Self::Persist(host) => write!(f, "persist:{host}"),
             Self::Timer(host) => write!(f, "timer:{host}"),
             Self::Connect(host) => write!(f, "connect:{host}"),
@@ -176,6 +179,7 @@ impl FromStr for Step {
             Some('<') => Ok(Self::Deliver(conn.parse()?, Side::Dialer)),
             Some('-') => Ok(Self::Drop(conn.parse()?)),
             Some('!') => Ok(Self::Reset(conn.parse()?)),
+            Some('x') => Ok(Self::Refuse(conn.parse()?)),
             _ => Err(BadStep(text.to_owned())),
         }
     }
@@ -201,9 +205,9 @@ mod tests {
 
     #[test]
     fn schedules_round_trip_as_text() {
-        let text = "A1+ A1> B12< timer:A connect:B A1- B3! kill:A cut:B start:A stale:C persist:B outage";
+        let text = "A1+ A1> B12< timer:A connect:B A1- B3! A7x kill:A cut:B start:A stale:C persist:B outage";
         assert_eq!(line(&parse(text).unwrap()), text);
-        for bad in ["", "A", "A1", "1+", "timer:", "timer:AB", "stop:A", "Ax+"] {
+        for bad in ["", "A", "A1", "1+", "timer:", "timer:AB", "stop:A", "Ax+", "Ax"] {
             assert!(bad.parse::<Step>().is_err(), "{bad}");
         }
     }

@@ -71,7 +71,7 @@ const fn weight(step: Step) -> u64 {
     match step {
         Step::Arrive(_) | Step::Deliver(..) | Step::Persist(_) | Step::Start(..) => 40,
         Step::Timer(_) => 12,
-        Step::Connect(_) | Step::Drop(_) | Step::Reset(_) => 3,
+        Step::Connect(_) | Step::Drop(_) | Step::Reset(_) | Step::Refuse(_) => 3,
         Step::Kill(..) | Step::Outage => 1,
     }
 }

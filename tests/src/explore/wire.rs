@@ -58,6 +58,17 @@ pub(crate) struct Conn {
     queues: [VecDeque<Packet>; 2],
     /// Packets delivered to the dialer, to the acceptor.
     delivered: [u16; 2],
+    /// What became of it where two met.
+    pub(crate) fate: Fate,
+}
+
+/// Whether a connection was found to be the one of two that goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Fate {
+    /// Not so far.
+    Open,
+    /// One end has closed it as a duplicate.
+    Lost,
 }
 
 const fn index(side: Side) -> usize {
@@ -140,7 +151,8 @@ pub(crate) struct Wire {
 impl Wire {
     pub(crate) fn dial(&mut self, key: ConnKey, target: HostIx, conn: ConnId) {
         let ends = [Some(conn), None];
-        let conn = Conn { target, state: State::Dialed, ends, queues: Default::default(), delivered: [0; 2] };
+        let queues = Default::default();
+        let conn = Conn { target, state: State::Dialed, ends, queues, delivered: [0; 2], fate: Fate::Open };
         self.conns.insert(key, conn);
     }
 

@@ -8,7 +8,7 @@ use timed_core::{
     CanonicalAddr, CloseReason, Command, ConnId, DialOrdinal, DialedBecause, Event, Input, Limits, NodeId,
     Reply, Request, TransportCause,
 };
-use timed_tests::driver::{Crypto, START, config};
+use timed_tests::driver::{Crypto, NODE, START, config};
 use timed_tests::null_crypto::NullProvider;
 use timed_tests::scripted::Actor;
 
@@ -283,6 +283,38 @@ fn c8_own_addresses_and_wanted_ones_are_bounded() {
 }
 
 #[test]
+fn c8_addresses_that_turn_out_to_be_our_own_are_bounded() {
+    let mut stage = stage(|limits| limits.own_addrs = 4);
+    let mut own = Vec::new();
+    for number in 1..10u8 {
+        let addr: CanonicalAddr = format!("192.0.2.{number}:5").parse().unwrap();
+        assert!(matches!(stage.ask(Request::Connect { addr, id: None }), Reply::Dialing));
+        let conn = stage.took().into_iter().find_map(|command| match command {
+            Command::Dial { conn, .. } => Some(conn),
+            _ => None,
+        });
+        let conn = conn.unwrap();
+        stage.handle(Input::Dialed { conn, local: "10.0.0.2:4000".parse().unwrap() });
+        let opening = stage.sent(conn);
+        let mut mirror = stage.actor(NODE);
+        let (mut line, reply) = mirror.answer(&opening).unwrap();
+        stage.data(conn, &reply);
+        let bytes = stage.sent(conn);
+        let Some(Message::Hello(hello)) = line.hear(&bytes).unwrap().pop() else { panic!("no hello") };
+        let ack = mirror.ack(&line, &hello, Answer::Refused(CloseReason::SelfConnection));
+        let bytes = line.say(&Message::HelloAck(Box::new(ack)));
+        stage.data(conn, &bytes);
+        assert_eq!(stage.obey(), [(conn, CloseReason::SelfConnection)]);
+        own.push(addr);
+    }
+    let known = own.iter().filter(|addr| {
+        let request = Request::Connect { addr: **addr, id: None };
+        matches!(stage.ask(request), Reply::IsSelf)
+    });
+    assert_eq!(known.count(), 4 - 1, "the advertised address and three more");
+}
+
+#[test]
 fn c8_answers_parked_behind_the_boot_record_are_bounded() {
     let mut config = config(Crypto::Null);
     config.limits = Limits { gate: 5, ..Limits::for_registry(4) };
@@ -298,6 +330,22 @@ fn c8_answers_parked_behind_the_boot_record_are_bounded() {
         assert!(stage.sent(conn).is_empty(), "answers before its boot record is durable");
     }
     assert_eq!(barred, 45);
+}
+
+#[test]
+fn c8_connections_that_are_gone_leave_the_gate_to_others() {
+    let mut config = config(Crypto::Null);
+    config.limits = Limits { gate: 5, ..Limits::for_registry(4) };
+    let mut stage = Stage::undurable(Crypto::Null, config);
+    for number in 0..50 {
+        let mut actor = stranger(&stage, number);
+        let (conn, mut line) = stage.opened(&mut actor, 1);
+        let hello = actor.hello(&line, DialOrdinal(1), CANONICAL, None);
+        let bytes = line.say(&Message::Hello(Box::new(hello)));
+        stage.data(conn, &bytes);
+        assert_eq!(open_closes(&stage.took()), [], "{number}");
+        stage.handle(Input::Closed { conn, cause: TransportCause::Eof });
+    }
 }
 
 #[test]
