@@ -281,6 +281,18 @@ mod tests {
         }
     }
 
+    /// Rule G-1: whoever writes another node compares with the document's example.
+    #[test]
+    fn the_protocols_example_has_the_hash_given() {
+        let entry = |seed, addr: &str| Masternode { id: key(seed), addr: addr.parse().unwrap() };
+        let entries = vec![entry(1, "10.0.0.1:24100"), entry(2, "[2001:db8::1]:24100")];
+        let example = Genesis { registry: Registry::new(entries).unwrap(), ..genesis() };
+        let document = include_str!("../../../core/PROTOCOL.md");
+        for text in [example.hash().to_string(), key(1).to_string(), key(2).to_string()] {
+            assert!(document.contains(&text), "{text}");
+        }
+    }
+
     #[test]
     fn the_hash_is_of_the_content_not_of_the_text() {
         let text = format!(
