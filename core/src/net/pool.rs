@@ -304,7 +304,6 @@ impl Pool {
     /// Whether a peer may have a session: one that has one may replace it, masternodes have their places, the
     /// others share the rest.
     pub(crate) fn has_slot(&self, peer: &Peer, limits: &Limits) -> bool {
-        let live = |peer: &&Peer| peer.live.is_some();
         if peer.live.is_some() {
             return true;
         }
