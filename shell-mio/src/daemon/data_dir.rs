@@ -12,6 +12,8 @@ use super::failure::{Exit, Failure};
 
 /// How long a holder that was killed may take to let go of the directory.
 const DYING_WITHIN: Duration = Duration::from_secs(5);
+/// A process that was killed a moment ago looks alive for a moment longer: nobody is refused before.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A node's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,7 +162,8 @@ impl DataDir {
             }
             let holder = fs::read_to_string(&path).unwrap_or_default();
             let holder = holder.trim();
-            if begun.elapsed() < DYING_WITHIN && is_dying(holder) {
+            let waited = begun.elapsed();
+            if waited < PATIENCE || (waited < DYING_WITHIN && is_dying(holder)) {
                 std::thread::sleep(Duration::from_millis(20));
                 continue;
             }
