@@ -103,8 +103,18 @@ fn a_slow_reader_gets_everything_and_nothing_is_taken_from_the_core_early() {
     let mut slow = connect(&rig);
     let conn = rig.accepted();
     let sent = pattern(24 << 20);
+    // A fixed size: the kernel would let the buffer grow while nobody reads.
+    socket2::SockRef::from(&slow).set_recv_buffer_size(256 * 1024).unwrap();
     rig.act(|script| script.send(conn, &sent));
-    let (left, pulls) = rig.see(|script| (script.conn(conn).outgoing.len(), script.conn(conn).pulls.len()));
+    let pulled = || rig.see(|script| script.conn(conn).pulls.len());
+    let mut pulls = pulled();
+    for _ in 0..100 {
+        thread::sleep(Duration::from_millis(30));
+        if std::mem::replace(&mut pulls, pulled()) == pulls {
+            break;
+        }
+    }
+    let left = rig.see(|script| script.conn(conn).outgoing.len());
     assert!(left > 8 << 20, "the core keeps what the socket does not take, but only {left} bytes are left");
     let pending = rig.remote.counters().pending_bytes;
     assert!((1..=64 * 1024).contains(&pending), "{pending} bytes wait in the shell");
