@@ -4,6 +4,7 @@ use crate::event::CloseReason;
 use crate::limits::FRAME_HEADER;
 use crate::wire::codec;
 use crate::wire::message::{Kind, Lane, MAX_UNKNOWN_BODY, Message};
+use crate::wire::partial::fill;
 
 /// What a frame's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,11 +118,11 @@ impl FrameReader {
                 return Ok(None);
             }
         }
-        self.fill(FRAME_HEADER, input);
+        fill(&mut self.partial, FRAME_HEADER, input);
         let Some(header) = read_header(&self.partial) else { return Ok(None) };
         check(&header, lane)?;
         let total = FRAME_HEADER + header.length;
-        self.fill(total, input);
+        fill(&mut self.partial, total, input);
         if self.partial.len() < total {
             return Ok(None);
         }
@@ -133,20 +134,6 @@ impl FrameReader {
     #[must_use]
     pub fn held(&self) -> usize {
         self.partial.capacity()
-    }
-
-    /// Moves bytes from `input` until the buffer has `total` of them.
-    fn fill(&mut self, total: usize, input: &mut &[u8]) {
-        let missing = total.saturating_sub(self.partial.len()).min(input.len());
-        let Some((bytes, rest)) = input.split_at_checked(missing) else { return };
-        *input = rest;
-        let arrived = self.partial.len() + missing;
-        if arrived > self.partial.capacity() {
-            // Doubling, as a vector does by itself, but never past the end of the frame.
-            let room = arrived.max(total.min(2 * self.partial.capacity()));
-            self.partial.reserve_exact(room - self.partial.len());
-        }
-        self.partial.extend_from_slice(bytes);
     }
 }
 

@@ -6,6 +6,7 @@ pub mod codec;
 pub mod frame;
 pub mod identity;
 pub mod message;
+mod partial;
 pub mod preamble;
 pub mod record;
 pub mod signing;

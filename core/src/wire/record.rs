@@ -4,6 +4,7 @@ use crate::crypto::{Session, TAG};
 use crate::event::CloseReason;
 use crate::limits::{MAX_RECORD_PLAINTEXT, RECORD_PREFIX};
 use crate::wire::message::Lane;
+use crate::wire::partial::fill;
 
 /// Where a record begins in the buffer that it is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,10 +113,10 @@ impl RecordReader {
                 return Ok(None);
             }
         }
-        self.fill(RECORD_PREFIX, input);
+        fill(&mut self.partial, RECORD_PREFIX, input);
         let Some((&prefix, _)) = self.partial.split_first_chunk::<RECORD_PREFIX>() else { return Ok(None) };
         let total = RECORD_PREFIX + self.sealed_length(prefix)?;
-        self.fill(total, input);
+        fill(&mut self.partial, total, input);
         if self.partial.len() < total {
             return Ok(None);
         }
@@ -128,19 +129,6 @@ impl RecordReader {
     #[must_use]
     pub fn held(&self) -> usize {
         self.partial.capacity()
-    }
-
-    /// Moves bytes from `input` until the buffer has `total` of them.
-    fn fill(&mut self, total: usize, input: &mut &[u8]) {
-        let missing = total.saturating_sub(self.partial.len()).min(input.len());
-        let Some((bytes, rest)) = input.split_at_checked(missing) else { return };
-        *input = rest;
-        let arrived = self.partial.len() + missing;
-        if arrived > self.partial.capacity() {
-            let room = arrived.max(total.min(2 * self.partial.capacity()));
-            self.partial.reserve_exact(room - self.partial.len());
-        }
-        self.partial.extend_from_slice(bytes);
     }
 }
 
