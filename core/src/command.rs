@@ -1,11 +1,15 @@
 //! What the core tells a shell to do.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::addr::CanonicalAddr;
 use crate::event::{CloseReason, Event};
-use crate::ids::{ConnId, Ticket};
+use crate::ids::{BlockHash, ConnId, Height, LoadId, Round, Ticket};
 use crate::journal::RecordKey;
+use crate::time::{Mono, Wall};
+use crate::wire::block::FinalBlock;
 
 /// One command, taken in order from [`Node::next_command`](crate::Node::next_command).
 #[derive(Clone, Debug)]
@@ -50,8 +54,67 @@ pub enum Command {
         /// The record's content, opaque to the shell.
         record: Bytes,
     },
+    /// Build a payload for a block of ours; answer with [`Input::Produced`](crate::Input::Produced).
+    Produce {
+        /// The block's height.
+        height: Height,
+        /// The round.
+        round: Round,
+        /// Start of the block's slot.
+        slot: Wall,
+        /// An answer after this comes too late for the round.
+        by: Mono,
+        /// Bytes of the payload at most.
+        max_bytes: usize,
+        /// Transactions that wait, oldest first: no more than fit.
+        transactions: Vec<Bytes>,
+    },
+    /// Judge a proposed payload; answer with [`Input::Validated`](crate::Input::Validated).
+    Validate {
+        /// The block.
+        block: BlockHash,
+        /// Its height.
+        height: Height,
+        /// What the proposer would have everybody commit.
+        payload: Bytes,
+        /// An answer after this comes too late for the round.
+        by: Mono,
+    },
+    /// Make a final block durable and hand it to the application, in the order of the commands; answer with
+    /// [`Input::Persisted`](crate::Input::Persisted) (or `PersistFailed`) and with
+    /// [`Input::Committed`](crate::Input::Committed). Several may be under way.
+    Commit {
+        /// Names this write in the answer.
+        ticket: Ticket,
+        /// The block's hash.
+        hash: BlockHash,
+        /// The block and its certificate.
+        block: Arc<FinalBlock>,
+        /// The same, encoded: what is to be stored and loaded.
+        bytes: Bytes,
+        /// Whether the network waits for it.
+        pace: CommitPace,
+    },
+    /// Read final blocks for a peer that catches up; answer with [`Input::Loaded`](crate::Input::Loaded).
+    Load {
+        /// Names this read in the answer.
+        load: LoadId,
+        /// The first height.
+        from: Height,
+        /// Encoded bytes at most, but one block at least.
+        max_bytes: usize,
+    },
     /// A fact for logs, metrics, `/events` and waiting requests.
     Event(Event),
+}
+
+/// How soon a commit is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitPace {
+    /// Consensus goes on when it is durable.
+    Live,
+    /// One of many while this node catches up: a store does well to write several together.
+    CatchUp,
 }
 
 /// Whether a connection is to be read.

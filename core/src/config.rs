@@ -7,6 +7,7 @@ use crate::crypto::WeakKey;
 use crate::ids::{GenesisHash, NodeId};
 use crate::limits::Limits;
 use crate::registry::Registry;
+use crate::time::Wall;
 
 /// The network's name: 1 to 32 characters of `a–z`, `0–9` and `-`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +98,28 @@ impl Default for Timings {
     }
 }
 
+/// How blocks are made. The interval and the time of the first slot are the same at every node of a network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainConfig {
+    /// Start of the first slot; slots follow without a gap (rule C-6).
+    pub genesis_time: Wall,
+    /// Length of a slot: 50 ms at least, whole milliseconds.
+    pub interval: Duration,
+    /// Bytes of a payload that this node proposes, at most [`MAX_ASSEMBLED`](crate::limits::MAX_ASSEMBLED).
+    pub max_bytes: usize,
+    /// How many masternodes must be linked before this node proposes.
+    pub min_peers: MinPeers,
+}
+
+/// When this node proposes (rule C-14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MinPeers {
+    /// When live links, this node included, reach a quorum.
+    Auto,
+    /// When so many other masternodes are linked, whatever a quorum needs.
+    AtLeast(usize),
+}
+
 /// Everything a node is told at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -114,6 +137,8 @@ pub struct Config {
     pub masternode: MasternodeMode,
     /// What this node calls its software, at most 32 printable ASCII characters.
     pub agent: String,
+    /// How blocks are made; `None` for a network of links and heartbeats alone.
+    pub chain: Option<ChainConfig>,
     /// Schedules and time-outs.
     pub timings: Timings,
     /// Bounds of everything that can grow.
@@ -178,6 +203,9 @@ pub enum ConfigError {
         "the durable record {0:?} is damaged: restore the data directory from a backup, or start a new key"
     )]
     DamagedRecord(&'static str),
+    /// The chain's settings cannot work.
+    #[error("chain: {0}")]
+    Chain(&'static str),
     /// Two time-outs contradict each other.
     #[error("timings: {0}")]
     Timings(&'static str),

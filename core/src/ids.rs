@@ -72,6 +72,22 @@ byte_id!(
     BlockHash, 32
 );
 byte_id!(
+    /// SHA-256 over a payload's length and the hashes of its chunks (rule C-3).
+    PayloadRoot, 32
+);
+byte_id!(
+    /// SHA-256 of one chunk of a payload (rule C-3).
+    ChunkHash, 32
+);
+byte_id!(
+    /// SHA-256 of a certificate; all zero where there is none.
+    CertificateHash, 32
+);
+byte_id!(
+    /// SHA-256 of a transaction's bytes.
+    TxId, 32
+);
+byte_id!(
     /// The Noise handshake hash: unique to one channel and known to exactly its two ends.
     SessionHash, 32
 );
@@ -98,9 +114,12 @@ impl SessionHash {
 
 macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident) => {
+        number_id!($(#[$doc])* $name, u64);
+    };
+    ($(#[$doc:meta])* $name:ident, $number:ty) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub u64);
+        pub struct $name(pub $number);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,6 +132,14 @@ macro_rules! number_id {
 number_id!(
     /// Height of a block; the genesis has height 0.
     Height
+);
+number_id!(
+    /// One attempt to decide a height, counted from 0.
+    Round, u32
+);
+number_id!(
+    /// A load command in flight.
+    LoadId
 );
 number_id!(
     /// Counts the starts of one key's process: max(persisted + 1, wall milliseconds).
@@ -134,6 +161,22 @@ number_id!(
     /// A question from the operator or the application, chosen by the shell.
     RequestId
 );
+
+impl Height {
+    /// The next one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl Round {
+    /// The next one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
 
 /// One connection, from dial or accept to `Closed`. Allocated by the core only; an index is used again
 /// only under a new generation, so a stale id never names another connection.

@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use crate::addr::CanonicalAddr;
 use crate::event::TransportCause;
-use crate::ids::{ConnId, NodeId, RequestId, Ticket};
+use crate::ids::{BlockHash, ConnId, Height, LoadId, NodeId, RequestId, Round, Ticket, TxId};
+use crate::registry::Masternode;
 
 /// One input to [`Node::handle`](crate::Node::handle).
 #[derive(Clone, Debug)]
@@ -38,6 +39,41 @@ pub enum Input<'a> {
     Persisted(Ticket),
     /// A record could not be written. The core halts with [`Event::Fatal`](crate::Event::Fatal).
     PersistFailed(Ticket),
+    /// The application's payload; answers [`Command::Produce`](crate::Command::Produce).
+    Produced {
+        /// As in the command.
+        height: Height,
+        /// As in the command.
+        round: Round,
+        /// The payload; `None` if the application has none to offer now, not even an empty one.
+        payload: Option<Bytes>,
+        /// Transactions that can never be included, for example because they are in an earlier block.
+        stale: Vec<TxId>,
+    },
+    /// The application's word on a payload; answers [`Command::Validate`](crate::Command::Validate).
+    Validated {
+        /// As in the command.
+        block: BlockHash,
+        /// The word.
+        verdict: PayloadVerdict,
+    },
+    /// The application has taken a final block in; answers [`Command::Commit`](crate::Command::Commit), beside
+    /// `Persisted` for its ticket. The two may come in any order.
+    Committed {
+        /// As in the command.
+        height: Height,
+        /// What the block changes in the registry, in force two heights later (rule C-7).
+        registry_changes: Vec<RegistryChange>,
+        /// The transactions that the block carries.
+        included: Vec<TxId>,
+    },
+    /// Stored blocks; answers [`Command::Load`](crate::Command::Load).
+    Loaded {
+        /// As in the command.
+        load: LoadId,
+        /// Blocks of consecutive heights from the one asked for; empty if that one is not stored.
+        blocks: Vec<StoredBlock>,
+    },
     /// The operator or the application asks; answered by [`Event::Reply`](crate::Event::Reply).
     Request {
         /// Chosen by the shell, repeated in the reply.
@@ -45,6 +81,33 @@ pub enum Input<'a> {
         /// The question.
         request: Request,
     },
+}
+
+/// What the application says of a proposed payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayloadVerdict {
+    /// This node may vote for it.
+    Valid,
+    /// It must not be in a block.
+    Invalid,
+}
+
+/// A change of the registry that a block brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistryChange {
+    /// A masternode joins, or a registered one moves to another address.
+    Put(Masternode),
+    /// A masternode leaves.
+    Remove(NodeId),
+}
+
+/// A final block as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBlock {
+    /// Its height.
+    pub height: Height,
+    /// [`FinalBlock::encode`](crate::FinalBlock::encode) of it.
+    pub bytes: Bytes,
 }
 
 /// How the operator names a peer.
@@ -91,6 +154,14 @@ pub enum Request {
         /// The bytes.
         payload: Bytes,
     },
+    /// Take a transaction: answered once it is durable here, or refused.
+    Submit(Bytes),
+    /// Whether a transaction waits here to be in a block.
+    Transaction(TxId),
+    /// Proofs of equivocation that this node holds.
+    Evidence,
+    /// The height under way: round, step, votes.
+    Consensus,
     /// Say goodbye to everyone and stop: answered at once, followed by
     /// [`Event::Stopped`](crate::Event::Stopped) when every connection is closed.
     Stop,

@@ -2,23 +2,44 @@
 
 use bytes::Bytes;
 
+use crate::ids::TxId;
+
 /// The key of a durable record. A later record of a key replaces the earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum RecordKey {
     /// The highest boot epochs used and confirmed with this key (rule E-1).
     Boot,
+    /// What this key has signed of the height that it works on, and its locks (rule C-13).
+    Voting,
+    /// The block that a polka was seen for: whoever is locked must be able to propose it again.
+    ValidBlock,
+    /// Proofs of equivocation (rule C-16).
+    Evidence,
+    /// The registries in force from a height on, where blocks have changed the first (rule C-7).
+    Registry,
+    /// The newest durable final block, encoded. The core never writes it: a store makes it from the blocks.
+    Tip,
+    /// A transaction that was acknowledged here and is in no block yet: its bytes. It goes when the application
+    /// has put it into a block.
+    Transaction(TxId),
 }
 
 impl RecordKey {
-    /// Every key, for a store that reads all records at start.
-    pub const ALL: [Self; 1] = [Self::Boot];
+    /// Every key of which there is one record, for a store that reads all records at start.
+    pub const ALL: [Self; 5] = [Self::Boot, Self::Voting, Self::ValidBlock, Self::Evidence, Self::Registry];
 
-    /// A name that stays the same for ever: the key in a store.
+    /// A name that stays the same for ever: the key in a store, for transactions together with their id.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Boot => "boot",
+            Self::Voting => "voting",
+            Self::ValidBlock => "valid_block",
+            Self::Evidence => "evidence",
+            Self::Registry => "registry",
+            Self::Tip => "tip",
+            Self::Transaction(_) => "transaction",
         }
     }
 }

@@ -28,6 +28,7 @@
 //!     advertised: Some(advertised),
 //!     bootstrap: vec![],
 //!     masternode: MasternodeMode::Auto,
+//!     chain: None, // links and heartbeats alone
 //!     agent: "example/1".to_owned(),
 //!     timings: Timings::default(),
 //! };
@@ -42,6 +43,8 @@
 //!             Command::Close { conn, reason } => println!("drain transmit, close {conn}: {reason}; Closed"),
 //!             Command::Reading { conn, reading } => println!("{reading:?} the reading of {conn}"),
 //!             Command::Persist { ticket, .. } => node.handle(now(), Input::Persisted(ticket)), // once durable
+//!             Command::Produce { .. } | Command::Validate { .. } => println!("ask the application, then answer"),
+//!             Command::Commit { .. } | Command::Load { .. } => println!("store and load blocks, then answer"),
 //!             Command::Event(event) => println!("log, count, publish: {event:?}"),
 //!         }
 //!     }
@@ -108,26 +111,32 @@ pub mod net;
 mod node;
 mod registry;
 mod rng;
+mod seats;
 mod time;
 mod timers;
 pub mod wire;
 
 pub use addr::{AddrError, CanonicalAddr};
-pub use command::{Command, Reading, Transmit};
-pub use config::{Bootstrap, Config, ConfigError, MasternodeMode, NetworkName, Timings};
+pub use command::{Command, CommitPace, Reading, Transmit};
+pub use config::{
+    Bootstrap, ChainConfig, Config, ConfigError, MasternodeMode, MinPeers, NetworkName, Timings,
+};
 pub use event::{
-    Activity, Attempt, CloseReason, ClosedBy, Counters, DialedBecause, Direction, Event, Fatal, KnockAnswer,
-    LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode, Pair, PeerInfo, Reply, Status, Summary,
-    TransportCause, UnknownCode, Warning, Why,
+    Activity, Attempt, CloseReason, ClosedBy, CommittedVia, ConsensusInfo, Counters, DialedBecause,
+    Direction, Event, Evidence, Fatal, KnockAnswer, LinkCounts, MasternodeInfo, Matrix, MatrixLink,
+    MatrixNode, MempoolInfo, NotProducing, Pair, PeerInfo, Producing, Reply, SignedProposal, Statement,
+    Status, Step, Summary, SyncState, TransportCause, TxState, UnknownCode, Warning, Why,
 };
 pub use ids::{
-    BadHex, BlockHash, BootEpoch, BootNonce, ConnId, DialOrdinal, GenesisHash, Height, LinkTag, NodeId,
-    RequestId, SessionHash, Signature, Ticket,
+    BadHex, BlockHash, BootEpoch, BootNonce, CertificateHash, ChunkHash, ConnId, DialOrdinal, GenesisHash,
+    Height, LinkTag, LoadId, NodeId, PayloadRoot, RequestId, Round, SessionHash, Signature, Ticket, TxId,
 };
-pub use input::{Input, PeerRef, Request};
+pub use input::{Input, PayloadVerdict, PeerRef, RegistryChange, Request, StoredBlock};
 pub use journal::{Record, RecordKey};
 pub use limits::{Limits, REQUESTS_PER_WAKE};
 pub use node::{Node, Refused};
 pub use registry::{MAX_MASTERNODES, Masternode, MasternodeIndex, Registry, RegistryError, RegistryHash};
 pub use rng::Rng;
+pub use seats::SeatSet;
 pub use time::{Mono, Now, Wall};
+pub use wire::block::{Block, Certificate, FinalBlock, Header, VoteKind};

@@ -16,6 +16,24 @@ pub const MAX_INTRODUCTION: usize = 1024;
 pub const HELLO_RECORD: usize = 1 + FRAME_HEADER + MAX_INTRODUCTION;
 /// Body of an opaque application message at most.
 pub const MAX_DATAGRAM: usize = 64 * 1024;
+/// Bytes of a transaction at most.
+pub const MAX_TRANSACTION: usize = 64 * 1024;
+/// Bytes of a chunk of a payload; the last one may be shorter.
+pub const CHUNK: usize = 15 * 1024;
+/// Chunks of a payload at most.
+pub const MAX_CHUNKS: usize = 70;
+/// Bytes of a payload that this node assembles, at most.
+pub const MAX_ASSEMBLED: usize = 1024 * 1024;
+/// Bytes of a valid payload at most.
+pub const MAX_PAYLOAD: usize = MAX_CHUNKS * CHUNK;
+/// Bytes of an encoded certificate at most.
+pub const MAX_CERTIFICATE: usize = 64 + 16 + MAX_MASTERNODES * 64;
+/// Bytes of an encoded final block at most.
+pub const MAX_FINAL_BLOCK: usize = MAX_PAYLOAD + 2 * MAX_CERTIFICATE + 256;
+/// Bytes of a part of an encoded block on the bulk lane.
+pub const PART: usize = 32 * 1024;
+/// Ids in one offer of transactions at most.
+pub const MAX_OFFERED: usize = 512;
 /// Memory that a frame costs beside its bytes while it waits: its place in the queue, its counters, and what
 /// the allocator adds.
 pub(crate) const FRAME_COST: usize = 96;
@@ -36,7 +54,7 @@ pub(crate) const PARKED_BYTES: usize = 64;
 /// Room for this many commands is kept once they are taken.
 pub(crate) const COMMANDS_KEPT: usize = 256;
 /// A command in the queue.
-pub(crate) const COMMAND_BYTES: usize = 128;
+pub(crate) const COMMAND_BYTES: usize = 256;
 /// The buffer from which messages to the application are cut.
 pub(crate) const ARRIVALS_ROOM: usize = 16 * 1024;
 /// The node itself: configuration, identity, counters.
@@ -135,6 +153,17 @@ impl Limits {
             + NODE_BYTES
     }
 }
+
+// What is assembled here is valid everywhere, what is valid fits into chunks, and each piece fits into a frame.
+const _: () = {
+    assert!(MAX_ASSEMBLED < MAX_PAYLOAD);
+    assert!(MAX_TRANSACTION < MAX_ASSEMBLED);
+    assert!(MAX_CHUNKS <= u128::BITS as usize);
+    assert!(MAX_FINAL_BLOCK > MAX_PAYLOAD);
+    assert!(CHUNK < PART && PART < MAX_DATAGRAM);
+    assert!(MAX_TRANSACTION <= MAX_DATAGRAM);
+    assert!(1 + FRAME_HEADER + CHUNK + 64 <= MAX_RECORD_PLAINTEXT);
+};
 
 #[cfg(test)]
 mod tests {

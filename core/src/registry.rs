@@ -25,8 +25,14 @@ pub struct Masternode {
 pub struct MasternodeIndex(pub u8);
 
 /// SHA-256 over the registry's canonical bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegistryHash(pub [u8; 32]);
+
+impl fmt::Display for RegistryHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&NodeId(self.0), f)
+    }
+}
 
 impl fmt::Debug for RegistryHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -75,6 +75,7 @@ fn start(host: usize, size: usize, boots: u8, durable: Option<Record>, now: Now)
         bootstrap: vec![],
         masternode: MasternodeMode::Auto,
         agent: String::new(),
+        chain: None,
         timings: Timings::default(),
         limits: Limits::for_registry(size),
     };
@@ -224,6 +225,10 @@ impl Net {
                     closed.push_back((host, conn));
                 }
             }
+            Command::Produce { .. }
+            | Command::Validate { .. }
+            | Command::Commit { .. }
+            | Command::Load { .. } => {}
             Command::Persist { ticket, key, record } => {
                 self.hosts[host].writing.push_back((ticket, Record { key, bytes: record }));
             }

@@ -79,6 +79,7 @@ fn start(addrs: &[SocketAddr; 2], node: u8, starts: u8) -> End {
         bootstrap: Vec::new(),
         masternode: MasternodeMode::Auto,
         agent: "kinds".into(),
+        chain: None,
         timings: Timings { ping_after: Duration::from_secs(1), ..Timings::default() },
         limits: Limits::default(),
     };

@@ -114,6 +114,7 @@ impl Network {
             bootstrap: Vec::new(),
             masternode: MasternodeMode::Auto,
             agent: "loop test".into(),
+            chain: None,
             timings: Timings::default(),
             limits: Limits::default(),
         };

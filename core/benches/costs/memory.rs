@@ -207,6 +207,10 @@ impl Memory {
                         .handle(now, Input::Closed { conn: far, cause: TransportCause::Eof });
                 }
             }
+            Command::Produce { .. }
+            | Command::Validate { .. }
+            | Command::Commit { .. }
+            | Command::Load { .. } => {}
             Command::Persist { ticket, .. } => self.hosts[index].node.handle(now, Input::Persisted(ticket)),
             Command::Reading { .. } => {}
             Command::Event(event) => {

@@ -102,6 +102,7 @@ pub(crate) fn node(member: &Member, setting: Setting, now: Now) -> Node {
         bootstrap: setting.bootstrap,
         masternode: MasternodeMode::Auto,
         agent: "bench".to_owned(),
+        chain: None,
         timings,
         limits,
     };

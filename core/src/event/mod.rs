@@ -1,5 +1,6 @@
 //! What the core reports: typed facts with stable reason codes, and the answers to requests.
 
+mod chain;
 mod reason;
 mod reply;
 
@@ -10,8 +11,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::addr::CanonicalAddr;
-use crate::ids::{BootEpoch, ConnId, LinkTag, NodeId, RequestId};
+use crate::ids::{BlockHash, BootEpoch, ConnId, Height, LinkTag, NodeId, RequestId, Round};
+use crate::time::Wall;
 
+pub use chain::{
+    CommittedVia, ConsensusInfo, Evidence, MempoolInfo, NotProducing, Producing, SignedProposal, Statement,
+    Step, SyncState, TxState,
+};
 pub use reason::{CloseReason, ClosedBy, DialedBecause, Direction, TransportCause, UnknownCode};
 pub use reply::{
     Attempt, Counters, LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode, Pair, PeerInfo, Reply,
@@ -122,6 +128,47 @@ pub enum Event {
         /// Its content: part of a larger buffer, so copy what is kept for long.
         payload: Bytes,
     },
+    /// A final block is durable here and with the application.
+    BlockCommitted {
+        /// Its height.
+        height: Height,
+        /// Its hash.
+        hash: BlockHash,
+        /// The round in which it was decided.
+        round: Round,
+        /// Start of its slot.
+        slot: Wall,
+        /// Who proposed it.
+        proposer: NodeId,
+        /// Bytes of its payload.
+        payload_bytes: usize,
+        /// How it came here.
+        via: CommittedVia,
+    },
+    /// This node proposes a block.
+    Proposed {
+        /// Its height.
+        height: Height,
+        /// The round.
+        round: Round,
+        /// Its hash.
+        block: BlockHash,
+    },
+    /// A round other than the first begins: the one before decided nothing.
+    RoundStarted {
+        /// The height.
+        height: Height,
+        /// The round.
+        round: Round,
+        /// Its leader.
+        leader: NodeId,
+    },
+    /// Whether this node proposes blocks, and why not, has changed.
+    Producing(Producing),
+    /// Catching up has begun, goes on, or is done.
+    Sync(SyncState),
+    /// A masternode has signed two statements that contradict each other (rule C-16).
+    Equivocation(Box<Evidence>),
     /// A fresh snapshot for health checks and scrapes, at most every 250 ms.
     Summary(Summary),
     /// Something an operator should know.

@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::addr::CanonicalAddr;
-use crate::event::{Activity, CloseReason, ClosedBy, DialedBecause, Direction};
-use crate::ids::{BlockHash, BootEpoch, Height, LinkTag, NodeId};
+use crate::event::{
+    Activity, CloseReason, ClosedBy, ConsensusInfo, DialedBecause, Direction, Evidence, MempoolInfo,
+    Producing, SyncState, TxState,
+};
+use crate::ids::{BlockHash, BootEpoch, Height, LinkTag, NodeId, TxId};
 use crate::registry::MasternodeIndex;
 use crate::time::Wall;
 
@@ -22,6 +25,14 @@ pub struct Summary {
     pub tip: BlockHash,
     /// Links of this node.
     pub links: LinkCounts,
+    /// Start of that block's slot; zero before the first block.
+    pub last_slot: Wall,
+    /// Whether this node proposes blocks.
+    pub producing: Producing,
+    /// How far it has caught up.
+    pub sync: SyncState,
+    /// What waits to be in a block.
+    pub mempool: MempoolInfo,
     /// The median by which the peers' signed clocks are ahead of ours, in milliseconds (negative: behind).
     pub clock_offset_ms: i64,
 }
@@ -63,6 +74,18 @@ pub enum Reply {
     Disconnected(Option<NodeId>),
     /// To `Send`: how many peers it was queued for.
     Sent(usize),
+    /// To `Submit`: durable here; it waits to be in a block, or did so already.
+    Submitted(TxId),
+    /// To `Submit`: an empty transaction, or one of more than 64 KiB, that is this many bytes long.
+    TransactionSize(usize),
+    /// To `Submit`: so much waits already that no more is taken.
+    MempoolFull(MempoolInfo),
+    /// To `Transaction`.
+    Transaction(TxState),
+    /// To `Evidence`: newest first.
+    Evidence(Vec<Evidence>),
+    /// To `Consensus`; none if this network makes no blocks.
+    Consensus(Option<Box<ConsensusInfo>>),
     /// To `Stop`.
     Stopping,
     /// The request names no peer that this node knows.

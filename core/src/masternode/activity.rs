@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::event::Activity;
 use crate::ids::LinkTag;
-use crate::masternode::seats::SeatSet;
 use crate::registry::MasternodeIndex;
+use crate::seats::SeatSet;
 use crate::time::Mono;
 
 /// What keeps one masternode active.

@@ -2,8 +2,8 @@
 //! signed word. In a full mesh nobody forwards anything; in any connected network everybody hears it.
 
 use crate::ids::NodeId;
-use crate::masternode::seats::SeatSet;
 use crate::registry::MasternodeIndex;
+use crate::seats::SeatSet;
 use crate::wire::message::LinkEntry;
 
 /// Who still has to hear a heartbeat, as seen from the node that just verified it.

@@ -2,8 +2,8 @@
 //! newest ones, so one signature attests to all of them.
 
 use crate::ids::BootEpoch;
-use crate::masternode::seats::SeatSet;
 use crate::registry::MasternodeIndex;
+use crate::seats::SeatSet;
 use crate::time::{Mono, Wall};
 use crate::wire::message::Witness;
 

@@ -7,7 +7,9 @@ use bytes::Bytes;
 
 use crate::command::Command;
 use crate::config::{Config, ConfigError, MasternodeMode};
-use crate::event::{CloseReason, ClosedBy, Event, Fatal, LinkCounts, Summary, Warning};
+use crate::event::{
+    CloseReason, ClosedBy, Event, Fatal, LinkCounts, MempoolInfo, Producing, Summary, SyncState, Warning,
+};
 use crate::ids::{BlockHash, BootNonce, ConnId, Height, NodeId, Ticket};
 use crate::journal::{Record, RecordKey};
 use crate::limits::MAX_AGENT;
@@ -60,6 +62,7 @@ pub(super) fn past(journal: impl IntoIterator<Item = Record>) -> Result<Past, Co
             RecordKey::Boot => {
                 past = Past::decode(&record.bytes).ok_or(ConfigError::DamagedRecord(record.key.name()))?;
             }
+            _ => {}
         }
     }
     Ok(past)
@@ -260,6 +263,10 @@ impl Node {
                 outbound,
                 duplicates: self.duplicates(),
             },
+            last_slot: Wall(0),
+            producing: Producing::default(),
+            sync: SyncState::default(),
+            mempool: MempoolInfo::default(),
             clock_offset_ms: self.masternode.clock_offset_ms(now.mono),
         }
     }

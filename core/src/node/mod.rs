@@ -181,6 +181,10 @@ impl Node {
             Input::Closed { conn, cause } => self.closed(now, conn, cause),
             Input::Persisted(ticket) => self.persisted(now, ticket),
             Input::PersistFailed(_) => self.persist_failed(now),
+            Input::Produced { .. }
+            | Input::Validated { .. }
+            | Input::Committed { .. }
+            | Input::Loaded { .. } => {}
             Input::Request { id, request } => {
                 let reply = self.answer(now, request);
                 self.event(Event::Reply { id, reply });

@@ -5,11 +5,15 @@ use bytes::Bytes;
 use crate::addr::CanonicalAddr;
 use crate::event::{CloseReason, DialedBecause, Direction};
 use crate::ids::{
-    BlockHash, BootEpoch, BootNonce, DialOrdinal, GenesisHash, Height, LinkTag, NodeId, SessionHash,
-    Signature,
+    BlockHash, BootEpoch, BootNonce, DialOrdinal, GenesisHash, Height, LinkTag, NodeId, Round, SessionHash,
+    Signature, TxId,
 };
-use crate::limits::{MAX_DATAGRAM, MAX_INTRODUCTION};
+use crate::limits::{
+    CHUNK, MAX_CERTIFICATE, MAX_CHUNKS, MAX_DATAGRAM, MAX_INTRODUCTION, MAX_OFFERED, MAX_TRANSACTION, PART,
+};
 use crate::registry::{MAX_MASTERNODES, MasternodeIndex};
+use crate::seats::SeatSet;
+use crate::wire::block::{Certificate, Header, Outline, VoteKind};
 use crate::wire::preamble::{NetworkId, Version, VersionRange};
 
 /// One of the four independent streams of a link, in strict order of precedence (rule W-3).
@@ -94,8 +98,36 @@ kinds! {
     Pong = 5 on Control, body at most 16;
     /// [`Heartbeat`].
     Heartbeat = 16 on Control, body at most 512 + MAX_MASTERNODES * 32;
+    /// [`Proposal`], from the leader of a round.
+    Proposal = 32 on Control, body at most 512 + MAX_CERTIFICATE + MAX_CHUNKS * 32;
+    /// [`Vote`].
+    Vote = 33 on Control, body at most 192;
+    /// Prevotes of a quorum for one block: a [`Certificate`].
+    Polka = 34 on Control, body at most MAX_CERTIFICATE;
+    /// Precommits of a quorum for one block: a [`Certificate`].
+    Commit = 35 on Control, body at most MAX_CERTIFICATE;
+    /// [`Held`]: what the sender has of a height, so that the receiver sends what it lacks.
+    Held = 36 on Control, body at most 256;
+    /// [`Tip`].
+    Tip = 37 on Control, body at most 64;
+    /// [`GetPayload`].
+    GetPayload = 38 on Control, body at most 64;
+    /// [`GetBlocks`].
+    GetBlocks = 39 on Control, body at most 64;
+    /// [`Chunk`] of a proposed payload.
+    Chunk = 40 on Payload, body at most CHUNK + 64;
     /// An opaque application message, to direct peers only.
     Datagram = 48 on Relay, body at most MAX_DATAGRAM;
+    /// A transaction's bytes: at least one.
+    Transaction = 49 on Relay, body at most MAX_TRANSACTION;
+    /// Ids of transactions that the sender has.
+    TransactionOffer = 50 on Relay, body at most 2 + MAX_OFFERED * 32;
+    /// Ids of offered transactions that the sender lacks.
+    TransactionWant = 51 on Relay, body at most 2 + MAX_OFFERED * 32;
+    /// [`BlockPart`], in answer to [`GetBlocks`].
+    BlockPart = 64 on Bulk, body at most PART + 64;
+    /// [`BlocksEnd`], the last answer to [`GetBlocks`].
+    BlocksEnd = 65 on Bulk, body at most 64;
 }
 
 /// The largest body of a kind that this version does not know.
@@ -116,8 +148,36 @@ pub enum Message {
     Pong(Pong),
     /// See [`Heartbeat`].
     Heartbeat(Box<Heartbeat>),
+    /// See [`Proposal`].
+    Proposal(Box<Proposal>),
+    /// See [`Vote`].
+    Vote(Box<Vote>),
+    /// A certificate of prevotes.
+    Polka(Box<Certificate>),
+    /// A certificate of precommits.
+    Commit(Box<Certificate>),
+    /// See [`Held`].
+    Held(Box<Held>),
+    /// See [`Tip`].
+    Tip(Tip),
+    /// See [`GetPayload`].
+    GetPayload(GetPayload),
+    /// See [`GetBlocks`].
+    GetBlocks(GetBlocks),
+    /// See [`Chunk`].
+    Chunk(Box<Chunk>),
     /// Opaque bytes for the application.
     Datagram(Bytes),
+    /// A transaction, opaque to the core.
+    Transaction(Bytes),
+    /// Transactions that the sender has.
+    TransactionOffer(Vec<TxId>),
+    /// Transactions that the sender would have.
+    TransactionWant(Vec<TxId>),
+    /// See [`BlockPart`].
+    BlockPart(Box<BlockPart>),
+    /// See [`BlocksEnd`].
+    BlocksEnd(BlocksEnd),
 }
 
 impl Message {
@@ -131,7 +191,21 @@ impl Message {
             Self::Ping(_) => Kind::Ping,
             Self::Pong(_) => Kind::Pong,
             Self::Heartbeat(_) => Kind::Heartbeat,
+            Self::Proposal(_) => Kind::Proposal,
+            Self::Vote(_) => Kind::Vote,
+            Self::Polka(_) => Kind::Polka,
+            Self::Commit(_) => Kind::Commit,
+            Self::Held(_) => Kind::Held,
+            Self::Tip(_) => Kind::Tip,
+            Self::GetPayload(_) => Kind::GetPayload,
+            Self::GetBlocks(_) => Kind::GetBlocks,
+            Self::Chunk(_) => Kind::Chunk,
             Self::Datagram(_) => Kind::Datagram,
+            Self::Transaction(_) => Kind::Transaction,
+            Self::TransactionOffer(_) => Kind::TransactionOffer,
+            Self::TransactionWant(_) => Kind::TransactionWant,
+            Self::BlockPart(_) => Kind::BlockPart,
+            Self::BlocksEnd(_) => Kind::BlocksEnd,
         }
     }
 }
@@ -343,4 +417,144 @@ pub struct Witness {
     pub sequence: u64,
     /// The first eight bytes of the SHA-256 of its signing bytes.
     pub digest: [u8; 8],
+}
+
+/// Most rounds that a [`Held`] tells of.
+pub const MAX_ROUNDS_HELD: usize = 4;
+
+/// What the leader of a round proposes (rule C-8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// The proposed block's header. Its round is earlier than the proposal's if the block is proposed again.
+    pub header: Header,
+    /// The round that this proposal is for.
+    pub round: Round,
+    /// The round of the polka that the leader has seen for this block.
+    pub valid_round: Option<Round>,
+    /// The certificate of the block's parent, which its header names; none at height 1.
+    pub certificate: Option<Box<Certificate>>,
+    /// What the payload's root is made of.
+    pub outline: Outline,
+    /// Over `signing::proposal`, by the leader of the height and the proposal's round.
+    pub signature: Signature,
+}
+
+/// One vote of a masternode (rule C-9).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Vote {
+    /// Prevote or precommit.
+    pub kind: VoteKind,
+    /// The height to be decided.
+    pub height: Height,
+    /// The round.
+    pub round: Round,
+    /// The block; `None` for none.
+    pub block: Option<BlockHash>,
+    /// Who votes.
+    pub voter: NodeId,
+    /// Over `signing::vote`.
+    pub signature: Signature,
+}
+
+/// What the sender holds of the height that it works on (rule C-12). The receiver sends what is missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The height.
+    pub height: Height,
+    /// The round that the sender is in.
+    pub round: Round,
+    /// The proposal of that round, payload included, if the sender has all of it.
+    pub proposal: Option<BlockHash>,
+    /// Votes it holds, by ascending round, at most [`MAX_ROUNDS_HELD`].
+    pub rounds: Vec<RoundHeld>,
+}
+
+/// Whose votes of one round somebody holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoundHeld {
+    /// The round.
+    pub round: Round,
+    /// Whose prevotes.
+    pub prevotes: SeatSet,
+    /// Whose precommits.
+    pub precommits: SeatSet,
+}
+
+/// The sender's newest final block, told when it changes to whoever may not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tip {
+    /// Its height.
+    pub height: Height,
+    /// Its hash.
+    pub block: BlockHash,
+}
+
+/// Asks for chunks of a payload whose outline the sender has (rule C-8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GetPayload {
+    /// The block's height.
+    pub height: Height,
+    /// The block.
+    pub block: BlockHash,
+    /// One bit a chunk that is missing, the lowest for the first.
+    pub missing: u128,
+}
+
+/// One chunk of a proposed payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// The block's height.
+    pub height: Height,
+    /// The block.
+    pub block: BlockHash,
+    /// Which chunk.
+    pub index: u16,
+    /// Its bytes.
+    pub bytes: Bytes,
+}
+
+/// Asks for final blocks (rule Y-2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GetBlocks {
+    /// Repeated in the answers.
+    pub id: u64,
+    /// The first height wanted.
+    pub from: Height,
+    /// Bytes of encoded blocks wanted at most; one block is answered even if it is larger.
+    pub max_bytes: u32,
+}
+
+/// A part of an encoded final block, in answer to [`GetBlocks`]. Parts come in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockPart {
+    /// The request's.
+    pub id: u64,
+    /// The block's height.
+    pub height: Height,
+    /// Which part of it, from 0.
+    pub index: u16,
+    /// How many parts it has.
+    pub count: u16,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+/// The last answer to [`GetBlocks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlocksEnd {
+    /// The request's.
+    pub id: u64,
+    /// How far it was served.
+    pub served: Served,
+}
+
+/// How a [`GetBlocks`] was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// Every block up to the sender's tip or the bytes asked for.
+    All,
+    /// The sender does not have the first block.
+    Nothing,
+    /// Not now: ask again after so many milliseconds, or ask somebody else.
+    Busy(u32),
 }

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod arbitrary;
+pub mod block;
 pub mod codec;
 pub mod frame;
 pub mod identity;

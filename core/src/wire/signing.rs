@@ -8,13 +8,16 @@ use std::net::IpAddr;
 
 use crate::addr::CanonicalAddr;
 use crate::event::{DialedBecause, Direction};
-use crate::ids::SessionHash;
+use crate::ids::{BlockHash, GenesisHash, Height, Round, SessionHash};
+use crate::wire::block::VoteKind;
 use crate::wire::message::{
     Answer, Ballot, Boot, DialerRank, Heartbeat, Hello, HelloAck, Intent, Introduction, Role,
 };
 
 const DOMAIN_HELLO: &[u8] = b"timed-hello-v1";
 const DOMAIN_HEARTBEAT: &[u8] = b"timed-heartbeat-v1";
+const DOMAIN_PROPOSAL: &[u8] = b"timed-proposal-v1";
+const DOMAIN_VOTE: &[u8] = b"timed-vote-v1";
 const DIALER: u8 = 0;
 const ACCEPTOR: u8 = 1;
 
@@ -88,6 +91,61 @@ pub fn append_heartbeat(beat: &Heartbeat, out: &mut Vec<u8>) {
         put_u64(out, witness.sequence);
         out.extend_from_slice(&witness.digest);
     }
+}
+
+/// What a leader signs: domain ‖ genesis hash ‖ height ‖ round ‖ valid round ‖ block. The block's hash stands
+/// for its header, and the header's root for the payload.
+#[must_use]
+pub fn proposal(
+    genesis: &GenesisHash,
+    height: Height,
+    round: Round,
+    valid: Option<Round>,
+    block: &BlockHash,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    out.extend_from_slice(DOMAIN_PROPOSAL);
+    out.extend_from_slice(&genesis.0);
+    put_u64(&mut out, height.0);
+    out.extend_from_slice(&round.0.to_le_bytes());
+    match valid {
+        None => out.push(0),
+        Some(valid) => {
+            out.push(1);
+            out.extend_from_slice(&valid.0.to_le_bytes());
+        }
+    }
+    out.extend_from_slice(&block.0);
+    out
+}
+
+/// What a masternode signs in a vote: domain ‖ genesis hash ‖ kind ‖ height ‖ round ‖ block. Two votes of one
+/// kind, height, round and block have the same bytes, whoever signs, so that certificates need only signatures.
+#[must_use]
+pub fn vote(
+    genesis: &GenesisHash,
+    kind: VoteKind,
+    height: Height,
+    round: Round,
+    block: Option<&BlockHash>,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(128);
+    out.extend_from_slice(DOMAIN_VOTE);
+    out.extend_from_slice(&genesis.0);
+    out.push(match kind {
+        VoteKind::Prevote => 0,
+        VoteKind::Precommit => 1,
+    });
+    put_u64(&mut out, height.0);
+    out.extend_from_slice(&round.0.to_le_bytes());
+    match block {
+        None => out.push(0),
+        Some(block) => {
+            out.push(1);
+            out.extend_from_slice(&block.0);
+        }
+    }
+    out
 }
 
 /// By what a witness names a heartbeat: the first eight bytes of the SHA-256 of its signing bytes.

@@ -210,6 +210,10 @@ impl Host {
                     seat.link = seat.link.take().filter(|(live, _)| *live != conn);
                     seat.node.handle(now, Input::Closed { conn, cause: TransportCause::Commanded });
                 }
+                Command::Produce { .. }
+                | Command::Validate { .. }
+                | Command::Commit { .. }
+                | Command::Load { .. } => {}
                 Command::Persist { ticket, .. } => seat.node.handle(now, Input::Persisted(ticket)),
                 Command::Event(Event::LinkUp { .. }) => self.linked += 1,
                 Command::Event(Event::LinkDown { reason, .. }) => {

@@ -94,6 +94,7 @@ impl Assembly {
                 Auto::Set(false) => MasternodeMode::Disabled,
             },
             agent: concat!("timed/", env!("CARGO_PKG_VERSION")).to_owned(),
+            chain: None,
             timings: self.config.timings(),
             limits: self.config.core_limits(self.genesis.registry.size()),
         }

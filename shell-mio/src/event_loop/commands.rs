@@ -28,6 +28,10 @@ impl<C: Core, S: EventSink> Driver<C, S> {
                 Command::Send { conn } => self.want_flush(conn),
                 Command::Close { conn, reason: _ } => self.close(conn),
                 Command::Reading { conn, reading } => self.set_reading(conn, reading),
+                Command::Produce { .. }
+                | Command::Validate { .. }
+                | Command::Commit { .. }
+                | Command::Load { .. } => {}
                 Command::Persist { ticket, key, record } => {
                     if let Err(error) = self.store.persist(ticket, key, record) {
                         self.sink.shell_event(&ShellEvent::StoreFailed(error));

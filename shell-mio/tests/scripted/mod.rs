@@ -223,6 +223,10 @@ impl Script {
                 self.live.remove(&conn.index());
                 self.stopped_if_all_closed();
             }
+            Input::Produced { .. }
+            | Input::Validated { .. }
+            | Input::Committed { .. }
+            | Input::Loaded { .. } => {}
             Input::Persisted(ticket) => {
                 self.persisted.push(ticket.0);
                 if let Some(told) = self.on_persisted {

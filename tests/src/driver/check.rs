@@ -84,6 +84,10 @@ impl Check {
                 let before = self.open.insert(*conn, State::Ordered);
                 assert!(before.is_some_and(|state| state != State::Ordered), "{conn}: close in {before:?}");
             }
+            Command::Produce { .. }
+            | Command::Validate { .. }
+            | Command::Commit { .. }
+            | Command::Load { .. } => {}
             Command::Persist { .. } => assert!(!self.fatal && !self.stopped, "writes after the end"),
             Command::Event(event) => self.event(event),
         }

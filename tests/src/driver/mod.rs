@@ -266,6 +266,10 @@ impl Driver {
                         entry.socket = Socket::Ordered;
                     }
                 }
+                Command::Produce { .. }
+                | Command::Validate { .. }
+                | Command::Commit { .. }
+                | Command::Load { .. } => {}
                 Command::Persist { ticket, .. } => self.tickets.push_back(ticket),
                 Command::Event(Event::Reply { reply: Reply::Status(status), .. }) => {
                     self.check.counters(status.counters, status.summary.connected_peers);

@@ -86,6 +86,7 @@ pub fn config(crypto: Crypto) -> Config {
         bootstrap: vec![timed_core::Bootstrap { addr: addr(9), id: None }],
         masternode: MasternodeMode::Auto,
         agent: "driven".to_owned(),
+        chain: None,
         timings: Timings { operator_hold: Duration::from_secs(20), ..Timings::default() },
         limits: tight(),
     }

@@ -344,6 +344,10 @@ impl Host {
                     }
                 }
                 Command::Reading { .. } => {}
+                Command::Produce { .. }
+                | Command::Validate { .. }
+                | Command::Commit { .. }
+                | Command::Load { .. } => {}
                 Command::Persist { ticket, record, .. } => {
                     if let Some(process) = &mut self.process {
                         process.writes.push_back((ticket, record));

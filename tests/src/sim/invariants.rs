@@ -45,6 +45,10 @@ pub(crate) fn command(host: &Host, process: &mut Process, cx: &mut Context, comm
             after_close(me, process, cx, *conn, "Close");
             process.commanded.insert(*conn);
         }
+        Command::Produce { .. }
+        | Command::Validate { .. }
+        | Command::Commit { .. }
+        | Command::Load { .. } => {}
         Command::Event(Event::LinkUp { peer, .. }) if *peer == host.node_id => {
             cx.violate(format!("{me}: has a link to itself"));
         }

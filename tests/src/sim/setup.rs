@@ -181,6 +181,7 @@ pub fn base_config(seed: u64, registry: Registry, advertised: Option<CanonicalAd
         bootstrap: Vec::new(),
         masternode: MasternodeMode::Auto,
         agent: "timed-sim/1".to_owned(),
+        chain: None,
         timings: Timings::default(),
         limits,
     }

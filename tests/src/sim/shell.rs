@@ -254,6 +254,10 @@ impl Turn<'_> {
                     }
                 }
             }
+            Command::Produce { .. }
+            | Command::Validate { .. }
+            | Command::Commit { .. }
+            | Command::Load { .. } => {}
             Command::Persist { ticket, key, record } => {
                 let at = self.host.disk.write(self.cx.now, &mut self.cx.rng, (ticket, key, record));
                 Host::enter_write(self.host.id, at, self.cx);

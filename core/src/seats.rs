@@ -3,34 +3,36 @@
 use crate::registry::MasternodeIndex;
 
 /// A set of registry positions. A registry has at most 128 entries, so it is one `u128`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SeatSet(u128);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeatSet(pub u128);
 
 impl SeatSet {
     /// The set of nobody.
-    pub(crate) const EMPTY: Self = Self(0);
+    pub const EMPTY: Self = Self(0);
 
     fn bit(seat: MasternodeIndex) -> u128 {
         1u128.checked_shl(u32::from(seat.0)).unwrap_or(0)
     }
 
     /// Adds a masternode. An index that no registry can have is ignored.
-    pub(crate) fn insert(&mut self, seat: MasternodeIndex) {
+    pub fn insert(&mut self, seat: MasternodeIndex) {
         self.0 |= Self::bit(seat);
     }
 
     /// Whether a masternode is in the set.
-    pub(crate) fn contains(self, seat: MasternodeIndex) -> bool {
+    #[must_use]
+    pub fn contains(self, seat: MasternodeIndex) -> bool {
         self.0 & Self::bit(seat) != 0
     }
 
     /// How many are in the set.
-    pub(crate) const fn len(self) -> usize {
+    #[must_use]
+    pub const fn len(self) -> usize {
         self.0.count_ones() as usize
     }
 
     /// The members, by ascending index.
-    pub(crate) fn iter(self) -> impl Iterator<Item = MasternodeIndex> {
+    pub fn iter(self) -> impl Iterator<Item = MasternodeIndex> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
             let lowest = u8::try_from(rest.trailing_zeros()).ok().filter(|_| rest != 0)?;

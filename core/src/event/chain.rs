@@ -1,0 +1,258 @@
+//! What is told about blocks: whether this node produces and why not, how far it has caught up, who equivocated.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::ids::{BlockHash, Height, NodeId, Round, Signature};
+use crate::wire::message::{RoundHeld, Vote};
+
+/// How a final block came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommittedVia {
+    /// This node followed the votes.
+    Consensus,
+    /// It was fetched from a peer.
+    Sync,
+}
+
+impl CommittedVia {
+    /// The stable name in logs and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Consensus => "consensus",
+            Self::Sync => "sync",
+        }
+    }
+}
+
+/// Whether this node proposes when it leads a round (rule C-14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Producing {
+    /// It does.
+    Yes,
+    /// It does not.
+    No(NotProducing),
+}
+
+impl Default for Producing {
+    fn default() -> Self {
+        Self::No(NotProducing::Starting)
+    }
+}
+
+/// Why a node does not propose blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotProducing {
+    /// This network makes no blocks.
+    NoChain,
+    /// It has not looked yet.
+    Starting,
+    /// It does not act as a masternode.
+    Observer,
+    /// It says goodbye.
+    Stopping,
+    /// It knows of final blocks that it does not have.
+    Syncing {
+        /// The newest one it has.
+        height: Height,
+        /// The newest one it has heard of.
+        target: Height,
+    },
+    /// Live links, this node included, do not reach a quorum.
+    NoQuorum {
+        /// Masternodes linked, this one included.
+        linked: usize,
+        /// How many are needed.
+        needed: usize,
+        /// How many are registered.
+        registered: usize,
+    },
+    /// The operator's `min_peers` forbids it.
+    MinPeers {
+        /// Other masternodes linked.
+        linked: usize,
+        /// How many the operator demands.
+        required: usize,
+        /// Whether a quorum is linked, so that it is `min_peers` alone that forbids the block.
+        quorum: bool,
+    },
+    /// This node's clock disagrees with the others' by more than blocks tolerate.
+    Clock {
+        /// By how much the others are ahead, in milliseconds.
+        offset_ms: i64,
+    },
+    /// The voting record is lost or older than what this key has signed: this node abstains (rule C-13).
+    VotingRecord {
+        /// It abstains until a block above this height is final.
+        until_above: Height,
+    },
+}
+
+impl NotProducing {
+    /// The stable reason code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NoChain => "no_chain",
+            Self::Starting => "starting",
+            Self::Observer => "observer",
+            Self::Stopping => "stopping",
+            Self::Syncing { .. } => "syncing",
+            Self::NoQuorum { .. } => "no_quorum",
+            Self::MinPeers { .. } => "min_peers",
+            Self::Clock { .. } => "clock",
+            Self::VotingRecord { .. } => "voting_record",
+        }
+    }
+}
+
+impl fmt::Display for NotProducing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoChain => f.write_str("this network makes no blocks"),
+            Self::Starting => f.write_str("the node is starting"),
+            Self::Observer => f.write_str("this node is not a masternode"),
+            Self::Stopping => f.write_str("the node is stopping"),
+            Self::Syncing { height, target } => {
+                write!(f, "catching up: at height {height}, the network is at {target}")
+            }
+            Self::NoQuorum { linked, needed, registered } => write!(
+                f,
+                "{linked} of {registered} masternodes are linked, this one included; a block needs {needed}"
+            ),
+            Self::MinPeers { linked, required, quorum } => {
+                write!(f, "block.min_peers demands {required} linked masternodes, {linked} are linked")?;
+                if *quorum { f.write_str("; a quorum could decide without it") } else { Ok(()) }
+            }
+            Self::Clock { offset_ms } => write!(
+                f,
+                "your clock: the other masternodes are {} ms {} this one",
+                offset_ms.unsigned_abs(),
+                if *offset_ms > 0 { "ahead of" } else { "behind" }
+            ),
+            Self::VotingRecord { until_above } => write!(
+                f,
+                "the voting record is lost or out of date: this node abstains until a block above height \
+                 {until_above} is final"
+            ),
+        }
+    }
+}
+
+/// How far this node has caught up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncState {
+    /// It has every block that it has heard of.
+    #[default]
+    Synced,
+    /// It fetches blocks.
+    Syncing {
+        /// The newest one it has.
+        height: Height,
+        /// The newest one it has heard of.
+        target: Height,
+    },
+    /// It lacks blocks and nobody linked has them.
+    Stalled {
+        /// The newest one it has.
+        height: Height,
+        /// The newest one it has heard of.
+        target: Height,
+    },
+}
+
+/// Where a round stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// The height's slot has not come, or the block before is not durable yet.
+    #[default]
+    Waiting,
+    /// A proposal is awaited.
+    Propose,
+    /// This node has prevoted.
+    Prevote,
+    /// This node has precommitted.
+    Precommit,
+    /// The height is decided.
+    Decided,
+}
+
+/// The height under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConsensusInfo {
+    /// The height.
+    pub height: Height,
+    /// The round.
+    pub round: Round,
+    /// How far it is.
+    pub step: Step,
+    /// The round's leader.
+    pub leader: NodeId,
+    /// The round's proposal, if it is here.
+    pub proposal: Option<BlockHash>,
+    /// The lock that this node holds.
+    pub locked: Option<(Round, BlockHash)>,
+    /// Whose votes are held, by round.
+    pub votes: Vec<RoundHeld>,
+    /// How many votes decide.
+    pub quorum: usize,
+    /// When the next thing happens by itself.
+    pub next: Option<Duration>,
+}
+
+/// What a masternode signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Statement {
+    /// A vote.
+    Vote(Vote),
+    /// A proposal.
+    Proposal(SignedProposal),
+}
+
+/// The signed part of a proposal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedProposal {
+    /// Its height.
+    pub height: Height,
+    /// Its round.
+    pub round: Round,
+    /// The round of the polka it refers to.
+    pub valid_round: Option<Round>,
+    /// The block.
+    pub block: BlockHash,
+    /// The leader who signed it.
+    pub proposer: NodeId,
+    /// Over `signing::proposal`.
+    pub signature: Signature,
+}
+
+/// Two contradicting statements of one masternode for one height and round, both with its signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Who equivocated.
+    pub node: NodeId,
+    /// The statement that came first.
+    pub first: Statement,
+    /// The other.
+    pub second: Statement,
+}
+
+/// What waits to be in a block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MempoolInfo {
+    /// Transactions.
+    pub transactions: usize,
+    /// Their bytes.
+    pub bytes: usize,
+}
+
+/// Where a transaction is, as far as the core knows: committed ones are the store's to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TxState {
+    /// It waits to be in a block.
+    Pending,
+    /// It does not wait here.
+    NotPending,
+}
