@@ -96,6 +96,7 @@
 )]
 
 mod addr;
+mod chain;
 mod command;
 mod config;
 pub mod crypto;

@@ -1,0 +1,72 @@
+//! What the machines of this folder want done: the node does it, in this order.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::command::{Command, CommitPace};
+use crate::event::Event;
+use crate::ids::{BlockHash, NodeId, RequestId, TxId};
+use crate::journal::RecordKey;
+use crate::registry::MasternodeIndex;
+use crate::wire::block::FinalBlock;
+use crate::wire::message::{Message, Proposal, Vote};
+
+/// The effects of one call, in order.
+pub(crate) type Effects = Vec<Effect>;
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+pub(crate) enum Effect {
+    /// Queue a message on the link to one peer, if there is one.
+    Send(NodeId, Message),
+    /// Queue a message on several links.
+    Broadcast(Recipients, Message),
+    /// Write a record; when it is durable, hand `then` back to the chain. Nothing of it leaves before.
+    Persist(RecordKey, Bytes, Binding),
+    /// Make a final block durable and hand it to the application.
+    Commit {
+        /// Its hash.
+        hash: BlockHash,
+        /// The block.
+        block: Arc<FinalBlock>,
+        /// The same, encoded.
+        bytes: Bytes,
+        /// Whether the network waits for it.
+        pace: CommitPace,
+    },
+    /// A command that binds nothing: produce, validate, load.
+    Command(Command),
+    /// A fact to tell.
+    Event(Event),
+}
+
+/// Which live links a message goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recipients {
+    /// Every peer.
+    Everyone,
+    /// Every registered masternode.
+    Masternodes,
+    /// The registered masternodes to which the author of an item has no link, by its newest signed word, and
+    /// not whoever brought it (rule C-15).
+    Forward {
+        /// Who signed the item.
+        author: MasternodeIndex,
+        /// Who brought it.
+        from: NodeId,
+    },
+}
+
+/// What waits for a record to be durable (rule C-13).
+#[derive(Clone, Debug)]
+pub(crate) enum Binding {
+    /// Own proposal: then it is sent, with its payload, and counted.
+    Proposal(Box<Proposal>),
+    /// Own vote: then it is sent, and counted like everybody's.
+    Vote(Box<Vote>),
+    /// An acknowledged transaction: then it waits for a block, is relayed, and the request is answered.
+    Transaction(RequestId, TxId, Bytes),
+    /// Nothing waits.
+    Nothing,
+}
