@@ -8,7 +8,6 @@ use crate::command::{Command, CommitPace};
 use crate::event::Event;
 use crate::ids::{BlockHash, NodeId, RequestId, TxId};
 use crate::journal::RecordKey;
-use crate::registry::MasternodeIndex;
 use crate::wire::block::FinalBlock;
 use crate::wire::message::{Message, Proposal, Vote};
 
@@ -52,7 +51,7 @@ pub(crate) enum Recipients {
     /// not whoever brought it (rule C-15).
     Forward {
         /// Who signed the item.
-        author: MasternodeIndex,
+        author: NodeId,
         /// Who brought it.
         from: NodeId,
     },

@@ -73,9 +73,6 @@ impl Node {
                 }
                 Reply::Sent(conns.len())
             }
-            Request::Submit(_) | Request::Transaction(_) | Request::Evidence | Request::Consensus => {
-                Reply::Refused("this network makes no blocks")
-            }
             Request::Stop => {
                 self.stop(now, CloseReason::Shutdown);
                 Reply::Stopping

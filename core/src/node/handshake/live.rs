@@ -79,6 +79,7 @@ impl Node {
             self.end(now, old, reason, ClosedBy::Us);
         }
         self.ping(now, conn);
+        self.chain_link_up(now, them);
         self.timers.set(TimerKey::Dial(Destination::Peer(them.node)), None);
         if let Origin::Dialed { .. } = origin {
             self.next_waiting(now);

@@ -32,16 +32,17 @@ impl Node {
     fn behind_boot(&mut self, now: Now, parked: Parked) {
         let bound = self.config.limits.gate;
         let links = &self.links;
-        self.gate.tidy(bound, |(Parked::Hello(conn) | Parked::Answer(conn))| {
-            links.get(*conn).is_some_and(|link| !link.is_closing())
+        self.gate.tidy(bound, |parked| match parked {
+            Parked::Hello(conn) | Parked::Answer(conn) => {
+                links.get(*conn).is_some_and(|link| !link.is_closing())
+            }
+            Parked::Binding(_) | Parked::Commit(_) => true,
         });
+        let (Parked::Hello(conn) | Parked::Answer(conn)) = parked else { return };
         match self.gate.pass(self.boot_ticket, parked, bound) {
             Passage::Open(parked) => self.unpark(now, parked),
             Passage::Parked => {}
-            Passage::Barred => {
-                let (Parked::Hello(conn) | Parked::Answer(conn)) = parked;
-                self.end(now, conn, CloseReason::LocalResources, ClosedBy::Us);
-            }
+            Passage::Barred => self.end(now, conn, CloseReason::LocalResources, ClosedBy::Us),
         }
     }
 
