@@ -3,3 +3,5 @@
 
 #[allow(dead_code)]
 pub(crate) mod effects;
+#[allow(dead_code)]
+pub(crate) mod mempool;
