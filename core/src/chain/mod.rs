@@ -1,5 +1,15 @@
 //! Blocks: who proposes, the votes that decide, what is kept until then, and catching up (rules C-1 to C-16,
 //! Y-1 to Y-5, X-1 to X-4 of `core/PROTOCOL.md`).
 
-#[allow(dead_code)]
+#![allow(dead_code)]
+
+pub(crate) mod assembly;
+pub(crate) mod certificates;
+pub(crate) mod durable;
 pub(crate) mod effects;
+pub(crate) mod evidence_log;
+pub(crate) mod proposer;
+pub(crate) mod registries;
+pub(crate) mod slots;
+pub(crate) mod validity;
+pub(crate) mod voting_record;
