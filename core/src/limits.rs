@@ -39,8 +39,10 @@ pub const MAX_OFFERED: usize = 512;
 pub(crate) const PAYLOADS: usize = 2;
 /// Proofs of equivocation kept at most.
 pub(crate) const EVIDENCE_KEPT: usize = 64;
-/// Own statements of the latest rounds of a height in the voting record, at most: of each a proposal and two votes.
-pub(crate) const OWN_STATEMENTS: usize = 12;
+/// Own proposals of the latest rounds in the voting record, at most.
+pub(crate) const OWN_PROPOSALS: usize = 8;
+/// Own votes of the latest rounds in the voting record, at most.
+pub(crate) const OWN_VOTES: usize = 16;
 /// Memory that a frame costs beside its bytes while it waits: its place in the queue, its counters, and what
 /// the allocator adds.
 pub(crate) const FRAME_COST: usize = 96;

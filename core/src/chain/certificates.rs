@@ -5,6 +5,7 @@ use crate::crypto::{Authenticity, Provider};
 use crate::ids::{BlockHash, GenesisHash, NodeId, Signature};
 use crate::registry::Registry;
 use crate::wire::block::{Certificate, FinalBlock, VoteKind};
+use crate::wire::message::Vote;
 use crate::wire::signing;
 
 /// Why a certificate proves nothing.
@@ -100,4 +101,13 @@ pub(crate) fn verify_final(
     }
     verify(certificate, context.registry, genesis, crypto, |_, _| false)?;
     Ok(hash)
+}
+
+/// The vote of one masternode in a certificate, if it is there: `registry` as in [`verify`].
+pub(crate) fn vote_of(certificate: &Certificate, registry: &Registry, voter: &NodeId) -> Option<Vote> {
+    let seat = registry.index_of(voter)?;
+    let mut votes = certificate.signers.iter().zip(&certificate.signatures);
+    let (_, signature) = votes.find(|(signer, _)| *signer == seat)?;
+    let Certificate { kind, height, round, block, .. } = *certificate;
+    Some(Vote { kind, height, round, block: Some(block), voter: *voter, signature: *signature })
 }

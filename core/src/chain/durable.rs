@@ -28,32 +28,21 @@ impl<'a> Reader<'a> {
         if self.0.is_empty() { Ok(()) } else { Err(Damaged) }
     }
 
-    /// Everything that is left.
-    pub(crate) const fn rest(self) -> &'a [u8] {
-        self.0
-    }
-
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Damaged> {
         let (first, rest) = self.0.split_first_chunk::<N>().ok_or(Damaged)?;
         self.0 = rest;
         Ok(*first)
     }
 
-    pub(crate) fn bytes(&mut self, length: usize) -> Result<&'a [u8], Damaged> {
-        let (first, rest) = self.0.split_at_checked(length).ok_or(Damaged)?;
-        self.0 = rest;
-        Ok(first)
-    }
-
     pub(crate) fn u8(&mut self) -> Result<u8, Damaged> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    pub(crate) fn u16(&mut self) -> Result<u16, Damaged> {
+    fn u16(&mut self) -> Result<u16, Damaged> {
         self.array().map(u16::from_le_bytes)
     }
 
-    pub(crate) fn u32(&mut self) -> Result<u32, Damaged> {
+    fn u32(&mut self) -> Result<u32, Damaged> {
         self.array().map(u32::from_le_bytes)
     }
 
@@ -93,6 +82,20 @@ impl<'a> Reader<'a> {
             1 => read(self).map(Some),
             _ => Err(Damaged),
         }
+    }
+
+    /// A count, then so many items.
+    pub(crate) fn list<T>(
+        &mut self,
+        bound: usize,
+        mut read: impl FnMut(&mut Self) -> Result<T, Damaged>,
+    ) -> Result<Vec<T>, Damaged> {
+        let count = self.count(bound)?;
+        let mut list = Vec::with_capacity(count);
+        for _ in 0..count {
+            list.push(read(self)?);
+        }
+        Ok(list)
     }
 
     pub(crate) fn addr(&mut self) -> Result<CanonicalAddr, Damaged> {
@@ -140,15 +143,27 @@ pub(crate) fn put_count(count: usize, out: &mut Vec<u8>) {
     out.push(u8::try_from(count).unwrap_or(u8::MAX));
 }
 
-/// Appends a round that may be absent.
-pub(crate) fn put_round(round: Option<Round>, out: &mut Vec<u8>) {
-    match round {
+/// Appends a value that may be absent.
+pub(crate) fn put_option<T>(value: Option<T>, put: impl FnOnce(T, &mut Vec<u8>), out: &mut Vec<u8>) {
+    match value {
         None => out.push(0),
-        Some(round) => {
+        Some(value) => {
             out.push(1);
-            out.extend_from_slice(&round.0.to_le_bytes());
+            put(value, out);
         }
     }
+}
+
+pub(crate) fn put_height(height: Height, out: &mut Vec<u8>) {
+    out.extend_from_slice(&height.0.to_le_bytes());
+}
+
+pub(crate) fn put_round(round: Round, out: &mut Vec<u8>) {
+    out.extend_from_slice(&round.0.to_le_bytes());
+}
+
+pub(crate) fn put_block(block: BlockHash, out: &mut Vec<u8>) {
+    out.extend_from_slice(&block.0);
 }
 
 /// Appends an address.
@@ -173,19 +188,15 @@ pub(crate) fn put_statement(statement: &Statement, out: &mut Vec<u8>) {
         Statement::Vote(Vote { kind: VoteKind::Prevote, .. }) => 1,
         Statement::Vote(Vote { kind: VoteKind::Precommit, .. }) => 2,
     });
-    out.extend_from_slice(&statement.height().0.to_le_bytes());
-    out.extend_from_slice(&statement.round().0.to_le_bytes());
+    put_height(statement.height(), out);
+    put_round(statement.round(), out);
     out.extend_from_slice(&statement.author().0);
     match statement {
         Statement::Proposal(proposal) => {
-            put_round(proposal.valid_round, out);
-            out.extend_from_slice(&proposal.block.0);
+            put_option(proposal.valid_round, put_round, out);
+            put_block(proposal.block, out);
         }
-        Statement::Vote(Vote { block: None, .. }) => out.push(0),
-        Statement::Vote(Vote { block: Some(block), .. }) => {
-            out.push(1);
-            out.extend_from_slice(&block.0);
-        }
+        Statement::Vote(vote) => put_option(vote.block, put_block, out),
     }
     out.extend_from_slice(&statement.signature().0);
 }

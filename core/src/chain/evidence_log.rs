@@ -74,15 +74,16 @@ impl EvidenceLog {
     /// Reads the durable form.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader::new(bytes, VERSION)?;
-        let count = reader.count(EVIDENCE_KEPT)?;
+        let proofs = reader.list(EVIDENCE_KEPT, |reader| {
+            conflict(&reader.statement()?, &reader.statement()?).ok_or(Damaged)
+        })?;
+        reader.end()?;
         let mut log = Self::default();
-        for _ in 0..count {
-            let proof = conflict(&reader.statement()?, &reader.statement()?).ok_or(Damaged)?;
+        for proof in proofs {
             if log.note(proof) == Noted::Known {
                 return Err(Damaged);
             }
         }
-        reader.end()?;
         Ok(log)
     }
 }

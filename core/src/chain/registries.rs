@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::chain::durable::{Damaged, Reader, put_addr, put_count};
+use crate::chain::durable::{Damaged, Reader, put_addr, put_count, put_height};
 use crate::crypto::{Provider, WeakKey};
 use crate::ids::{Height, NodeId};
 use crate::input::RegistryChange;
@@ -111,12 +111,12 @@ impl Registries {
     /// The durable form: how far the blocks were taken in, and the registries from there on.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
-        out.extend_from_slice(&self.taken_in.0.to_le_bytes());
+        put_height(self.taken_in, &mut out);
         let mut kept = self.clone();
         kept.forget_below(self.taken_in);
         put_count(kept.since.len(), &mut out);
         for (from, InForce { registry, .. }) in &kept.since {
-            out.extend_from_slice(&from.0.to_le_bytes());
+            put_height(*from, &mut out);
             put_count(registry.size(), &mut out);
             for Masternode { id, addr } in registry.entries() {
                 out.extend_from_slice(&id.0);
@@ -130,28 +130,20 @@ impl Registries {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader::new(bytes, VERSION)?;
         let taken_in = reader.height()?;
-        let count = reader.count(MOST_RECORDED)?;
-        let mut since: BTreeMap<Height, InForce> = BTreeMap::new();
-        for _ in 0..count {
+        let registries = reader.list(MOST_RECORDED, |reader| {
             let from = reader.height()?;
-            if since.last_key_value().is_some_and(|(before, _)| *before >= from) {
-                return Err(Damaged);
-            }
-            let size = reader.count(MAX_MASTERNODES)?;
-            let mut entries = Vec::with_capacity(size);
-            for _ in 0..size {
-                entries.push(Masternode { id: reader.node()?, addr: reader.addr()? });
-            }
+            let entry = |reader: &mut Reader<'_>| Ok(Masternode { id: reader.node()?, addr: reader.addr()? });
+            let entries = reader.list(MAX_MASTERNODES, entry)?;
             let registry = Registry::new(entries.clone()).map_err(|_| Damaged)?;
-            if registry.entries() != entries.as_slice() {
-                return Err(Damaged);
-            }
-            since.insert(from, InForce::new(registry));
-        }
+            let ordered = registry.entries() == entries.as_slice();
+            if ordered { Ok((from, InForce::new(registry))) } else { Err(Damaged) }
+        })?;
         reader.end()?;
-        let known = since.first_key_value().is_some_and(|(from, _)| *from <= taken_in)
-            && since.last_key_value().is_some_and(|(from, _)| *from <= in_force_from(taken_in));
-        if known { Ok(Self { since, taken_in }) } else { Err(Damaged) }
+        let ascending = registries.iter().zip(registries.iter().skip(1)).all(|((a, _), (b, _))| a < b);
+        let covers = registries.first().is_some_and(|(from, _)| *from <= taken_in)
+            && registries.last().is_some_and(|(from, _)| *from <= in_force_from(taken_in));
+        let since = registries.into_iter().collect();
+        if ascending && covers { Ok(Self { since, taken_in }) } else { Err(Damaged) }
     }
 }
 

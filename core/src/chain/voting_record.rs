@@ -2,39 +2,27 @@
 
 use bytes::Bytes;
 
-use crate::chain::durable::{Damaged, Reader, put_count, put_round, put_statement};
+use crate::chain::consensus::{OwnProposal, OwnVote, Record};
+use crate::chain::durable::{Damaged, Reader, put_block, put_count, put_height, put_option, put_round};
+use crate::chain::votes::PAST_ROUNDS;
 use crate::event::{Statement, Step};
-use crate::ids::{BlockHash, Height, NodeId, Round};
-use crate::limits::OWN_STATEMENTS;
+use crate::ids::{Height, Round};
+use crate::limits::{OWN_PROPOSALS, OWN_VOTES};
 use crate::wire::block::{Block, Certificate, VoteKind};
 use crate::wire::codec;
-use crate::wire::message::MAX_ROUNDS_HELD;
 
 const VERSION: u8 = 1;
 
-/// What peers may ask for (rule C-12) is what the record tells of.
-const _: () = assert!(OWN_STATEMENTS == 3 * MAX_ROUNDS_HELD);
+/// The rounds whose votes are kept, the present one included, with one proposal and two votes in each.
+const _: () = assert!(OWN_PROPOSALS == PAST_ROUNDS as usize + 1 && OWN_VOTES == 2 * OWN_PROPOSALS);
 
-/// A round and the block that a quorum prevoted in it.
-type Polka = (Round, BlockHash);
-
-/// What this key has signed of the height that it works on, and its locks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What is written before a statement leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VotingRecord {
-    /// The height.
-    pub(crate) height: Height,
-    /// The latest round in which this key has signed, or which it has entered.
-    pub(crate) round: Round,
-    /// How far it was in that round.
-    pub(crate) step: Step,
+    /// What this key has said at the height that it works on, and its lock.
+    pub(crate) said: Record,
     /// The node abstains until a block above this height is final.
     pub(crate) silent_until_above: Option<Height>,
-    /// The block that it is locked on.
-    pub(crate) locked: Option<Polka>,
-    /// The block of the latest polka that it has seen.
-    pub(crate) valid: Option<Polka>,
-    /// What it has signed in the latest rounds of the height, oldest first, at most [`OWN_STATEMENTS`].
-    pub(crate) statements: Vec<Statement>,
 }
 
 /// What is to be made of somebody's showing us a statement with our own signature.
@@ -42,70 +30,88 @@ pub(crate) struct VotingRecord {
 pub(crate) enum OwnStatement {
     /// It is in the record, or from before what the record still tells of.
     Recorded,
-    /// This process has not signed it, nor do we know of an earlier one that has: the record is not the latest.
+    /// Neither this process nor an earlier one that we know of has said it: the record is not the latest.
     Unrecorded,
 }
 
 impl VotingRecord {
-    /// The record of a height of which nothing was signed yet.
+    /// The record of a height at which nothing was said yet.
     pub(crate) fn of(height: Height) -> Self {
-        Self { height, ..Self::default() }
+        let said = Record {
+            height,
+            round: Round(0),
+            step: Step::Waiting,
+            locked: None,
+            proposals: Vec::new(),
+            votes: Vec::new(),
+        };
+        Self { said, silent_until_above: None }
     }
 
-    /// Adds a statement; with too many, the oldest go.
-    pub(crate) fn add(&mut self, statement: Statement) {
-        self.statements.push(statement);
-        let excess = self.statements.len().saturating_sub(OWN_STATEMENTS);
-        self.statements.drain(..excess);
-    }
-
-    /// Judges a genuine statement with our own signature that somebody else shows.
+    /// Judges a genuine statement with our own signature, of any height, that somebody else shows.
     pub(crate) fn judge_own(&self, shown: &Statement) -> OwnStatement {
-        let oldest = self.statements.first().map_or(self.round, Statement::round);
-        let forgotten = (shown.height(), shown.round()) < (self.height, oldest);
-        if forgotten || self.statements.iter().any(|own| own.says_the_same_as(shown)) {
-            OwnStatement::Recorded
-        } else {
-            OwnStatement::Unrecorded
-        }
+        let Record { height, round, proposals, votes, .. } = &self.said;
+        let oldest = Round(round.0.saturating_sub(PAST_ROUNDS));
+        let known = match shown {
+            _ if (shown.height(), shown.round()) < (*height, oldest) => true,
+            _ if shown.height() > *height => false,
+            Statement::Vote(vote) => {
+                votes.contains(&OwnVote { kind: vote.kind, round: vote.round, block: vote.block })
+            }
+            Statement::Proposal(proposal) => proposals.contains(&OwnProposal {
+                round: proposal.round,
+                valid_round: proposal.valid_round,
+                block: proposal.block,
+            }),
+        };
+        if known { OwnStatement::Recorded } else { OwnStatement::Unrecorded }
     }
 
     /// The durable form.
     pub(crate) fn encode(&self) -> Bytes {
-        let mut out = Vec::with_capacity(128 + 192 * self.statements.len());
+        let Record { height, round, step, locked, proposals, votes } = &self.said;
+        let mut out = Vec::with_capacity(128 + 48 * (proposals.len() + votes.len()));
         out.push(VERSION);
-        out.extend_from_slice(&self.height.0.to_le_bytes());
-        out.extend_from_slice(&self.round.0.to_le_bytes());
-        out.push(match self.step {
+        put_option(self.silent_until_above, put_height, &mut out);
+        put_height(*height, &mut out);
+        put_round(*round, &mut out);
+        out.push(match step {
             Step::Waiting => 0,
             Step::Propose => 1,
             Step::Prevote => 2,
             Step::Precommit => 3,
             Step::Decided => 4,
         });
-        match self.silent_until_above {
-            None => out.push(0),
-            Some(height) => {
-                out.push(1);
-                out.extend_from_slice(&height.0.to_le_bytes());
-            }
+        put_option(
+            *locked,
+            |(round, block), out| {
+                put_round(round, out);
+                put_block(block, out);
+            },
+            &mut out,
+        );
+        put_count(proposals.len(), &mut out);
+        for proposal in proposals {
+            put_round(proposal.round, &mut out);
+            put_option(proposal.valid_round, put_round, &mut out);
+            put_block(proposal.block, &mut out);
         }
-        for polka in [self.locked, self.valid] {
-            put_round(polka.map(|(round, _)| round), &mut out);
-            if let Some((_, block)) = polka {
-                out.extend_from_slice(&block.0);
-            }
-        }
-        put_count(self.statements.len(), &mut out);
-        for statement in &self.statements {
-            put_statement(statement, &mut out);
+        put_count(votes.len(), &mut out);
+        for vote in votes {
+            put_round(vote.round, &mut out);
+            out.push(match vote.kind {
+                VoteKind::Prevote => 0,
+                VoteKind::Precommit => 1,
+            });
+            put_option(vote.block, put_block, &mut out);
         }
         Bytes::from(out)
     }
 
-    /// Reads the durable form of the record of `own` key.
-    pub(crate) fn decode(bytes: &[u8], own: &NodeId) -> Result<Self, Damaged> {
+    /// Reads the durable form.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut reader = Reader::new(bytes, VERSION)?;
+        let silent_until_above = reader.option(Reader::height)?;
         let (height, round) = (reader.height()?, reader.round()?);
         let step = match reader.u8()? {
             0 => Step::Waiting,
@@ -115,36 +121,34 @@ impl VotingRecord {
             4 => Step::Decided,
             _ => return Err(Damaged),
         };
-        let silent_until_above = reader.option(Reader::height)?;
-        let polka = |reader: &mut Reader<'_>| Ok((reader.round()?, reader.block()?));
-        let (locked, valid) = (reader.option(polka)?, reader.option(polka)?);
-        let count = reader.count(OWN_STATEMENTS)?;
-        let mut statements = Vec::with_capacity(count);
-        for _ in 0..count {
-            statements.push(reader.statement()?);
-        }
+        let locked = reader.option(|reader| Ok((reader.round()?, reader.block()?)))?;
+        let proposals = reader.list(OWN_PROPOSALS, |reader| {
+            let (round, valid_round) = (reader.round()?, reader.option(Reader::round)?);
+            Ok(OwnProposal { round, valid_round, block: reader.block()? })
+        })?;
+        let votes = reader.list(OWN_VOTES, |reader| {
+            let round = reader.round()?;
+            let kind = match reader.u8()? {
+                0 => VoteKind::Prevote,
+                1 => VoteKind::Precommit,
+                _ => return Err(Damaged),
+            };
+            Ok(OwnVote { kind, round, block: reader.option(Reader::block)? })
+        })?;
         reader.end()?;
-        let record = Self { height, round, step, silent_until_above, locked, valid, statements };
-        if record.is_coherent(own) { Ok(record) } else { Err(Damaged) }
+        let said = Record { height, round, step, locked, proposals, votes };
+        if is_coherent(&said) { Ok(Self { said, silent_until_above }) } else { Err(Damaged) }
     }
+}
 
-    fn is_coherent(&self, own: &NodeId) -> bool {
-        let ours = |statement: &Statement| {
-            statement.author() == *own && statement.height() == self.height && statement.round() <= self.round
-        };
-        let ordered = self
-            .statements
-            .iter()
-            .zip(self.statements.iter().skip(1))
-            .all(|(a, b)| (a.round(), a.kind()) < (b.round(), b.kind()));
-        // A lock is on a block whose polka was seen, in a round that has come: line 42 follows line 38.
-        let seen = match (self.locked, self.valid) {
-            (None, valid) => valid.is_none_or(|(round, _)| round <= self.round),
-            (Some(_), None) => false,
-            (Some(locked), Some(valid)) => valid.0 <= self.round && (locked == valid || locked.0 < valid.0),
-        };
-        ordered && self.statements.iter().all(ours) && seen
-    }
+/// Whether a node can have been in this state.
+fn is_coherent(said: &Record) -> bool {
+    let (proposals, votes) = (&said.proposals, &said.votes);
+    let ascending = proposals.iter().zip(proposals.iter().skip(1)).all(|(a, b)| a.round < b.round)
+        && votes.iter().zip(votes.iter().skip(1)).all(|(a, b)| (a.round, a.kind) < (b.round, b.kind));
+    let rounds = proposals.iter().map(|own| own.round).chain(votes.iter().map(|own| own.round));
+    let shown = proposals.iter().all(|own| own.valid_round.is_none_or(|shown| shown < own.round));
+    ascending && shown && rounds.chain(said.locked.map(|(round, _)| round)).all(|round| round <= said.round)
 }
 
 /// A block that a quorum has prevoted, with the proof: whoever is locked on it must be able to propose it again
@@ -209,7 +213,7 @@ pub(crate) enum Voice {
 pub(crate) fn voice(past: &Past<'_>, tip: Height) -> Voice {
     let lost = past.record.is_none() && past.stored > Height(0);
     let outdated = past.unrecorded.is_some() || past.later_boots > past.tolerated;
-    let recorded = past.record.map(|record| record.height).unwrap_or_default();
+    let recorded = past.record.map(|record| record.said.height).unwrap_or_default();
     let learned = [past.certified.next(), recorded, past.unrecorded.unwrap_or_default()];
     let silence = (lost || outdated).then(|| learned.into_iter().max()).flatten();
     match silence.max(past.record.and_then(|record| record.silent_until_above)) {
