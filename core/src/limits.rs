@@ -101,6 +101,10 @@ pub struct Limits {
     pub relay_lane: usize,
     /// Bytes waiting in the bulk lane of a link.
     pub bulk_lane: usize,
+    /// Bytes of blocks that were fetched and are not applied yet.
+    pub sync_window: usize,
+    /// Bytes of loaded blocks that are being served.
+    pub serving: usize,
     /// Handshake answers parked behind a record at most.
     pub gate: usize,
     /// Free frame buffers kept for reuse.
@@ -128,6 +132,8 @@ impl Limits {
             payload_lane: 2 * 1024 * 1024,
             relay_lane: 256 * 1024,
             bulk_lane: 1024 * 1024,
+            sync_window: 16 * 1024 * 1024,
+            serving: 16 * 1024 * 1024,
             gate: 128,
             frame_pool: 64,
         }

@@ -22,6 +22,8 @@ pub(crate) mod round;
 #[allow(dead_code)]
 pub(crate) mod slots;
 #[allow(dead_code)]
+pub(crate) mod sync;
+#[allow(dead_code)]
 pub(crate) mod timeouts;
 #[allow(dead_code)]
 pub(crate) mod validity;

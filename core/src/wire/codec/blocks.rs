@@ -30,7 +30,7 @@ structs! {
     RoundHeld { round, prevotes, precommits }
     Tip { height, block }
     GetPayload { height, block, missing }
-    GetBlocks { id, from, max_bytes }
+    GetBlocks { id, from, to, max_bytes }
     BlocksEnd { id, served }
 }
 
