@@ -126,11 +126,12 @@ pub use event::{
     Activity, Attempt, CloseReason, ClosedBy, CommittedVia, ConsensusInfo, Counters, DialedBecause,
     Direction, Event, Evidence, Fatal, KnockAnswer, LinkCounts, MasternodeInfo, Matrix, MatrixLink,
     MatrixNode, MempoolInfo, NotProducing, Pair, PeerInfo, Producing, Reply, SignedProposal, Statement,
-    Status, Step, Summary, SyncState, TransportCause, TxState, UnknownCode, Warning, Why,
+    StatementKind, Status, Step, Summary, SyncState, TransportCause, TxState, UnknownCode, Warning, Why,
 };
 pub use ids::{
     BadHex, BlockHash, BootEpoch, BootNonce, CertificateHash, ChunkHash, ConnId, DialOrdinal, GenesisHash,
-    Height, LinkTag, LoadId, NodeId, PayloadRoot, RequestId, Round, SessionHash, Signature, Ticket, TxId,
+    Height, LinkTag, LoadId, NodeId, PayloadRoot, RegistryTag, RequestId, Round, SessionHash, Signature,
+    Ticket, TxId,
 };
 pub use input::{Input, PayloadVerdict, PeerRef, RegistryChange, Request, StoredBlock};
 pub use journal::{Record, RecordKey};

@@ -34,6 +34,15 @@ pub const MAX_FINAL_BLOCK: usize = MAX_PAYLOAD + 2 * MAX_CERTIFICATE + 256;
 pub const PART: usize = 32 * 1024;
 /// Ids in one offer of transactions at most.
 pub const MAX_OFFERED: usize = 512;
+/// Payloads of the height under way that are put together or kept, at most: the newest proposal's and the one
+/// of the valid block.
+pub(crate) const PAYLOADS: usize = 2;
+/// Proofs of equivocation kept at most.
+pub(crate) const EVIDENCE_KEPT: usize = 64;
+/// Own proposals of the latest rounds in the voting record, at most.
+pub(crate) const OWN_PROPOSALS: usize = 8;
+/// Own votes of the latest rounds in the voting record, at most.
+pub(crate) const OWN_VOTES: usize = 16;
 /// Memory that a frame costs beside its bytes while it waits: its place in the queue, its counters, and what
 /// the allocator adds.
 pub(crate) const FRAME_COST: usize = 96;
