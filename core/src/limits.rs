@@ -36,7 +36,9 @@ pub const PART: usize = 32 * 1024;
 pub const MAX_OFFERED: usize = 512;
 /// Payloads of the height under way that are put together or kept, at most: the newest proposal's and the one
 /// of the valid block.
-pub(crate) const PAYLOADS: usize = 2;
+pub(crate) const PAYLOADS: usize = 3;
+/// Blocks proposed at one height that are remembered, but for their payloads.
+pub(crate) const CANDIDATES: usize = 12;
 /// Proofs of equivocation kept at most.
 pub(crate) const EVIDENCE_KEPT: usize = 64;
 /// Own proposals of the latest rounds in the voting record, at most.

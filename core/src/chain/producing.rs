@@ -107,11 +107,8 @@ mod tests {
                 if down <= spare {
                     assert_eq!(word, Producing::Yes, "{down} of {registered} down");
                 } else {
-                    let reason = NotProducing::NoQuorum {
-                        linked: linked + 1,
-                        needed: registered - spare,
-                        registered,
-                    };
+                    let reason =
+                        NotProducing::NoQuorum { linked: linked + 1, needed: registered - spare, registered };
                     assert_eq!(word, Producing::No(reason), "{down} of {registered} down");
                 }
             }

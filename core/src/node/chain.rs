@@ -7,7 +7,7 @@ use crate::chain::Chain;
 use crate::chain::effects::{Effect, Effects, Recipients};
 use crate::command::Command;
 use crate::crypto::Provider;
-use crate::event::{Event, Reply};
+use crate::event::{Fatal, Reply};
 use crate::gate::Passage;
 use crate::ids::{BlockHash, ConnId, Height, NodeId, RequestId};
 use crate::input::{Input, Request};
@@ -107,6 +107,11 @@ impl Node {
                 self.commands.push_back(Command::Commit { ticket, hash, block, bytes, pace });
                 let _ = self.gate.pass(ticket, Parked::Commit(height), usize::MAX);
             }
+            Effect::Registry(registry) => {
+                if self.registry_changed(now, registry).is_err() {
+                    self.halt(now, Fatal::Internal("a registry with an unusable key came into force"));
+                }
+            }
             Effect::Command(command) => self.commands.push_back(command),
             Effect::Event(event) => self.event(event),
         }
@@ -189,7 +194,7 @@ impl Node {
 
     /// A live link ended, and nothing has replaced it.
     pub(super) fn chain_link_down(&mut self, now: Now, peer: NodeId) {
-        self.with_chain(now, |chain, crypto, effects| chain.link_down(now, &peer, crypto, effects));
+        self.with_chain(now, |chain, crypto, effects| chain.link_down(now, peer, crypto, effects));
     }
 
     /// What concerns blocks; `None` if the answer comes later.
@@ -202,25 +207,15 @@ impl Node {
             return Some(Reply::Consensus(None));
         }
         self.with_chain(now, |chain, _, effects| match request {
-            Request::Submit(bytes) => chain.submit(now, id, bytes, effects),
+            Request::Submit(bytes) => {
+                chain.submit(id, &bytes, effects);
+                None
+            }
             Request::Transaction(tx) => Some(Reply::Transaction(chain.transaction(&tx))),
             Request::Evidence => Some(Reply::Evidence(chain.evidence())),
             Request::Consensus => Some(Reply::Consensus(Some(Box::new(chain.info(now))))),
             _ => None,
         })
         .unwrap_or(refused)
-    }
-
-    /// Answers at once, or not yet.
-    pub(super) fn request(&mut self, now: Now, id: RequestId, request: Request) {
-        let reply = match request {
-            Request::Submit(_) | Request::Transaction(_) | Request::Evidence | Request::Consensus => {
-                self.answer_about_blocks(now, id, request)
-            }
-            _ => Some(self.answer(now, request)),
-        };
-        if let Some(reply) = reply {
-            self.event(Event::Reply { id, reply });
-        }
     }
 }

@@ -8,9 +8,7 @@ use bytes::Bytes;
 use crate::chain::{self, Chain};
 use crate::command::Command;
 use crate::config::{Config, ConfigError, MasternodeMode};
-use crate::event::{
-    CloseReason, ClosedBy, Event, Fatal, LinkCounts, MempoolInfo, Producing, Summary, SyncState, Warning,
-};
+use crate::event::{CloseReason, ClosedBy, Event, Fatal, LinkCounts, Summary, Warning};
 use crate::ids::{BlockHash, BootNonce, ConnId, Height, NodeId, Ticket};
 use crate::journal::{Record, RecordKey};
 use crate::limits::MAX_AGENT;
@@ -56,9 +54,7 @@ pub(super) fn check(config: &Config, me: NodeId) -> Result<(), ConfigError> {
 }
 
 /// What earlier starts of this key left behind, and the records that are the chain's to read.
-pub(super) fn past(
-    journal: impl IntoIterator<Item = Record>,
-) -> Result<(Past, Vec<Record>), ConfigError> {
+pub(super) fn past(journal: impl IntoIterator<Item = Record>) -> Result<(Past, Vec<Record>), ConfigError> {
     let mut past = Past::default();
     let mut records = Vec::new();
     for record in journal {
@@ -87,7 +83,10 @@ pub(super) fn chain(
     let setup = chain::Setup {
         genesis: config.genesis,
         node: identity.node,
-        acts: identity.role == Role::Masternode,
+        conduct: match config.masternode {
+            MasternodeMode::Disabled => chain::Conduct::Observes,
+            MasternodeMode::Auto | MasternodeMode::Required => chain::Conduct::Acts,
+        },
         registry: config.registry.clone(),
         settings: settings.clone(),
         used: past.used,
@@ -139,6 +138,7 @@ impl Node {
         }
         self.timers.set(TimerKey::PeerCheck, Some(now.mono + self.config.timings.peer_check));
         self.arm_masternode();
+        self.with_chain(now, |chain, crypto, effects| chain.begin(now, crypto, effects));
         self.summarise(now);
     }
 
@@ -261,7 +261,7 @@ impl Node {
         self.waiting.clear();
     }
 
-    fn halt(&mut self, now: Now, fatal: Fatal) {
+    pub(super) fn halt(&mut self, now: Now, fatal: Fatal) {
         if self.run == Run::Working {
             self.event(Event::Fatal(fatal));
             self.stop(now, CloseReason::Halted);
@@ -286,8 +286,7 @@ impl Node {
     }
 
     pub(super) fn summary(&self, now: Now) -> Summary {
-        let blocks = self.chain.as_ref().map(|chain| chain.overview());
-        let blocks = blocks.unwrap_or_default();
+        let blocks = self.chain.as_ref().map(|chain| chain.overview()).unwrap_or_default();
         let outbound = self.pool.live().filter(|(_, conn)| self.is_outbound(*conn)).count();
         let connected = self.pool.live().count();
         Summary {

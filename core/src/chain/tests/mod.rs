@@ -1,0 +1,1 @@
+//! A small network of chains in memory.
