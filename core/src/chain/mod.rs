@@ -31,3 +31,6 @@ pub(crate) mod validity;
 pub(crate) mod votes;
 #[allow(dead_code)]
 pub(crate) mod voting_record;
+
+#[cfg(test)]
+pub(crate) mod fixture;
