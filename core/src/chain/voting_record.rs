@@ -189,6 +189,9 @@ pub(crate) struct Past<'a> {
     pub(crate) later_boots: usize,
     /// How many masternodes may lie: all of them less a quorum.
     pub(crate) tolerated: usize,
+    /// The height of the abstention that was answered before in this process, be it over or not: what led to it
+    /// does not lead to another, or the silence would grow with the chain.
+    pub(crate) abstained: Option<Height>,
 }
 
 /// Whether a masternode proposes and votes.
@@ -213,9 +216,12 @@ pub(crate) enum Voice {
 pub(crate) fn voice(past: &Past<'_>, tip: Height) -> Voice {
     let lost = past.record.is_none() && past.stored > Height(0);
     let outdated = past.unrecorded.is_some() || past.later_boots > past.tolerated;
-    let recorded = past.record.map(|record| record.said.height).unwrap_or_default();
-    let learned = [past.certified.next(), recorded, past.unrecorded.unwrap_or_default()];
-    let silence = (lost || outdated).then(|| learned.into_iter().max()).flatten();
+    let recorded = past.record.map(|record| record.said.height);
+    let silence = match past.abstained {
+        None if lost || outdated => Some(past.certified.next()).max(recorded).max(past.unrecorded),
+        None => None,
+        Some(before) => Some(before).max(past.unrecorded),
+    };
     match silence.max(past.record.and_then(|record| record.silent_until_above)) {
         Some(until_above) if until_above >= tip => Voice::Abstains { until_above },
         _ => Voice::Speaks,
@@ -358,6 +364,7 @@ mod tests {
             unrecorded: None,
             later_boots: 0,
             tolerated: 1,
+            abstained: None,
         }
     }
 
@@ -395,6 +402,12 @@ mod tests {
             assert_eq!(voice(&past, Height(tip)), Voice::Abstains { until_above: Height(40) }, "{tip}");
         }
         assert_eq!(voice(&past, Height(41)), Voice::Speaks);
+        // The chain goes on, the signs are the old ones: they count once.
+        let lost = Past { certified: Height(50), abstained: Some(Height(7)), ..sound(None, 6) };
+        assert_eq!(voice(&lost, Height(7)), Voice::Abstains { until_above: Height(7) });
+        assert_eq!(voice(&lost, Height(8)), Voice::Speaks);
+        let shown = Past { unrecorded: Some(Height(9)), ..lost };
+        assert_eq!(voice(&shown, Height(8)), Voice::Abstains { until_above: Height(9) });
         // A later sign prolongs it, an earlier one does not shorten it.
         for (unrecorded, until_above) in [(90, 90), (20, 40)] {
             let past = Past { unrecorded: Some(Height(unrecorded)), ..past };
