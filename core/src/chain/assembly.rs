@@ -187,3 +187,151 @@ fn chunk_count(outline: &Outline) -> u32 {
 fn length(outline: &Outline) -> usize {
     usize::try_from(outline.length).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::limits::{MAX_CHUNKS, MAX_PAYLOAD};
+
+    const HEIGHT: Height = Height(3);
+
+    fn block(number: u8) -> BlockHash {
+        BlockHash([number; 32])
+    }
+
+    fn payload(length: usize, seed: u8) -> Bytes {
+        (0..length).map(|at| (at % 251) as u8 ^ seed).collect()
+    }
+
+    /// An assembly that has one payload whole, as its proposer's does.
+    fn proposer(block: BlockHash, payload: &Bytes) -> Assembly {
+        let mut assembly = Assembly::default();
+        assembly.keep(HEIGHT, block, payload.clone(), None);
+        assembly
+    }
+
+    fn seeker(block: BlockHash, payload: &[u8]) -> Assembly {
+        let mut assembly = Assembly::default();
+        assembly.seek(HEIGHT, block, &Outline::of(payload), None);
+        assembly
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// Any length, any order, any repeats: the payload comes out, and every step says what is missing.
+        #[test]
+        fn chunks_in_any_order_make_the_payload(
+            length in prop_oneof![
+                0..3 * CHUNK, Just(CHUNK), Just(2 * CHUNK), Just(MAX_PAYLOAD - 1), Just(MAX_PAYLOAD)
+            ],
+            order in any::<prop::sample::Index>(),
+            stride in 1..70usize,
+        ) {
+            let whole = payload(length, 1);
+            let chunks: Vec<Chunk> = proposer(block(1), &whole).chunks(&block(1), u128::MAX).collect();
+            prop_assert_eq!(chunks.len(), length.div_ceil(CHUNK));
+            let mut assembly = seeker(block(1), &whole);
+            let count = chunks.len();
+            let first = order.index(count.max(1));
+            let mut here = 0u128;
+            for step in 0..count * count {
+                let chunk = &chunks[(first + step * stride) % count];
+                let bit = 1u128 << chunk.index;
+                let expected = match () {
+                    () if here & bit != 0 => Progress::Repeat,
+                    () if (here | bit).count_ones() as usize == count => Progress::Whole,
+                    () => Progress::Missing,
+                };
+                prop_assert_eq!(assembly.take(chunk), Ok(expected));
+                here |= bit;
+                let missing = (0..count).map(|at| 1u128 << at).sum::<u128>() & !here;
+                prop_assert_eq!(assembly.missing(&block(1)), Some(missing).filter(|missing| *missing != 0));
+                // What is here is served to others, whole or not.
+                prop_assert!(assembly.chunks(&block(1), here).all(|served| chunks.contains(&served)));
+                prop_assert_eq!(assembly.chunks(&block(1), u128::MAX).count(), here.count_ones() as usize);
+            }
+            for chunk in &chunks {
+                let _ = assembly.take(chunk);
+            }
+            prop_assert_eq!(assembly.payload(&block(1)), Some(&whole));
+            prop_assert_eq!(assembly.missing(&block(1)), None);
+        }
+    }
+
+    #[test]
+    fn a_forged_chunk_is_an_error_and_leaves_no_trace() {
+        let whole = payload(2 * CHUNK + 100, 1);
+        let chunks: Vec<Chunk> = proposer(block(1), &whole).chunks(&block(1), u128::MAX).collect();
+        let mut assembly = seeker(block(1), &whole);
+        let changed = |change: &dyn Fn(&mut Chunk)| {
+            let mut chunk = chunks[1].clone();
+            change(&mut chunk);
+            chunk
+        };
+        for forged in [
+            changed(&|c| c.bytes = payload(CHUNK, 2)),
+            changed(&|c| c.bytes = c.bytes.slice(1..)),
+            changed(&|c| c.bytes = Bytes::new()),
+            changed(&|c| c.index = 0),
+            changed(&|c| c.index = 2),
+            changed(&|c| c.index = 3),
+            changed(&|c| c.index = 128),
+            changed(&|c| c.index = u16::MAX),
+        ] {
+            let before = assembly.clone();
+            assert_eq!(assembly.take(&forged), Err(ForgedChunk), "{}", forged.index);
+            assert_eq!(assembly, before);
+        }
+        for stray in [changed(&|c| c.block = block(2)), changed(&|c| c.height = Height(4))] {
+            assert_eq!(assembly.take(&stray), Ok(Progress::Unsought));
+        }
+        for chunk in &chunks {
+            assert!(matches!(assembly.take(chunk), Ok(Progress::Missing | Progress::Whole)));
+        }
+        assert_eq!(assembly.payload(&block(1)), Some(&whole));
+    }
+
+    #[test]
+    fn an_empty_payload_is_whole_at_once() {
+        let assembly = seeker(block(1), b"");
+        assert_eq!(assembly.payload(&block(1)), Some(&Bytes::new()));
+        assert_eq!(assembly.missing(&block(1)), None);
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_sent() {
+        let whole = payload(MAX_PAYLOAD, 1);
+        let assembly = proposer(block(1), &whole);
+        let sent = |wanted| assembly.chunks(&block(1), wanted).map(|chunk| chunk.index).collect::<Vec<_>>();
+        assert_eq!(sent(0b1001), [0, 3]);
+        assert_eq!(sent(1 << (MAX_CHUNKS - 1)), [69]);
+        assert!(sent(1 << MAX_CHUNKS).is_empty() && sent(1 << 127).is_empty() && sent(0).is_empty());
+        assert!(assembly.chunks(&block(2), u128::MAX).next().is_none());
+    }
+
+    #[test]
+    fn the_oldest_payload_gives_way_and_never_the_one_that_is_kept() {
+        let mut assembly = Assembly::default();
+        let valid = payload(100, 1);
+        assembly.keep(HEIGHT, block(1), valid.clone(), None);
+        for number in 2..9 {
+            assembly.seek(HEIGHT, block(number), &Outline::of(&payload(CHUNK, number)), Some(&block(1)));
+            assert_eq!(assembly.payloads.len(), PAYLOADS);
+            assert_eq!(assembly.payload(&block(1)), Some(&valid));
+            assert_eq!(assembly.missing(&block(number)), Some(1));
+        }
+        // Sought again, nothing that is here is lost.
+        assembly.seek(HEIGHT, block(1), &Outline::of(&valid), None);
+        assert_eq!(assembly.payload(&block(1)), Some(&valid));
+        // The whole one takes the place of the growing one.
+        assembly.keep(HEIGHT, block(8), payload(CHUNK, 8), Some(&block(1)));
+        assert_eq!(assembly.payload(&block(8)), Some(&payload(CHUNK, 8)));
+        assembly.at_height(HEIGHT);
+        assert_eq!(assembly.payloads.len(), PAYLOADS);
+        assembly.at_height(HEIGHT.next());
+        assert_eq!(assembly, Assembly::default());
+    }
+}

@@ -111,3 +111,160 @@ pub(crate) fn vote_of(certificate: &Certificate, registry: &Registry, voter: &No
     let Certificate { kind, height, round, block, .. } = *certificate;
     Some(Vote { kind, height, round, block: Some(block), voter: *voter, signature: *signature })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::fixture::{self, GENESIS, Keys, certificate, grid};
+    use crate::chain::validity::Parent;
+    use crate::ids::{Height, Round};
+    use crate::registry::MasternodeIndex;
+
+    const BLOCK: BlockHash = BlockHash([5; 32]);
+
+    fn commit(nodes: impl IntoIterator<Item = usize>) -> Certificate {
+        certificate(nodes, VoteKind::Precommit, Height(3), Round(1), BLOCK)
+    }
+
+    fn judge(certificate: &Certificate, registry: &Registry) -> (Result<(), BadCertificate>, usize) {
+        let mut keys = Keys::default();
+        let verdict = verify(certificate, registry, &GENESIS, &mut keys, |_, _| false);
+        (verdict, keys.verified)
+    }
+
+    #[test]
+    fn prod_02_a_quorum_of_the_registry_proves_and_nothing_less() {
+        for size in 1..=30 {
+            let registry = fixture::registry(size);
+            let quorum = registry.quorum();
+            assert_eq!(judge(&commit(0..quorum), &registry), (Ok(()), quorum), "{size}");
+            assert_eq!(judge(&commit(size - quorum..size), &registry).0, Ok(()), "{size}");
+            assert_eq!(judge(&commit(0..size), &registry), (Ok(()), size), "{size}");
+            let votes = quorum - 1;
+            assert_eq!(
+                judge(&commit(0..votes), &registry),
+                (Err(BadCertificate::NoQuorum { votes, quorum }), 0),
+                "{size}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_signature_counts_for_its_own_seat_and_vote_alone() {
+        let registry = fixture::registry(4);
+        let forged = |change: &dyn Fn(&mut Certificate)| {
+            let mut certificate = commit(0..3);
+            change(&mut certificate);
+            judge(&certificate, &registry).0
+        };
+        assert_eq!(forged(&|c| c.signatures.swap(0, 1)), Err(BadCertificate::Forged(fixture::id(0))));
+        let first = Err(BadCertificate::Forged(fixture::id(0)));
+        assert_eq!(forged(&|c| c.round = Round(2)), first);
+        assert_eq!(forged(&|c| c.height = Height(4)), first);
+        assert_eq!(forged(&|c| c.kind = VoteKind::Prevote), first);
+        assert_eq!(forged(&|c| c.block = BlockHash([6; 32])), first);
+        // The same vote of one masternode in two seats.
+        let doubled = forged(&|c| c.signatures[2] = c.signatures[1]);
+        assert_eq!(doubled, Err(BadCertificate::Forged(fixture::id(2))));
+        // A vote for nothing never proves anything.
+        let nil = fixture::vote(2, VoteKind::Precommit, Height(3), Round(1), None);
+        assert_eq!(forged(&|c| c.signatures[2] = nil.signature), doubled);
+        let of_another_network =
+            verify(&commit(0..3), &registry, &GenesisHash([1; 32]), &mut Keys::default(), |_, _| false);
+        assert_eq!(of_another_network, first);
+        // More than a quorum does not help a forged one.
+        let mut all = commit(0..4);
+        all.signatures[3] = Signature([0; 64]);
+        assert_eq!(judge(&all, &registry).0, Err(BadCertificate::Forged(fixture::id(3))));
+    }
+
+    #[test]
+    fn stray_signers_and_signatures_are_refused_before_anything_is_verified() {
+        let registry = fixture::registry(4);
+        let refused = |change: &dyn Fn(&mut Certificate)| {
+            let mut certificate = commit(0..4);
+            change(&mut certificate);
+            judge(&certificate, &registry)
+        };
+        assert_eq!(refused(&|c| c.signatures.truncate(3)), (Err(BadCertificate::Count), 0));
+        assert_eq!(refused(&|c| c.signatures.push(c.signatures[0])), (Err(BadCertificate::Count), 0));
+        for seat in [4, 127] {
+            let stray = refused(&|c| {
+                c.signers.insert(MasternodeIndex(seat));
+                c.signatures.push(c.signatures[0]);
+            });
+            assert_eq!(stray, (Err(BadCertificate::Stray), 0), "{seat}");
+        }
+    }
+
+    #[test]
+    fn what_was_verified_before_is_not_verified_again() {
+        let (registry, certificate) = (fixture::registry(4), commit(0..4));
+        let known = [certificate.signatures[1], certificate.signatures[3]];
+        let mut keys = Keys::default();
+        let already = |_: &NodeId, signature: &Signature| known.contains(signature);
+        assert_eq!(verify(&certificate, &registry, &GENESIS, &mut keys, already), Ok(()));
+        assert_eq!(keys.verified, 2);
+    }
+
+    #[test]
+    fn the_votes_in_a_certificate_are_votes() {
+        let (registry, certificate) = (fixture::registry(5), commit([0, 2, 3, 4]));
+        for node in [0, 2, 3, 4] {
+            let vote = fixture::vote(node, VoteKind::Precommit, Height(3), Round(1), Some(BLOCK));
+            assert_eq!(vote_of(&certificate, &registry, &fixture::id(node)), Some(vote));
+        }
+        assert_eq!(vote_of(&certificate, &registry, &fixture::id(1)), None);
+        assert_eq!(vote_of(&certificate, &registry, &fixture::id(9)), None);
+    }
+
+    /// The contexts of a chain's heights.
+    fn verify_chain(blocks: &[FinalBlock], registry: &Registry) -> Result<usize, (usize, BadBlock)> {
+        let mut parent = Parent::default();
+        let mut keys = Keys::default();
+        for (at, block) in blocks.iter().enumerate() {
+            let context = Context { grid: grid(), parent, registry, registry_hash: registry.hash() };
+            let hash = verify_final(block, &context, &GENESIS, &mut keys).map_err(|bad| (at, bad))?;
+            parent = Parent::of(&block.block.header, hash);
+        }
+        Ok(keys.verified)
+    }
+
+    #[test]
+    fn a_chain_is_verified_block_by_block_each_signature_once() {
+        let registry = fixture::registry(4);
+        let chain = fixture::chain(&registry, 5);
+        assert_eq!(verify_chain(&chain, &registry), Ok(20));
+        for block in &chain {
+            assert_eq!(FinalBlock::decode(&block.encode()).as_ref(), Ok(block));
+        }
+    }
+
+    #[test]
+    fn fork_01b_only_the_block_that_a_quorum_decided_passes() {
+        let registry = fixture::registry(4);
+        let sound = fixture::chain(&registry, 3);
+        type Change = fn(&mut FinalBlock);
+        let table: [(BadBlock, Change); 9] = [
+            (BadBlock::Flawed(Flaw::Payload), |b| b.block.payload = bytes::Bytes::from_static(b"another")),
+            (BadBlock::Flawed(Flaw::ParentCertificate), |b| b.block.certificate = None),
+            (BadBlock::Flawed(Flaw::Parent), |b| b.block.header.parent = BlockHash([1; 32])),
+            (BadBlock::Flawed(Flaw::Slot), |b| b.block.header.slot.0 += 1),
+            (BadBlock::OfAnother, |b| b.block.header.slot.0 += fixture::INTERVAL),
+            (BadBlock::OfAnother, |b| b.certificate.kind = VoteKind::Prevote),
+            (BadBlock::OfAnother, |b| b.certificate.height = Height(1)),
+            (BadBlock::OfAnother, |b| b.certificate.block = BlockHash([1; 32])),
+            (BadBlock::Unproven(BadCertificate::Forged(fixture::id(0))), |b| b.certificate.round = Round(1)),
+        ];
+        for (line, (bad, change)) in table.into_iter().enumerate() {
+            let mut chain = sound.clone();
+            change(&mut chain[1]);
+            assert_eq!(verify_chain(&chain, &registry), Err((1, bad)), "line {line}");
+        }
+        // A hole, and a block of another registry's chain.
+        let hole = [sound[0].clone(), sound[2].clone()];
+        assert_eq!(verify_chain(&hole, &registry), Err((1, BadBlock::Flawed(Flaw::Height))));
+        let other = fixture::registry(5);
+        assert_eq!(verify_chain(&sound, &other), Err((0, BadBlock::Flawed(Flaw::Registry))));
+    }
+}

@@ -200,3 +200,52 @@ pub(crate) fn put_statement(statement: &Statement, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&statement.signature().0);
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Whatever one record is changed into is refused, or is another record in its only form.
+    pub(crate) fn assert_strict<T: PartialEq + std::fmt::Debug>(
+        bytes: &[u8],
+        decode: impl Fn(&[u8]) -> Result<T, Damaged>,
+        encode: impl Fn(&T) -> Vec<u8>,
+    ) {
+        let value = decode(bytes).unwrap();
+        assert_eq!(encode(&value), bytes);
+        for length in 0..bytes.len() {
+            assert_eq!(decode(&bytes[..length]), Err(Damaged), "cut to {length}");
+        }
+        assert_eq!(decode(&[bytes, &[0]].concat()), Err(Damaged));
+        let version = [&[bytes[0] + 1], &bytes[1..]].concat();
+        assert_eq!(decode(&version), Err(Damaged));
+        for bit in 0..8 * bytes.len() {
+            let mut changed = bytes.to_vec();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(other) = decode(&changed) {
+                assert_eq!(encode(&other), changed, "bit {bit}");
+                assert_ne!(other, value, "bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_canonical_addresses_are_read() {
+        let read = |bytes: &[u8]| Reader(bytes).addr();
+        for text in ["10.0.0.1:24100", "[2001:db8::1]:1"] {
+            let mut out = Vec::new();
+            put_addr(text.parse().unwrap(), &mut out);
+            assert_eq!(read(&out), Ok(text.parse().unwrap()));
+        }
+        let mapped = [&[6][..], &[0; 10], &[0xff, 0xff, 10, 0, 0, 1], &[1, 0]].concat();
+        assert_eq!(read(&mapped), Err(Damaged));
+        assert_eq!(read(&[4, 0, 0, 0, 0, 1, 0]), Err(Damaged));
+        assert_eq!(read(&[5, 10, 0, 0, 1, 1, 0]), Err(Damaged));
+    }
+
+    #[test]
+    fn counts_end_at_their_bound() {
+        assert_eq!(Reader(&[4]).count(4), Ok(4));
+        assert_eq!(Reader(&[5]).count(4), Err(Damaged));
+    }
+}

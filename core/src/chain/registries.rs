@@ -145,8 +145,12 @@ impl Registries {
         })?;
         reader.end()?;
         let ascending = registries.iter().zip(registries.iter().skip(1)).all(|((a, _), (b, _))| a < b);
+        // One is in force at the block that was taken in last, the others are to come.
         let covers = registries.first().is_some_and(|(from, _)| *from <= taken_in)
-            && registries.last().is_some_and(|(from, _)| *from <= in_force_from(taken_in));
+            && registries
+                .iter()
+                .skip(1)
+                .all(|(from, _)| taken_in < *from && *from <= in_force_from(taken_in));
         let since = registries.into_iter().collect();
         if ascending && covers { Ok(Self { since, taken_in }) } else { Err(Damaged) }
     }
@@ -167,4 +171,130 @@ fn changed(registry: &Registry, changes: &[RegistryChange]) -> Result<Registry, 
         };
     }
     Ok(Registry::new(entries.into_values().collect())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::durable::tests::assert_strict;
+    use crate::chain::fixture::{Keys, id, masternode, registry};
+
+    fn put(node: usize) -> RegistryChange {
+        RegistryChange::Put(masternode(node))
+    }
+
+    fn remove(node: usize) -> RegistryChange {
+        RegistryChange::Remove(id(node))
+    }
+
+    fn sizes(registries: &Registries, heights: std::ops::RangeInclusive<u64>) -> Vec<Option<usize>> {
+        heights.map(|height| registries.at(Height(height)).map(|at| at.registry.size())).collect()
+    }
+
+    #[test]
+    fn changes_are_in_force_two_heights_later_and_nobody_knows_further_ahead() {
+        let mut registries = Registries::new(registry(4), Height(0));
+        let mut keys = Keys::default();
+        assert_eq!(sizes(&registries, 0..=3), [Some(4), Some(4), Some(4), None]);
+        assert_eq!(registries.take_in(Height(1), &[put(4)], &mut keys), Ok(Some(Height(3))));
+        assert_eq!(keys.trusted.len(), 5);
+        assert_eq!(registries.take_in(Height(2), &[remove(0), remove(1)], &mut keys), Ok(Some(Height(4))));
+        assert_eq!(registries.take_in(Height(3), &[], &mut keys), Ok(None));
+        assert_eq!(sizes(&registries, 0..=6), [Some(4), Some(4), Some(4), Some(5), Some(3), Some(3), None]);
+        let in_force = registries.at(Height(4)).unwrap();
+        assert_eq!(in_force.hash, in_force.registry.hash());
+        registries.forget_below(Height(3));
+        assert_eq!(sizes(&registries, 2..=6), [None, Some(5), Some(3), Some(3), None]);
+    }
+
+    /// A registration between a proposal and its votes: the block under way is judged by what was in force.
+    #[test]
+    fn prod_04c_a_change_leaves_the_height_under_way_as_it_was() {
+        let mut registries = Registries::new(registry(4), Height(6));
+        let before = registries.at(Height(7)).cloned();
+        let _ = registries.take_in(Height(7), &[put(4), put(5), put(6)], &mut Keys::default());
+        assert_eq!(registries.at(Height(7)).cloned(), before);
+        assert_eq!(registries.at(Height(8)).cloned(), before);
+        assert_ne!(registries.at(Height(9)).cloned(), before);
+    }
+
+    #[test]
+    fn a_block_is_taken_in_once_and_in_order() {
+        let mut registries = Registries::new(registry(4), Height(5));
+        let mut keys = Keys::default();
+        for other in [0, 4, 5, 7] {
+            assert_eq!(registries.take_in(Height(other), &[put(4)], &mut keys), Ok(None), "{other}");
+        }
+        assert_eq!(registries, Registries::new(registry(4), Height(5)));
+        assert_eq!(registries.take_in(Height(6), &[put(4)], &mut keys), Ok(Some(Height(8))));
+        assert_eq!(registries.take_in(Height(6), &[put(5)], &mut keys), Ok(None));
+        assert_eq!(registries.at(Height(8)).map(|at| at.registry.size()), Some(5));
+    }
+
+    #[test]
+    fn changes_that_give_no_registry_change_nothing_but_are_taken_in() {
+        let weak = RegistryChange::Put(Masternode { id: NodeId([0; 32]), addr: masternode(200).addr });
+        let same_addr = RegistryChange::Put(Masternode { id: id(9), addr: masternode(0).addr });
+        let too_many: Vec<RegistryChange> = (0..129).map(put).collect();
+        let nobody: Vec<RegistryChange> = (0..4).map(remove).collect();
+        let table = [
+            (vec![put(4), weak], BadChanges::WeakKey(NodeId([0; 32]))),
+            (vec![put(4), same_addr], RegistryError::DuplicateAddr(masternode(0).addr).into()),
+            (too_many, RegistryError::TooMany(129).into()),
+            (nobody, RegistryError::Empty.into()),
+        ];
+        for (changes, bad) in table {
+            let mut registries = Registries::new(registry(4), Height(5));
+            let mut keys = Keys::default();
+            assert_eq!(registries.take_in(Height(6), &changes, &mut keys), Err(bad));
+            assert_eq!(registries, Registries::new(registry(4), Height(6)));
+            assert!(keys.trusted.is_empty());
+        }
+    }
+
+    #[test]
+    fn changes_count_one_after_the_other() {
+        let mut registries = Registries::new(registry(4), Height(0));
+        let mut keys = Keys::default();
+        let moved = Masternode { addr: masternode(7).addr, ..masternode(0) };
+        let changes = [put(9), remove(9), remove(8), RegistryChange::Put(moved)];
+        assert_eq!(registries.take_in(Height(1), &changes, &mut keys), Ok(Some(Height(3))));
+        let at = &registries.at(Height(3)).unwrap().registry;
+        assert_eq!((at.size(), at.get(&id(0))), (4, Some(&moved)));
+        // What changes nothing in the end is no change.
+        assert_eq!(registries.take_in(Height(2), &[put(9), remove(9)], &mut keys), Ok(None));
+    }
+
+    #[test]
+    fn a_restart_finds_the_registries_of_the_heights_to_come() {
+        let mut registries = Registries::new(registry(4), Height(0));
+        let mut keys = Keys::default();
+        for height in 1..=8u64 {
+            let node = 3 + usize::try_from(height).unwrap();
+            let _ = registries.take_in(Height(height), &[put(node)], &mut keys);
+        }
+        let read = Registries::decode(&registries.encode()).unwrap();
+        assert_eq!(sizes(&read, 7..=11), [None, Some(10), Some(11), Some(12), None]);
+        registries.forget_below(Height(8));
+        assert_eq!(read, registries);
+    }
+
+    #[test]
+    fn a_damaged_record_is_refused() {
+        let mut registries = Registries::new(registry(2), Height(0));
+        let _ = registries.take_in(Height(1), &[put(2)], &mut Keys::default());
+        let bytes = registries.encode();
+        assert_strict(&bytes, Registries::decode, Registries::encode);
+        // In force from a height that is not known yet; none at all for the tip.
+        let ahead = Registries {
+            since: BTreeMap::from([
+                (Height(0), InForce::new(registry(1))),
+                (Height(4), InForce::new(registry(2))),
+            ]),
+            taken_in: Height(1),
+        };
+        assert_eq!(Registries::decode(&ahead.encode()), Err(Damaged));
+        let none = Registries { since: BTreeMap::new(), taken_in: Height(1) };
+        assert_eq!(Registries::decode(&none.encode()), Err(Damaged));
+    }
 }

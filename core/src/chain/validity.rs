@@ -203,3 +203,174 @@ fn judge_header(
     };
     if proves { Ok(()) } else { Err(Flaw::ParentCertificate) }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::chain::fixture::{self, GENESIS, NOON};
+    use crate::ids::{PayloadRoot, Signature};
+
+    /// A height in the middle of a chain.
+    struct Stage {
+        registry: Registry,
+        grid: Grid,
+        parent: Parent,
+        certificate: Option<Certificate>,
+    }
+
+    impl Stage {
+        /// The child of the block at `height` is to be decided; 0 is the genesis.
+        fn above(height: u64, registry: Registry, interval: u64) -> Self {
+            let grid = Grid::new(Wall(NOON), Duration::from_millis(interval));
+            let (height, hash) = (Height(height), BlockHash([5; 32]));
+            if height == Height(0) {
+                return Self { registry, grid, parent: Parent::default(), certificate: None };
+            }
+            let slot = Some(Wall(NOON + height.0 * interval));
+            let quorum = 0..registry.quorum();
+            let certificate = fixture::certificate(quorum, VoteKind::Precommit, height, Round(2), hash);
+            Self { registry, grid, parent: Parent { height, hash, slot }, certificate: Some(certificate) }
+        }
+
+        fn context(&self) -> Context<'_> {
+            Context {
+                grid: self.grid,
+                parent: self.parent,
+                registry: &self.registry,
+                registry_hash: self.registry.hash(),
+            }
+        }
+
+        fn propose(&self, round: Round, wall: Wall, payload: &[u8]) -> Proposal {
+            let outline = Outline::of(payload);
+            let header = draft(&self.context(), round, wall, self.certificate.as_ref(), &outline);
+            Proposal {
+                header,
+                round,
+                valid_round: None,
+                certificate: self.certificate.clone().map(Box::new),
+                outline,
+                signature: Signature::default(),
+            }
+        }
+    }
+
+    proptest! {
+        /// Whoever proposes and whoever judges: other clocks within the tolerance, any registry, round, lag.
+        #[test]
+        fn prod_04b_what_a_proposer_drafts_every_validator_takes(
+            height in prop_oneof![Just(0), 1..1_000_000u64],
+            size in 1..40usize,
+            round in 0..9u32,
+            interval in 50..20_000u64,
+            lag in 0..10_000_000u64,
+            off in -2_000..=2_000i64,
+            payload in proptest::collection::vec(any::<u8>(), 0..40_000),
+        ) {
+            let stage = Stage::above(height, fixture::registry(size), interval);
+            let most = i64::try_from(stage.grid.tolerance().as_millis()).unwrap();
+            let wall = Wall(NOON + (height + 1) * interval + lag);
+            let theirs = Wall(wall.0.checked_add_signed(off.clamp(-most, most)).unwrap());
+            let proposal = stage.propose(Round(round), wall, &payload);
+            prop_assert_eq!(judge(&proposal, &stage.context(), theirs), Ok(()));
+            prop_assert_eq!(proposal.header.proposer, stage.context().leader(Round(round)));
+            // The same header stands in a stored block, whenever that is read.
+            let Proposal { header, certificate, .. } = proposal;
+            let block = Block { header, certificate, payload: payload.into() };
+            prop_assert_eq!(judge_block(&block, &stage.context()), Ok(()));
+        }
+    }
+
+    /// Everything that may be wrong with a proposal, one thing at a time.
+    #[test]
+    fn every_wrong_field_is_named() {
+        let stage = Stage::above(7, fixture::registry(4), 10_000);
+        let wall = Wall(NOON + 80_300);
+        type Change = fn(&mut Proposal);
+        let table: [(Flaw, Change); 22] = [
+            (Flaw::Height, |p| p.header.height = Height(9)),
+            (Flaw::Height, |p| p.header.height = Height(7)),
+            (Flaw::Parent, |p| p.header.parent = BlockHash([6; 32])),
+            (Flaw::Registry, |p| p.header.registry = RegistryHash([0; 32])),
+            (Flaw::Proposer, |p| p.header.proposer = fixture::id(3)),
+            (Flaw::Slot, |p| p.header.slot = Wall(NOON + 80_001)),
+            (Flaw::Slot, |p| p.header.slot = Wall(NOON + 70_000)),
+            (Flaw::Slot, |p| p.header.slot = Wall(NOON - 10_000)),
+            (Flaw::Early, |p| p.header.slot = Wall(NOON + 90_000)),
+            (Flaw::ParentCertificate, |p| p.header.certificate = CertificateHash([1; 32])),
+            (Flaw::ParentCertificate, |p| p.certificate = None),
+            (Flaw::ParentCertificate, |p| {
+                p.certificate = None;
+                p.header.certificate = CertificateHash::default();
+            }),
+            (Flaw::ParentCertificate, |p| other_certificate(p, |c| c.height = Height(6))),
+            (Flaw::ParentCertificate, |p| other_certificate(p, |c| c.kind = VoteKind::Prevote)),
+            (Flaw::ParentCertificate, |p| other_certificate(p, |c| c.block = BlockHash([6; 32]))),
+            (Flaw::Payload, |p| p.header.payload = PayloadRoot([1; 32])),
+            (Flaw::Payload, |p| p.outline.length += 1),
+            (Flaw::Payload, |p| p.outline.chunks.clear()),
+            (Flaw::Rounds, |p| p.header.round = Round(0)),
+            (Flaw::Rounds, |p| p.round = Round(2)),
+            (Flaw::Rounds, |p| p.valid_round = Some(Round(1))),
+            (Flaw::Rounds, |p| {
+                p.round = Round(3);
+                p.valid_round = Some(Round(0));
+            }),
+        ];
+        for (line, (flaw, change)) in table.into_iter().enumerate() {
+            let mut proposal = stage.propose(Round(1), wall, b"payload");
+            assert_eq!(judge(&proposal, &stage.context(), wall), Ok(()));
+            change(&mut proposal);
+            assert_eq!(judge(&proposal, &stage.context(), wall), Err(flaw), "line {line}");
+        }
+    }
+
+    /// The header names the other certificate, so only its content is wrong.
+    fn other_certificate(proposal: &mut Proposal, change: fn(&mut Certificate)) {
+        let certificate = proposal.certificate.as_mut().unwrap();
+        change(certificate);
+        proposal.header.certificate = certificate.hash();
+    }
+
+    #[test]
+    fn the_first_block_has_no_certificate() {
+        let stage = Stage::above(0, fixture::registry(4), 10_000);
+        let mut proposal = stage.propose(Round(0), Wall(NOON), b"");
+        assert_eq!(proposal.header.slot, Wall(NOON));
+        assert_eq!(judge(&proposal, &stage.context(), Wall(NOON)), Ok(()));
+        let certificate =
+            fixture::certificate(0..3, VoteKind::Precommit, Height(0), Round(0), BlockHash::default());
+        proposal.header.certificate = certificate.hash();
+        proposal.certificate = Some(Box::new(certificate));
+        assert_eq!(judge(&proposal, &stage.context(), Wall(NOON)), Err(Flaw::ParentCertificate));
+    }
+
+    #[test]
+    fn prod_08_no_block_of_a_slot_ahead_of_the_clock_and_nobody_is_to_blame() {
+        let stage = Stage::above(7, fixture::registry(4), 10_000);
+        let fast = Wall(NOON + 90_000);
+        let proposal = stage.propose(Round(0), fast, b"");
+        for (behind, verdict) in [(2_000, Ok(())), (2_001, Err(Flaw::Early)), (3_600_000, Err(Flaw::Early))] {
+            let ours = Wall(fast.0 - behind);
+            assert_eq!(judge(&proposal, &stage.context(), ours), verdict, "{behind}");
+        }
+        assert!(Flaw::Early.is_opinion() && Flaw::Late.is_opinion() && !Flaw::Slot.is_opinion());
+    }
+
+    #[test]
+    fn prod_05b_a_block_that_is_proposed_again_with_its_polka_never_grows_too_old() {
+        let stage = Stage::above(7, fixture::registry(4), 10_000);
+        let made = Wall(NOON + 80_000);
+        let hour = Wall(made.0 + 3_600_000);
+        let mut proposal = stage.propose(Round(1), made, b"");
+        assert_eq!(judge(&proposal, &stage.context(), hour), Err(Flaw::Late));
+        (proposal.round, proposal.valid_round) = (Round(40), Some(Round(1)));
+        assert_eq!(judge(&proposal, &stage.context(), hour), Ok(()));
+        // The round of a fresh block is the proposal's own: what missed its quorum is not proposed again.
+        proposal.valid_round = None;
+        assert_eq!(judge(&proposal, &stage.context(), made), Err(Flaw::Rounds));
+    }
+}
