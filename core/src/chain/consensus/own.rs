@@ -94,8 +94,9 @@ impl Own {
         self.proposals.contains_key(&round)
     }
 
-    pub(super) fn proposed(&self, round: Round, block: BlockHash) -> bool {
-        self.proposals.get(&round).is_some_and(|own| own.block == block)
+    pub(super) fn proposed(&self, proposal: &SignedProposal) -> bool {
+        let own = self.proposals.get(&proposal.round);
+        own.is_some_and(|own| (own.block, own.valid_round) == (proposal.block, proposal.valid_round))
     }
 
     /// Rounds that are over for good: nothing is ever said in them again.
