@@ -6,7 +6,7 @@ use crate::ids::{Height, Round};
 
 /// What has timed out: each kind once a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Timeout {
+pub enum Timeout {
     /// No acceptable proposal came (line 57).
     Propose,
     /// A quorum has prevoted, but not for one thing (line 61).
@@ -17,13 +17,13 @@ pub(crate) enum Timeout {
 
 /// A time-out to come: it names its height and round, so that one of a decided height does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Timer {
+pub struct Timer {
     /// Of which height.
-    pub(crate) height: Height,
+    pub height: Height,
     /// Of which round.
-    pub(crate) round: Round,
+    pub round: Round,
     /// What times out.
-    pub(crate) timeout: Timeout,
+    pub timeout: Timeout,
 }
 
 /// Time-outs grow up to this round. Longer ones would only make the next block wait after a long outage.
@@ -32,7 +32,7 @@ const GROWTH_ENDS: u32 = 20;
 impl Timer {
     /// How long after it is scheduled it comes, for slots of `interval`: a fifth of a slot for the proposal, a
     /// tenth for either kind of votes, and a tenth more each round.
-    pub(crate) fn after(&self, interval: Duration) -> Duration {
+    pub fn after(&self, interval: Duration) -> Duration {
         let tenth = interval / 10;
         let first = match self.timeout {
             Timeout::Propose => interval / 5,

@@ -9,7 +9,7 @@ use crate::wire::block::Certificate;
 
 /// Whether this node says anything at a height.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Voice {
+pub enum Voice {
     /// It proposes and votes, if it is registered.
     Speaks,
     /// It follows and decides, without a word: an observer, or a masternode that abstains (rule C-13).
@@ -18,7 +18,7 @@ pub(crate) enum Voice {
 
 /// Whether a block is valid, as this node has found out: its payload is complete and the application agrees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// It is.
     Valid,
     /// It is not.
@@ -27,7 +27,7 @@ pub(crate) enum Verdict {
 
 /// Whether the slot of a fresh proposal fitted this node's clock when it came (rule C-6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Timeliness {
+pub enum Timeliness {
     /// It did, or the block is proposed again, and then it does not matter.
     Timely,
     /// It did not: no prevote for it, and no blame.
@@ -36,7 +36,7 @@ pub(crate) enum Timeliness {
 
 /// What is to be done, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Act {
+pub enum Act {
     /// A round begins.
     RoundStarted(Round),
     /// This node leads the round. It proposes the valid block again, with that block's polka sent in front of it,
@@ -63,9 +63,9 @@ pub(crate) enum Act {
 }
 
 /// Acts, in order.
-pub(crate) type Acts = Vec<Act>;
+pub type Acts = Vec<Act>;
 
 /// Why an own proposal is not made: the round is over or has timed out, this node does not lead it or is silent,
 /// or it has proposed in it before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NotDue;
+pub struct NotDue;

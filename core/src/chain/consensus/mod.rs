@@ -24,14 +24,14 @@ use crate::ids::{BlockHash, Height, Round};
 use crate::registry::{MasternodeIndex, Registry};
 use crate::wire::block::{Certificate, VoteKind};
 use crate::wire::message::{Held, RoundHeld, Vote};
-pub(crate) use act::{Act, Acts, NotDue, Timeliness, Verdict, Voice};
+pub use act::{Act, Acts, NotDue, Timeliness, Verdict, Voice};
 use own::Own;
-pub(crate) use own::{OwnProposal, OwnVote, Record};
+pub use own::{OwnProposal, OwnVote, Record};
 use proposals::Proposals;
 
 /// The consensus of one height.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Consensus {
+pub struct Consensus {
     height: Height,
     registry: Arc<Registry>,
     seat: Option<MasternodeIndex>,
@@ -57,7 +57,7 @@ enum Decision {
 impl Consensus {
     /// A height at which nothing has been heard yet. `seat` is this node's position in `registry`, which is the
     /// one in force at this height; none for an observer.
-    pub(crate) fn new(
+    pub fn new(
         height: Height,
         registry: Arc<Registry>,
         seat: Option<MasternodeIndex>,
@@ -81,7 +81,7 @@ impl Consensus {
     /// to be called before [`Consensus::start`]. `polka` is that of the valid block, which was stored with it.
     /// False, and nothing done, for a record of another height or when this height has begun.
     #[must_use]
-    pub(crate) fn resume(&mut self, record: Record, polka: Option<&Certificate>) -> bool {
+    pub fn resume(&mut self, record: Record, polka: Option<&Certificate>) -> bool {
         if record.height != self.height || self.machine.step() != Step::Waiting {
             return false;
         }
@@ -99,7 +99,7 @@ impl Consensus {
 
     /// The height begins: at round 0, where the record left it, or where the others are. What is in the record is
     /// said again. A second call does nothing.
-    pub(crate) fn start(&mut self) -> Acts {
+    pub fn start(&mut self) -> Acts {
         let mut acts = Acts::new();
         if self.machine.step() == Step::Waiting {
             if self.voice == Voice::Speaks {
@@ -117,7 +117,7 @@ impl Consensus {
     }
 
     /// A verified vote of this height: another's, or an own one whose record is durable.
-    pub(crate) fn vote(&mut self, vote: &Vote) -> Acts {
+    pub fn vote(&mut self, vote: &Vote) -> Acts {
         let mut acts = Acts::new();
         if vote.height == self.height {
             self.check_own(vote, &mut acts);
@@ -131,7 +131,7 @@ impl Consensus {
 
     /// A verified proposal of this height, signed by the leader of its round. Its block may be judged before or
     /// after.
-    pub(crate) fn proposal(&mut self, proposal: &SignedProposal, timeliness: Timeliness) -> Acts {
+    pub fn proposal(&mut self, proposal: &SignedProposal, timeliness: Timeliness) -> Acts {
         let mut acts = Acts::new();
         if proposal.height == self.height {
             let own = self.is_own(self.leader(proposal.round)) && proposal.round >= self.first_kept();
@@ -149,7 +149,7 @@ impl Consensus {
     ///
     /// # Errors
     /// If nobody waits for it any more; then it must not be sent.
-    pub(crate) fn propose(&mut self, proposal: &SignedProposal) -> Result<Acts, NotDue> {
+    pub fn propose(&mut self, proposal: &SignedProposal) -> Result<Acts, NotDue> {
         let leads = self.voice == Voice::Speaks && self.is_own(self.leader(proposal.round));
         let due = self.step() == Step::Propose && proposal.round == self.round();
         if !leads || !due || proposal.height != self.height || self.own.has_proposed(proposal.round) {
@@ -164,7 +164,7 @@ impl Consensus {
     }
 
     /// A block is found valid or invalid, whoever proposed it. The first word on a block stays.
-    pub(crate) fn block_judged(&mut self, block: BlockHash, verdict: Verdict) -> Acts {
+    pub fn block_judged(&mut self, block: BlockHash, verdict: Verdict) -> Acts {
         let mut acts = Acts::new();
         self.judge(block, verdict);
         self.settle(&mut acts);
@@ -172,7 +172,7 @@ impl Consensus {
     }
 
     /// A verified certificate of this height: a polka or a commit.
-    pub(crate) fn certificate(&mut self, certificate: &Certificate) -> Acts {
+    pub fn certificate(&mut self, certificate: &Certificate) -> Acts {
         let mut acts = Acts::new();
         if certificate.height == self.height {
             if let Some(vote) = self.own_vote_in(certificate) {
@@ -186,7 +186,7 @@ impl Consensus {
     }
 
     /// A time-out that was scheduled. One of another height or round, or of a step that is over, does nothing.
-    pub(crate) fn timeout(&mut self, timer: Timer) -> Acts {
+    pub fn timeout(&mut self, timer: Timer) -> Acts {
         let (mut acts, mut moves) = (Acts::new(), Vec::new());
         if timer.height == self.height {
             self.machine.timeout(timer.timeout, timer.round, &mut moves);
@@ -197,63 +197,63 @@ impl Consensus {
     }
 
     /// From now on this node says nothing at this height.
-    pub(crate) fn silence(&mut self) {
+    pub fn silence(&mut self) {
         self.voice = Voice::Silent;
     }
 
     /// What must be durable before anything said so far may leave.
-    pub(crate) fn record(&self) -> Record {
+    pub fn record(&self) -> Record {
         let step = self.resumed.unwrap_or(self.step());
         self.own.record(self.height, self.round(), step, self.locked())
     }
 
     /// The height.
-    pub(crate) const fn height(&self) -> Height {
+    pub const fn height(&self) -> Height {
         self.height
     }
 
     /// The round it is in.
-    pub(crate) const fn round(&self) -> Round {
+    pub const fn round(&self) -> Round {
         self.machine.round()
     }
 
     /// How far that is.
-    pub(crate) const fn step(&self) -> Step {
+    pub const fn step(&self) -> Step {
         self.machine.step()
     }
 
     /// Whether this node speaks.
-    pub(crate) const fn voice(&self) -> Voice {
+    pub const fn voice(&self) -> Voice {
         self.voice
     }
 
     /// The lock.
-    pub(crate) const fn locked(&self) -> Option<Polka> {
+    pub const fn locked(&self) -> Option<Polka> {
         self.machine.locked()
     }
 
     /// The block to propose again.
-    pub(crate) const fn valid(&self) -> Option<Polka> {
+    pub const fn valid(&self) -> Option<Polka> {
         self.machine.valid()
     }
 
     /// The registry that decides.
-    pub(crate) const fn registry(&self) -> &Arc<Registry> {
+    pub const fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
 
     /// The leader of a round.
-    pub(crate) fn leader(&self, round: Round) -> MasternodeIndex {
+    pub fn leader(&self, round: Round) -> MasternodeIndex {
         leader(self.height, round, &self.registry)
     }
 
     /// The block that the leader of a round has proposed first.
-    pub(crate) fn proposed(&self, round: Round) -> Option<BlockHash> {
+    pub fn proposed(&self, round: Round) -> Option<BlockHash> {
         self.proposals.of(round).map(|heard| heard.block)
     }
 
     /// What was found out about a block.
-    pub(crate) fn verdict(&self, block: &BlockHash) -> Option<Verdict> {
+    pub fn verdict(&self, block: &BlockHash) -> Option<Verdict> {
         self.proposals.verdict(block)
     }
 
@@ -263,28 +263,28 @@ impl Consensus {
     }
 
     /// Whether nothing is to be learned from a vote, so that it need not be verified.
-    pub(crate) fn known(&self, vote: &Vote) -> bool {
+    pub fn known(&self, vote: &Vote) -> bool {
         self.votes.known(vote)
     }
 
     /// Whose votes are held, for a [`Held`].
-    pub(crate) fn held(&self) -> Vec<RoundHeld> {
+    pub fn held(&self) -> Vec<RoundHeld> {
         self.votes.held()
     }
 
     /// Votes that the sender of a [`Held`] lacks.
-    pub(crate) fn lacking(&self, held: &Held) -> Vec<Vote> {
+    pub fn lacking(&self, held: &Held) -> Vec<Vote> {
         self.votes.lacking(held)
     }
 
     /// The polka that a proposal with this valid round refers to: it goes in front of the proposal, whoever sends
     /// it, for a receiver may have no other way to see that polka.
-    pub(crate) fn polka(&self, round: Round) -> Option<Certificate> {
+    pub fn polka(&self, round: Round) -> Option<Certificate> {
         self.votes.certificate(VoteKind::Prevote, round)
     }
 
     /// What makes the height final, with every signature held by now, whether its block is here or not.
-    pub(crate) fn commit(&self) -> Option<Certificate> {
+    pub fn commit(&self) -> Option<Certificate> {
         let round = match self.decision {
             Decision::Decided(round) => Some(round),
             Decision::Open | Decision::Certified => self.votes.committed().map(|(round, _)| round),
@@ -293,7 +293,7 @@ impl Consensus {
     }
 
     /// A block that is wanted whoever proposes it: a quorum has voted for it, and nothing is known of it.
-    pub(crate) fn wanted(&self) -> Option<BlockHash> {
+    pub fn wanted(&self) -> Option<BlockHash> {
         let polka = match self.votes.outcome(VoteKind::Prevote, self.round()) {
             Outcome::Block(block) => Some(block),
             Outcome::Open | Outcome::Split | Outcome::Nil => None,
