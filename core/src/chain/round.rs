@@ -10,7 +10,7 @@ use crate::ids::{BlockHash, Round};
 use crate::wire::block::VoteKind;
 
 /// A round and the block that a quorum prevoted in it.
-pub(crate) type Polka = (Round, BlockHash);
+pub type Polka = (Round, BlockHash);
 
 /// The state of the algorithm for one height (lines 2 to 9).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
