@@ -9,6 +9,7 @@ use crate::chain::candidates::{Candidate, Heard, ROUNDS_AHEAD, Word};
 use crate::chain::certificates;
 use crate::chain::consensus::{Consensus, Timeliness, Verdict};
 use crate::chain::effects::{Effect, Effects};
+use crate::chain::round::Outcome;
 use crate::chain::slots;
 use crate::chain::timeouts::Timeout;
 use crate::chain::validity::{self, Flaw};
@@ -16,7 +17,7 @@ use crate::chain::votes::PAST_ROUNDS;
 use crate::command::Command;
 use crate::crypto::{Authenticity, Provider};
 use crate::event::{SignedProposal, Step};
-use crate::ids::{BlockHash, Height, NodeId, Round};
+use crate::ids::{BlockHash, Height, NodeId, Round, Signature};
 use crate::input::PayloadVerdict;
 use crate::time::Now;
 use crate::wire::block::{Certificate, VoteKind};
@@ -167,11 +168,11 @@ impl Chain {
         let Some(in_force) = self.registries.at(certificate.height) else { return false };
         let of = |consensus: &&Consensus| consensus.height() == certificate.height;
         let known = self.consensus.as_ref().filter(of).or(self.past.as_ref().filter(of));
-        let (kind, round, block) = (certificate.kind, certificate.round, Some(certificate.block));
-        let already = |voter: &NodeId, signature: &_| {
+        let fresh: Option<Vec<_>> = known.map(|known| known.votes().unverified(certificate).collect());
+        let already = |voter: &NodeId, signature: &Signature| {
             let seat = in_force.registry.index_of(voter);
-            let votes = known.map(Consensus::votes);
-            seat.zip(votes).is_some_and(|(seat, votes)| votes.verified(kind, round, block, seat, signature))
+            let fresh = fresh.as_deref();
+            seat.zip(fresh).is_some_and(|(seat, fresh)| !fresh.contains(&(seat, *signature)))
         };
         certificates::verify(certificate, &in_force.registry, &self.genesis, crypto, already).is_ok()
     }
@@ -281,7 +282,7 @@ impl Chain {
         let late = vote.height < present;
         let adds = || {
             vote.kind == VoteKind::Precommit
-                && consensus.decision().is_some_and(|decision| {
+                && consensus.commit().is_some_and(|decision| {
                     decision.round == vote.round && Some(decision.block) == vote.block
                 })
         };
@@ -322,8 +323,11 @@ impl Chain {
         self.peer_has(now, from, has, effects);
         let Some(consensus) = self.consensus.as_ref() else { return };
         let known = match certificate.kind {
-            VoteKind::Precommit => consensus.decision().is_some(),
-            VoteKind::Prevote => consensus.votes().has_polka(certificate.round, certificate.block),
+            VoteKind::Precommit => consensus.commit().is_some(),
+            VoteKind::Prevote => {
+                consensus.votes().outcome(VoteKind::Prevote, certificate.round)
+                    == Outcome::Block(certificate.block)
+            }
         };
         if consensus.height() != certificate.height || known {
             return;
@@ -385,7 +389,7 @@ impl Chain {
         let mut sources = vec![candidate.from];
         let leaders = self.candidates.signed().filter(|signed| signed.block == *block);
         sources.extend(leaders.map(|signed| signed.proposer));
-        for certificate in [consensus.decision(), consensus.polka(consensus.round())].into_iter().flatten() {
+        for certificate in [consensus.commit(), consensus.polka(consensus.round())].into_iter().flatten() {
             if certificate.block == *block {
                 let voters = certificate.signers.iter().filter_map(|seat| consensus.registry().at(seat));
                 sources.extend(voters.map(|entry| entry.id));

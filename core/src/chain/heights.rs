@@ -145,7 +145,7 @@ impl Chain {
         if height < self.sync.heard() {
             return;
         }
-        let certificate = self.past.as_ref().and_then(Consensus::decision);
+        let certificate = self.past.as_ref().and_then(Consensus::commit);
         let certificate = certificate.as_ref().unwrap_or(&block.certificate);
         let registry = self.registries.at(height).map(|in_force| &in_force.registry);
         for (peer, linked) in &mut self.linked {

@@ -40,6 +40,8 @@ pub(crate) mod votes;
 pub(crate) mod voting_record;
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
@@ -62,7 +64,7 @@ use crate::chain::slots::Grid;
 use crate::chain::speech::Speech;
 use crate::chain::sync::serving::Serving;
 use crate::chain::sync::{Settings, Sync};
-use crate::chain::timeouts::Timeout;
+use crate::chain::timeouts::{Timeout, Timer};
 use crate::chain::validity::Context;
 use crate::chain::voting_record::{ValidBlock, VotingRecord};
 use crate::config::{ChainConfig, ConfigError};
@@ -193,7 +195,7 @@ pub(crate) struct Chain {
     candidates: Candidates,
     /// The last certificate of the tip that was verified.
     proven: Option<CertificateHash>,
-    timeouts: BTreeMap<Timeout, (Round, Mono)>,
+    timeouts: BTreeMap<Timeout, (Timer, Mono)>,
     pacing: Pacing,
     resend: Resend,
     owed: Option<Owed>,
@@ -525,15 +527,10 @@ impl Chain {
 
     /// The deadline has passed. Harmless at any time.
     pub(crate) fn tick(&mut self, now: Now, crypto: &mut dyn Provider, effects: &mut Effects) {
-        let due: Vec<(Timeout, Round)> = self
-            .timeouts
-            .iter()
-            .filter(|(_, (_, at))| *at <= now.mono)
-            .map(|(timeout, (round, _))| (*timeout, *round))
-            .collect();
-        for (timeout, round) in due {
-            self.timeouts.remove(&timeout);
-            let acts = self.consensus.as_mut().map(|consensus| consensus.timeout(timeout, round));
+        let due = self.timeouts.values().filter(|(_, at)| *at <= now.mono);
+        for timer in due.map(|(timer, _)| *timer).collect::<Vec<_>>() {
+            self.timeouts.remove(&timer.timeout);
+            let acts = self.consensus.as_mut().map(|consensus| consensus.timeout(timer));
             let acts = acts.unwrap_or_default();
             if !acts.is_empty() {
                 self.resend.hasten(now.mono);

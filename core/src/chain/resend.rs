@@ -116,13 +116,13 @@ impl Chain {
     /// The certificate of the tip, with every signature held, if that is the height asked for.
     fn certificate_of(&self, height: Height) -> Option<Certificate> {
         let tip = self.commits.tip().filter(|tip| tip.parent.height == height)?;
-        let late = self.past.as_ref().and_then(Consensus::decision);
+        let late = self.past.as_ref().and_then(Consensus::commit);
         Some(late.unwrap_or_else(|| tip.certificate.clone()))
     }
 
     fn answer_held(&self, consensus: &Consensus, held: &Held, answer: &mut impl FnMut(Message)) {
         let proposal = |round| self.candidates.proposal(round).map(|p| Message::Proposal(Box::new(p)));
-        if let Some(certificate) = consensus.decision() {
+        if let Some(certificate) = consensus.commit() {
             // With the proposal it needs but the payload.
             if held.proposal != Some(certificate.block) {
                 let of = self.candidates.signed().find(|signed| signed.block == certificate.block);

@@ -8,7 +8,6 @@ use crate::chain::consensus::{Act, Acts, OwnVote};
 use crate::chain::effects::{Binding, Effect, Effects, Said};
 use crate::chain::evidence_log::Noted;
 use crate::chain::round::Polka;
-use crate::chain::timeouts;
 use crate::chain::timeouts::Timeout;
 use crate::chain::validity;
 use crate::chain::voting_record::ValidBlock;
@@ -62,9 +61,9 @@ impl Chain {
                 Act::Propose(round, again) => {
                     self.owed = Some(Owed { round, again, making: Making::NotBegun });
                 }
-                Act::Schedule(timeout, round) => {
-                    let at = now.mono + timeouts::after(timeout, round, self.settings.interval);
-                    self.timeouts.insert(timeout, (round, at));
+                Act::Schedule(timer) => {
+                    let at = now.mono + timer.after(self.settings.interval);
+                    self.timeouts.insert(timer.timeout, (timer, at));
                 }
                 Act::Valid(polka) => self.keep_valid(*polka, effects),
                 Act::Vote(vote) => votes.extend(self.sign(vote, crypto)),
@@ -278,7 +277,7 @@ impl Chain {
         effects: &mut Effects,
     ) {
         // Every precommit that is held goes along: whoever has lost its record learns of its own.
-        let late = self.past.as_ref().and_then(|past| past.decision());
+        let late = self.past.as_ref().and_then(|past| past.commit());
         let certificate = late.or_else(|| self.commits.tip().map(|tip| tip.certificate.clone()));
         let Some(context) = self.context() else { return };
         let outline = Outline::of(&payload);

@@ -126,6 +126,10 @@ impl Speech {
             return Change::Nothing;
         }
         self.news = News::None;
+        let before = match self.state {
+            State::Waiting => None,
+            State::Answered(until_above) => until_above,
+        };
         let past = Past {
             record: self.record.as_ref(),
             stored: self.stored,
@@ -133,10 +137,7 @@ impl Speech {
             unrecorded: self.unrecorded,
             later_boots: self.later_boots.len(),
             tolerated,
-        };
-        let before = match self.state {
-            State::Waiting => None,
-            State::Answered(until_above) => until_above,
+            abstained: before,
         };
         let answer = match voting_record::voice(&past, tip) {
             Voice::Speaks => None,
