@@ -32,6 +32,10 @@ pub const MAX_CERTIFICATE: usize = 64 + 16 + MAX_MASTERNODES * 64;
 pub const MAX_FINAL_BLOCK: usize = MAX_PAYLOAD + 2 * MAX_CERTIFICATE + 256;
 /// Bytes of a part of an encoded block on the bulk lane.
 pub const PART: usize = 32 * 1024;
+/// Blocks that came by catching up and are applied, but not durable yet, at most.
+pub const COMMITS_UNDER_WAY: usize = 64;
+/// While catching up, no more blocks are here or asked for than the window has this many bytes.
+pub const SYNC_BLOCK_LEAST: usize = 2 * 1024;
 /// Ids in one offer of transactions at most.
 pub const MAX_OFFERED: usize = 512;
 /// Payloads of the height under way that are put together or kept, at most: the newest proposal's and the one
@@ -107,6 +111,8 @@ pub struct Limits {
     pub sync_window: usize,
     /// Bytes of loaded blocks that are being served.
     pub serving: usize,
+    /// Bytes a second that are served to all peers that catch up together; half of that to one.
+    pub serving_rate: usize,
     /// Handshake answers parked behind a record at most.
     pub gate: usize,
     /// Free frame buffers kept for reuse.
@@ -136,6 +142,7 @@ impl Limits {
             bulk_lane: 1024 * 1024,
             sync_window: 16 * 1024 * 1024,
             serving: 16 * 1024 * 1024,
+            serving_rate: 32 * 1024 * 1024,
             gate: 128,
             frame_pool: 64,
         }
