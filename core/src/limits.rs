@@ -34,6 +34,14 @@ pub const MAX_FINAL_BLOCK: usize = MAX_PAYLOAD + 2 * MAX_CERTIFICATE + 256;
 pub const PART: usize = 32 * 1024;
 /// Ids in one offer of transactions at most.
 pub const MAX_OFFERED: usize = 512;
+/// Memory that a waiting transaction costs beside its bytes: its places in the tables, and what the allocator adds.
+pub const TRANSACTION_COST: usize = 512;
+/// Transactions whose inclusion in a block is remembered, newest first.
+pub(crate) const RECENT_TRANSACTIONS: usize = 65_536;
+/// Such a memory.
+pub(crate) const RECENT_BYTES: usize = 64;
+/// A transaction that was asked for.
+pub(crate) const WANTED_BYTES: usize = 256;
 /// Memory that a frame costs beside its bytes while it waits: its place in the queue, its counters, and what
 /// the allocator adds.
 pub(crate) const FRAME_COST: usize = 96;
@@ -92,6 +100,9 @@ pub struct Limits {
     pub relay_lane: usize,
     /// Bytes waiting in the bulk lane of a link.
     pub bulk_lane: usize,
+    /// Bytes of memory that waiting transactions hold: their own, and [`TRANSACTION_COST`] for each. What is
+    /// submitted here, and what others bring, may each be three quarters of it.
+    pub mempool: usize,
     /// Handshake answers parked behind a record at most.
     pub gate: usize,
     /// Free frame buffers kept for reuse.
@@ -119,6 +130,7 @@ impl Limits {
             payload_lane: 2 * 1024 * 1024,
             relay_lane: 256 * 1024,
             bulk_lane: 1024 * 1024,
+            mempool: 16 * 1024 * 1024,
             gate: 128,
             frame_pool: 64,
         }
@@ -146,6 +158,9 @@ impl Limits {
             + self.frame_pool * (FRAME_REUSED + FRAME_COST)
             + self.own_addrs * OWN_ADDR_BYTES
             + self.gate * PARKED_BYTES
+            + self.mempool
+            + RECENT_TRANSACTIONS * RECENT_BYTES
+            + self.max_peers * MAX_OFFERED * WANTED_BYTES
             + MAX_MASTERNODES * MASTERNODE_BYTES
             + COMMANDS_KEPT * COMMAND_BYTES
             + ARRIVALS_ROOM

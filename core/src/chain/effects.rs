@@ -66,7 +66,7 @@ pub(crate) enum Binding {
     /// Own vote: then it is sent, and counted like everybody's.
     Vote(Box<Vote>),
     /// An acknowledged transaction: then it waits for a block, is relayed, and the request is answered.
-    Transaction(RequestId, TxId, Bytes),
+    Transaction(RequestId, TxId),
     /// Nothing waits.
     Nothing,
 }
