@@ -34,10 +34,11 @@ pub const MAX_FINAL_BLOCK: usize = MAX_PAYLOAD + 2 * MAX_CERTIFICATE + 256;
 pub const PART: usize = 32 * 1024;
 /// Ids in one offer of transactions at most.
 pub const MAX_OFFERED: usize = 512;
-/// Memory that a waiting transaction costs beside its bytes: its places in the tables, and what the allocator adds.
+/// Memory that a waiting transaction costs beside its bytes: its places in the tables, and what the allocator
+/// adds.
 pub const TRANSACTION_COST: usize = 512;
-/// Transactions whose inclusion in a block is remembered, newest first.
-pub(crate) const RECENT_TRANSACTIONS: usize = 65_536;
+/// The inclusion of one transaction in a block is remembered for so many bytes of the mempool.
+pub(crate) const RECENT_FOR: usize = 256;
 /// Such a memory.
 pub(crate) const RECENT_BYTES: usize = 64;
 /// A transaction that was asked for.
@@ -159,7 +160,7 @@ impl Limits {
             + self.own_addrs * OWN_ADDR_BYTES
             + self.gate * PARKED_BYTES
             + self.mempool
-            + RECENT_TRANSACTIONS * RECENT_BYTES
+            + self.mempool / RECENT_FOR * RECENT_BYTES
             + self.max_peers * MAX_OFFERED * WANTED_BYTES
             + MAX_MASTERNODES * MASTERNODE_BYTES
             + COMMANDS_KEPT * COMMAND_BYTES

@@ -205,27 +205,17 @@ mod tests {
     #[test]
     fn a_trickle_buys_no_more_than_the_patience() {
         let mut asking = Asking::default();
-        let wanted = ids(0..100);
-        assert_eq!(asking.offered(T0, node(1), &wanted, |_| true), Answer::Want(wanted.clone()));
+        let mut rest = ids(0..100);
         let mut now = T0;
-        for id in &wanted {
-            now = now + Duration::from_secs(2);
+        while now < T0 + PATIENCE {
             assert!(asking.overdue(now).is_empty());
-            assert_eq!(asking.settled(now, id, Some(node(1))), None);
-            if asking.overdue(now).is_empty() && asking.deadline().is_none() {
-                break;
-            }
-            let rest: Vec<TxId> = asking.wanted.keys().copied().collect();
-            if !rest.is_empty() {
-                assert_eq!(asking.offered(now, node(1), &rest, |_| true), Answer::Want(rest));
-            }
-            if now >= T0 + PATIENCE - Duration::from_secs(1) {
-                break;
-            }
+            assert_eq!(asking.offered(now, node(1), &rest, |_| true), Answer::Want(rest.clone()));
+            assert_eq!(asking.settled(now, &rest.remove(0), Some(node(1))), None);
+            assert!(asking.deadline() <= Some(T0 + PATIENCE));
+            now = now + SILENT - Duration::from_nanos(1);
         }
-        assert_eq!(asking.deadline(), Some(T0 + PATIENCE));
         assert!(asking.overdue(T0 + PATIENCE).is_empty());
-        assert_eq!(asking.wanted.len(), 0);
+        assert!(asking.wanted.is_empty() && asking.debtors.is_empty());
     }
 
     #[test]
@@ -249,6 +239,17 @@ mod tests {
         assert_eq!((asking.wanted.len(), asking.debtors[&node(1)].owes), (MAX_WANTED, MAX_WANTED));
         assert!(asking.gone(T0, node(1)).is_empty());
         assert!(asking.wanted.is_empty() && asking.debtors.is_empty());
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_is_asked_for_nothing() {
+        let mut asking = Asking::default();
+        let wanted = ids(0..1);
+        for peer in [1, 2] {
+            let _ = asking.offered(T0, node(peer), &wanted, |_| true);
+        }
+        assert!(asking.gone(T0, node(2)).is_empty());
+        assert!(asking.gone(T0, node(1)).is_empty() && asking.wanted.is_empty());
     }
 
     #[test]

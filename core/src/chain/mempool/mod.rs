@@ -35,7 +35,7 @@ use crate::config::ConfigError;
 use crate::event::{Event, MempoolInfo, Reply, TxState};
 use crate::ids::{NodeId, RequestId, TxId};
 use crate::journal::RecordKey;
-use crate::limits::{Limits, MAX_TRANSACTION};
+use crate::limits::{Limits, MAX_TRANSACTION, RECENT_FOR};
 use crate::registry::MasternodeIndex;
 use crate::time::Mono;
 use crate::wire::message::{Message, Role};
@@ -75,7 +75,7 @@ impl Mempool {
         Ok(Self {
             role,
             waiting,
-            recent: Recent::default(),
+            recent: Recent::new(limits.mempool / RECENT_FOR),
             asking: Asking::default(),
             // Half a lane: what is served at once is not what makes the lane drop its oldest.
             offering: Offering::new(limits.relay_lane / 2, limits.mempool),

@@ -3,11 +3,11 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::ids::TxId;
-use crate::limits::RECENT_TRANSACTIONS;
 
-/// The newest [`RECENT_TRANSACTIONS`] ids. Whether an older one is in a block is the application's to know.
-#[derive(Clone, Debug, Default)]
+/// So many of the newest ids. Whether an older one is in a block is the application's to know.
+#[derive(Clone, Debug)]
 pub(super) struct Recent {
+    bound: usize,
     known: BTreeSet<Short>,
     order: VecDeque<Short>,
 }
@@ -24,13 +24,17 @@ fn short(id: &TxId) -> Short {
 }
 
 impl Recent {
+    pub(super) const fn new(bound: usize) -> Self {
+        Self { bound, known: BTreeSet::new(), order: VecDeque::new() }
+    }
+
     /// Remembers one, and forgets the oldest where there are too many.
     pub(super) fn insert(&mut self, id: &TxId) {
         if !self.known.insert(short(id)) {
             return;
         }
         self.order.push_back(short(id));
-        if self.order.len() > RECENT_TRANSACTIONS
+        if self.order.len() > self.bound
             && let Some(oldest) = self.order.pop_front()
         {
             self.known.remove(&oldest);
@@ -50,13 +54,13 @@ mod tests {
     #[test]
     fn c8_the_oldest_is_forgotten_first_and_none_is_counted_twice() {
         let id = |number: usize| TxId::of(&number.to_le_bytes());
-        let mut recent = Recent::default();
-        for number in 0..RECENT_TRANSACTIONS + 3 {
+        let mut recent = Recent::new(100);
+        for number in 0..100 + 3 {
             recent.insert(&id(number));
             recent.insert(&id(number));
         }
-        assert_eq!((recent.known.len(), recent.order.len()), (RECENT_TRANSACTIONS, RECENT_TRANSACTIONS));
+        assert_eq!((recent.known.len(), recent.order.len()), (100, 100));
         assert!(!recent.contains(&id(2)) && recent.contains(&id(3)));
-        assert!(recent.contains(&id(RECENT_TRANSACTIONS + 2)));
+        assert!(recent.contains(&id(100 + 2)));
     }
 }

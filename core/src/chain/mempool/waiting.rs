@@ -76,7 +76,8 @@ struct Share {
 pub(super) struct Waiting {
     bound: usize,
     by_id: BTreeMap<TxId, Entry>,
-    by_place: BTreeMap<Place, TxId>,
+    /// With its length, so that a search for what fits reads nothing else.
+    by_place: BTreeMap<Place, (TxId, usize)>,
     shares: BTreeMap<Holder, Share>,
     end: Place,
     memory: usize,
@@ -122,18 +123,18 @@ impl Waiting {
         self.end
     }
 
-    /// What may be in a block, from a place on: of everybody, or only what was submitted here.
+    /// What may be in a block, from a place on: of everybody, or of one holder only.
     pub(super) fn starting_at(
         &self,
         from: Place,
         only: Option<Holder>,
     ) -> Box<dyn Iterator<Item = (Place, TxId)> + '_> {
         match only {
-            None => Box::new(self.by_place.range(from..).map(|(place, id)| (*place, *id))),
+            None => Box::new(self.by_place.range(from..).map(|(place, (id, _))| (*place, *id))),
             Some(holder) => {
-                let places =
-                    self.shares.get(&holder).into_iter().flat_map(move |share| share.places.range(from..));
-                Box::new(places.filter_map(|place| Some((*place, *self.by_place.get(place)?))))
+                let share = self.shares.get(&holder);
+                let places = share.into_iter().flat_map(move |share| share.places.range(from..));
+                Box::new(places.filter_map(|place| Some((*place, self.by_place.get(place)?.0))))
             }
         }
     }
@@ -141,17 +142,11 @@ impl Waiting {
     /// What fits into a payload of `room` bytes, oldest first; a younger one may take the room that an older one
     /// finds too small.
     pub(super) fn take(&self, mut room: usize) -> Vec<Bytes> {
-        let mut taken = Vec::new();
-        for entry in self.by_place.values().filter_map(|id| self.by_id.get(id)) {
-            if room <= FRAMING {
-                break;
-            }
-            if let Some(left) = room.checked_sub(FRAMING + entry.bytes.len()) {
-                room = left;
-                taken.push(entry.bytes.clone());
-            }
-        }
-        taken
+        let fits = |(id, length): &(TxId, usize)| {
+            room = room.checked_sub(FRAMING + length)?;
+            self.get(id).cloned()
+        };
+        self.by_place.values().filter_map(fits).collect()
     }
 
     /// Takes in what is submitted here and is to be written. One that a peer has brought counts as ours from
@@ -236,7 +231,7 @@ impl Waiting {
         share.memory += cost(entry.bytes.len());
         if let Some(place) = entry.place {
             share.places.insert(place);
-            self.by_place.insert(place, id);
+            self.by_place.insert(place, (id, entry.bytes.len()));
         }
         self.memory += cost(entry.bytes.len());
         self.info.transactions += 1;
@@ -274,7 +269,7 @@ impl Waiting {
                 .filter(|(holder, _)| victims.includes(holder))
                 .max_by_key(|(_, share)| share.memory)
                 .and_then(|(_, share)| share.places.last());
-            let id = largest.and_then(|place| self.by_place.get(place)).copied().ok_or(Full)?;
+            let id = largest.and_then(|place| self.by_place.get(place)).ok_or(Full)?.0;
             self.remove(&id);
         }
         Ok(())
@@ -330,5 +325,29 @@ impl Victims {
             Self::Others => matches!(holder, Holder::Other(_)),
             Self::One(victim) => victim == *holder,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c8_nothing_is_left_of_what_is_gone() {
+        let mut waiting = Waiting::new(100 * cost(10));
+        let brought = Bytes::from_static(&[1; 10]);
+        for number in 0..200_u8 {
+            let holder = match number % 2 {
+                0 => Holder::Other(NodeId([number; 32])),
+                _ => Holder::Masternode(NodeId([number; 32])),
+            };
+            let _ = waiting.bring(TxId([number; 32]), &brought, holder);
+        }
+        assert!(waiting.memory <= waiting.share() && waiting.memory + cost(10) > waiting.share());
+        for number in 0..200 {
+            let _ = waiting.forget(&TxId([number; 32]));
+        }
+        assert_eq!((waiting.memory, waiting.info), (0, MempoolInfo::default()));
+        assert!(waiting.by_id.is_empty() && waiting.by_place.is_empty() && waiting.shares.is_empty());
     }
 }

@@ -39,6 +39,8 @@ struct Net {
     count: u64,
     requests: u64,
     sent: BTreeMap<Kind, usize>,
+    /// How often each id was offered.
+    offers: BTreeMap<TxId, usize>,
     limits: Limits,
     /// What gets lost on its way.
     loses: fn(&Message) -> bool,
@@ -90,6 +92,7 @@ impl Net {
             count: 0,
             requests: 0,
             sent: BTreeMap::new(),
+            offers: BTreeMap::new(),
             limits,
             loses: |_| false,
         }
@@ -150,7 +153,7 @@ impl Net {
     }
 
     fn seat(&self, host: usize) -> Option<MasternodeIndex> {
-        (self.hosts[host].role == Role::Masternode).then(|| MasternodeIndex(host as u8))
+        (self.hosts[host].role == Role::Masternode).then_some(MasternodeIndex(host as u8))
     }
 
     fn call(&mut self, host: usize, act: impl FnOnce(&mut Mempool, Mono, &mut Effects)) {
@@ -194,6 +197,9 @@ impl Net {
             return;
         }
         *self.sent.entry(message.kind()).or_default() += 1;
+        if let Message::TransactionOffer(ids) = &message {
+            ids.iter().for_each(|id| *self.offers.entry(*id).or_default() += 1);
+        }
         if !(self.loses)(&message) {
             self.fly(LATENCY, Flight::Message { from, to, message });
         }
@@ -262,6 +268,17 @@ impl Net {
 
     fn sent(&self, kind: Kind) -> usize {
         self.sent.get(&kind).copied().unwrap_or(0)
+    }
+
+    /// What a host has been asked for by messages under way.
+    fn wants(&self, of: usize) -> Vec<Vec<TxId>> {
+        let want = |flight: &Flight| match flight {
+            Flight::Message { to, message: Message::TransactionWant(ids), .. } if *to == of => {
+                Some(ids.clone())
+            }
+            _ => None,
+        };
+        self.flights.values().filter_map(want).collect()
     }
 
     /// Bytes on their way from one host to another.

@@ -45,6 +45,8 @@ fn x_3_a_large_mempool_never_fills_the_lane() {
 fn x_3_what_was_lost_on_its_way_is_offered_again() {
     let mut net = Net::full_mesh(4, 0);
     net.loses = |_| true;
+    // Nobody has woken anybody for a while.
+    net.run(2 * offering::PASS);
     let bytes = transaction(1, 250);
     net.submit(0, &bytes);
     net.run(Duration::from_secs(1));
@@ -72,6 +74,58 @@ fn x_3_a_lost_answer_delays_a_pass_and_no_more() {
 }
 
 #[test]
+fn x_3_what_was_restored_is_offered_again_too() {
+    let mut net = Net::new(2, 0);
+    let bytes = transaction(1, 250);
+    net.submit(0, &bytes);
+    net.run(WRITE);
+    net.restart(0);
+    net.loses = |_| true;
+    net.link(0, 1);
+    net.run(Duration::from_secs(1));
+    net.loses = never;
+    net.run(2 * offering::PASS);
+    assert!(net.has(1, &bytes));
+}
+
+#[test]
+fn x_3_a_peer_is_offered_one_slice_at_a_time() {
+    let mut net = Net::new(2, 0);
+    for number in 0..4 * MAX_OFFERED as u64 {
+        net.submit(0, &transaction(number, 250));
+    }
+    net.run(offering::PASS - Duration::from_millis(100));
+    net.loses = |message| matches!(message, Message::TransactionWant(_));
+    net.link(0, 1);
+    net.link(0, 1);
+    net.run(offering::PASS);
+    assert_eq!(net.sent(Kind::TransactionOffer), 1, "no answer, and no pass is over that it had to answer");
+    net.run(offering::PASS);
+    assert_eq!(net.sent(Kind::TransactionOffer), 2);
+}
+
+#[test]
+fn x_3_only_the_one_that_acknowledged_goes_on_offering() {
+    let mut net = Net::full_mesh(4, 0);
+    let all = [transaction(0, 250), transaction(1, 250)];
+    for (host, bytes) in all.iter().enumerate() {
+        net.submit(host, bytes);
+    }
+    net.run(offering::PASS * 4 + Duration::from_secs(1));
+    let offers: Vec<usize> = all.iter().map(|bytes| net.offers[&TxId::of(bytes)]).collect();
+    assert_eq!(offers, [9, 9], "to three peers in three passes");
+}
+
+#[test]
+fn x_3_whoever_is_no_masternode_any_more_is_offered_nothing() {
+    let mut net = Net::full_mesh(2, 0);
+    net.call(0, |pool, now, effects| pool.peer_up(now, node(1), Role::Observer, effects));
+    net.submit(0, &transaction(1, 250));
+    net.run(4 * offering::PASS);
+    assert_eq!(net.sent(Kind::TransactionOffer), 0);
+}
+
+#[test]
 fn x_3_a_cut_link_is_made_good_by_the_next() {
     let mut net = Net::new(3, 0);
     net.link(0, 1);
@@ -87,27 +141,65 @@ fn x_3_a_cut_link_is_made_good_by_the_next() {
     assert_eq!(net.holders(&bytes).len(), 3, "the second hands on what it got by its offer");
 }
 
-#[test]
-fn x_3_a_peer_that_offers_and_never_delivers_holds_nobody_up() {
-    let mut net = Net::new(4, 0);
-    let all: Vec<Bytes> = (0..100).map(|number| transaction(number, 250)).collect();
-    let ids: Vec<TxId> = all.iter().map(|bytes| TxId::of(bytes)).collect();
-    for bytes in &all {
-        net.submit(3, bytes);
-    }
-    net.run(WRITE);
-    // Two liars are first.
-    for liar in [1, 2] {
+/// A transaction that host 0 has asked of 1 and that 2 offers too, with links to both.
+fn asked_of_one_offered_by_two() -> (Net, TxId) {
+    let mut net = Net::new(3, 0);
+    net.link(0, 1);
+    net.link(0, 2);
+    let id = TxId::of(&transaction(1, 250));
+    for peer in [1, 2] {
         net.call(0, |pool, now, effects| {
-            pool.offered(now, node(liar), Some(MasternodeIndex(1)), &ids, effects)
+            pool.offered(now, node(peer), Some(MasternodeIndex(1)), &[id], effects);
         });
     }
-    net.links.extend([(0, 1), (0, 2)]);
-    net.link(0, 3);
-    net.run(asking::SILENT - Duration::from_millis(100));
-    assert_eq!(net.hosts[0].pool.info().transactions, 0);
-    net.run(offering::PASS + asking::SILENT);
-    assert_eq!(net.hosts[0].pool.info().transactions, 100);
+    assert_eq!((net.wants(1), net.wants(2)), (vec![vec![id]], vec![vec![]]));
+    net.flights.clear();
+    (net, id)
+}
+
+#[test]
+fn x_3_a_peer_that_offers_and_never_delivers_holds_nobody_up() {
+    let (mut net, id) = asked_of_one_offered_by_two();
+    net.run(asking::SILENT - Duration::from_nanos(1));
+    assert!(net.wants(2).is_empty());
+    net.run(Duration::from_nanos(1));
+    assert_eq!(net.wants(2), [[id]]);
+}
+
+#[test]
+fn x_3_what_was_asked_of_a_lost_link_is_asked_elsewhere_at_once() {
+    let (mut net, id) = asked_of_one_offered_by_two();
+    net.cut(0, 1);
+    assert_eq!(net.wants(2), [[id]]);
+}
+
+#[test]
+fn x_3_what_came_otherwise_is_waited_for_no_longer() {
+    let bytes = transaction(1, 250);
+    let (mut net, id) = asked_of_one_offered_by_two();
+    net.include(&[id]);
+    assert_eq!(net.wants(1), [[]], "go on");
+
+    let (mut net, _) = asked_of_one_offered_by_two();
+    net.submit(0, &bytes);
+    net.run(WRITE);
+    assert_eq!(net.wants(1), [[]]);
+
+    let (mut net, _) = asked_of_one_offered_by_two();
+    net.call(0, |pool, now, effects| {
+        pool.received(now, node(2), Some(MasternodeIndex(2)), &bytes, effects);
+    });
+    assert_eq!(net.wants(1), [[]]);
+}
+
+#[test]
+fn x_4_what_is_in_a_block_is_not_asked_for() {
+    let mut net = Net::new(2, 0);
+    net.link(0, 1);
+    let id = TxId::of(&transaction(1, 250));
+    net.include(&[id]);
+    net.call(0, |pool, now, effects| pool.offered(now, node(1), None, &[id], effects));
+    assert_eq!(net.wants(1), [[]]);
 }
 
 #[test]

@@ -26,6 +26,22 @@ fn x_3_an_observer_reaches_every_masternode_without_telling_each_of_many() {
 }
 
 #[test]
+fn x_3_an_observer_pushes_to_others_each_time() {
+    let mut net = Net::full_mesh(9, 1);
+    let mut pushed = BTreeSet::new();
+    for number in 0..9 {
+        net.submit(9, &transaction(number, 250));
+        net.run(WRITE);
+        for flight in net.flights.values() {
+            if let Flight::Message { from: 9, to, .. } = flight {
+                pushed.insert(*to);
+            }
+        }
+    }
+    assert_eq!(pushed.len(), 9);
+}
+
+#[test]
 fn x_3_whoever_the_bringer_does_not_reach_is_told_by_others() {
     // 0 - 1 - 2 - 3 in a row.
     let mut net = Net::new(4, 0);

@@ -53,16 +53,20 @@ fn x_2_what_is_submitted_again_is_answered_alike_and_waits_once() {
 fn x_2_a_copy_from_a_peer_does_not_acknowledge() {
     let mut net = Net::full_mesh(2, 0);
     let bytes = transaction(1, 100);
-    net.submit(1, &bytes);
-    net.run(LATENCY + WRITE);
+    for number in [1, 2] {
+        net.submit(1, &transaction(number, 100));
+        net.run(LATENCY + WRITE);
+    }
     assert!(net.has(0, &bytes) && net.hosts[0].disk.is_empty());
     let before = net.hosts[0].pool.take(1000);
+    assert_eq!(before[0], bytes);
     let request = net.submit(0, &bytes);
     assert!(net.hosts[0].replies.is_empty());
     assert_eq!(net.hosts[0].pool.take(1000), before, "it may be in a block all the while");
     net.run(WRITE);
     assert!(matches!(net.hosts[0].replies[&request], Reply::Submitted(_)));
-    assert_eq!((net.hosts[0].disk.len(), net.sent(Kind::Transaction)), (1, 1));
+    assert_eq!(net.hosts[0].pool.take(1000), before, "and keeps its place");
+    assert_eq!((net.hosts[0].disk.len(), net.sent(Kind::Transaction)), (1, 2));
 }
 
 #[test]
@@ -113,6 +117,15 @@ fn x_2_a_restart_loses_nothing_acknowledged() {
         all.iter()
             .all(|bytes| net.hosts[1].disk.is_empty() && net.hosts[0].disk.contains_key(&TxId::of(bytes)))
     );
+}
+
+#[test]
+fn c8_a_submission_does_not_keep_the_buffer_that_it_came_in() {
+    let mut net = Net::new(1, 0);
+    let request = Bytes::from(vec![5; 100_000]);
+    net.submit(0, &request.slice(..100));
+    net.flights.clear();
+    assert!(request.is_unique(), "nobody but the test holds it");
 }
 
 #[test]
