@@ -75,7 +75,7 @@ pub(crate) enum Binding {
     /// What this node has signed: then it is sent, and its votes are counted like everybody's.
     Said(Box<Said>),
     /// An acknowledged transaction: then it waits for a block, is relayed, and the request is answered.
-    Transaction(RequestId, TxId, Bytes),
+    Transaction(RequestId, TxId),
     /// Nothing waits.
     Nothing,
 }
