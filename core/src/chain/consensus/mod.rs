@@ -12,6 +12,10 @@
 mod act;
 mod own;
 mod proposals;
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -57,12 +61,7 @@ enum Decision {
 impl Consensus {
     /// A height at which nothing has been heard yet. `seat` is this node's position in `registry`, which is the
     /// one in force at this height; none for an observer.
-    pub fn new(
-        height: Height,
-        registry: Arc<Registry>,
-        seat: Option<MasternodeIndex>,
-        voice: Voice,
-    ) -> Self {
+    pub fn new(height: Height, registry: Arc<Registry>, seat: Option<MasternodeIndex>, voice: Voice) -> Self {
         Self {
             height,
             votes: Votes::new(height, Arc::clone(&registry)),
