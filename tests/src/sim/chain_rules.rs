@@ -5,13 +5,12 @@ use timed_core::{Command, Event, FinalBlock, Height, RecordKey, Ticket};
 use super::context::Context;
 use super::host::{Host, HostId, Process};
 use super::ledger::Reach;
+use super::notary::Statement;
 use super::promises::Departure;
 
 /// After a call of the core: notes what it signed.
-pub(crate) fn after_call(host: &Host, process: &mut Process, cx: &mut Context) {
-    if let Some(ledger) = &cx.ledger {
-        process.promises.note(|signed| ledger.knows(host.node_id, signed));
-    }
+pub(crate) fn after_call(process: &mut Process) {
+    process.promises.note();
 }
 
 /// Before a command is carried out.
@@ -19,7 +18,9 @@ pub(crate) fn command(host: &Host, process: &mut Process, cx: &mut Context, comm
     let me = host.id;
     match command {
         Command::Persist { ticket, key: RecordKey::Voting, record } => {
-            process.promises.record(*ticket, record);
+            if !process.promises.record(*ticket, record) {
+                cx.violate(format!("{me}: writes a voting record that the simulator cannot read"));
+            }
         }
         Command::Persist { key: RecordKey::Tip, .. } => {
             cx.violate(format!("{me}: writes the tip, which is the store's"));
@@ -62,30 +63,29 @@ fn decided(me: HostId, cx: &mut Context, block: &FinalBlock, changes: &[timed_co
 
 /// A write has ended well, whether or not the process lives to hear of it.
 pub(crate) fn durable(host: &Host, process: &mut Process, cx: &mut Context, ticket: Ticket) {
-    for signed in process.promises.durable(ticket) {
-        if let Some(Err(what)) =
-            cx.ledger.as_mut().map(|ledger| ledger.uttered(host.node_id, &signed, Reach::Durable))
-        {
-            cx.violate(format!("{}: {what}", host.id));
-        }
+    for statement in process.promises.durable(ticket) {
+        uttered(host, cx, statement, Reach::Durable);
     }
 }
 
 /// Bytes are on their way.
 pub(crate) fn leaving(host: &Host, process: &mut Process, cx: &mut Context, bytes: &[u8]) {
     for departure in process.promises.leaving(bytes) {
-        let signed = match departure {
-            Departure::Bound(signed) => signed,
-            Departure::Loose(signed) => {
-                cx.violate(format!("{}: sends its {} before that is durable", host.id, signed.subject));
-                signed
+        let statement = match departure {
+            Departure::Recorded(statement) => statement,
+            Departure::Loose(statement) => {
+                cx.violate(format!("{}: sends {statement:?} before that is durable", host.id));
+                statement
             }
         };
-        if let Some(Err(what)) =
-            cx.ledger.as_mut().map(|ledger| ledger.uttered(host.node_id, &signed, Reach::Sent))
-        {
-            cx.violate(format!("{}: {what}", host.id));
-        }
+        uttered(host, cx, statement, Reach::Sent);
+    }
+}
+
+fn uttered(host: &Host, cx: &mut Context, statement: Statement, reach: Reach) {
+    let uttered = cx.ledger.as_mut().map(|ledger| ledger.uttered(host.node_id, statement, reach));
+    if let Some(Err(what)) = uttered {
+        cx.violate(format!("{}: {what}", host.id));
     }
 }
 

@@ -111,6 +111,12 @@ impl Disk {
         records.chain(tip).map(|(key, bytes)| Record { key, bytes: bytes.clone() }).collect()
     }
 
+    /// A durable record.
+    #[must_use]
+    pub fn record(&self, key: RecordKey) -> Option<&[u8]> {
+        self.durable.records.get(&key).map(|bytes| &bytes[..])
+    }
+
     /// Height of the newest durable block.
     #[must_use]
     pub fn height(&self) -> Height {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use timed_core::crypto::Provider;
 use timed_core::{
-    Config, ConfigError, ConnId, Fatal, Height, Node, NodeId, Reading, Reply, Request, RequestId,
+    Config, ConfigError, ConnId, Fatal, Height, Node, NodeId, Reading, RecordKey, Reply, Request, RequestId,
     TransportCause,
 };
 
@@ -181,7 +181,7 @@ impl Host {
     pub(crate) fn start(&mut self, net: &mut Net, cx: &mut Context) -> Result<(), ConfigError> {
         let mut seed = [0; 32];
         cx.rng.fill(&mut seed);
-        let promises = Promises::default();
+        let promises = Promises::of(self.disk.record(RecordKey::Voting));
         let mut provider = (self.provider)(&self.key);
         if self.config.chain.is_some() {
             provider = promises.notary.watch(provider);

@@ -7,7 +7,7 @@ use timed_core::{BlockHash, FinalBlock, Height, NodeId, Registry, RegistryChange
 
 use crate::chain_auditor::ChainAuditor;
 
-use super::notary::{Signed, Subject};
+use super::notary::{Statement, Subject};
 
 /// The chain as it was decided, and who has said what about it.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Ledger {
 /// A statement that a key is bound by.
 #[derive(Debug)]
 struct Uttered {
-    content: Vec<u8>,
+    statement: Statement,
     reach: Reach,
 }
 
@@ -77,21 +77,15 @@ impl Ledger {
     }
 
     /// A statement reached the signer's disk or the wire.
-    pub(crate) fn uttered(&mut self, key: NodeId, signed: &Signed, reach: Reach) -> Result<(), String> {
-        let known = self
-            .uttered
-            .entry((key, signed.subject))
-            .or_insert_with(|| Uttered { content: signed.content.clone(), reach });
-        if known.content != signed.content && !self.distrusted.contains(&key) {
-            return Err(format!("EQUIVOCATION: {key} signs two statements: {}", signed.subject));
+    pub(crate) fn uttered(&mut self, key: NodeId, statement: Statement, reach: Reach) -> Result<(), String> {
+        let subject = statement.subject;
+        let known = self.uttered.entry((key, subject)).or_insert(Uttered { statement, reach });
+        if known.statement != statement && !self.distrusted.contains(&key) {
+            let (first, second) = (known.statement, statement);
+            return Err(format!("EQUIVOCATION: {subject}: {first:?} and {second:?}"));
         }
         known.reach = known.reach.max(reach);
         Ok(())
-    }
-
-    /// Whether a key is bound by this very statement already.
-    pub(crate) fn knows(&self, key: NodeId, signed: &Signed) -> bool {
-        self.uttered.get(&(key, signed.subject)).is_some_and(|known| known.content == signed.content)
     }
 
     /// The key's disk was replaced: what never left it, nobody will ever know of.
@@ -112,7 +106,7 @@ mod tests {
     use crate::driver::Crypto;
     use crate::sim::notary::StatementKind;
     use std::time::Duration;
-    use timed_core::{GenesisHash, Masternode, Round, Signature, Wall};
+    use timed_core::{GenesisHash, Masternode, Round, Wall};
 
     fn origin() -> Origin {
         let entry = |seat: u8| Masternode {
@@ -137,9 +131,9 @@ mod tests {
         (0..3).map(|_| generator.make()).collect()
     }
 
-    fn statement(content: &[u8]) -> Signed {
+    fn statement(block: u8) -> Statement {
         let subject = Subject { height: Height(1), round: Round(0), kind: StatementKind::Prevote };
-        Signed { subject, content: content.to_vec(), signature: Signature::default() }
+        Statement { subject, valid_round: None, block: Some(BlockHash([block; 32])) }
     }
 
     #[test]
@@ -157,14 +151,14 @@ mod tests {
     #[test]
     fn a_key_is_bound_by_what_it_said_until_its_disk_is_replaced() {
         let (mut ledger, key) = (ledger(), NodeId([1; 32]));
-        assert_eq!(ledger.uttered(key, &statement(b"a"), Reach::Durable), Ok(()));
-        assert_eq!(ledger.uttered(key, &statement(b"a"), Reach::Durable), Ok(()));
-        assert!(ledger.uttered(key, &statement(b"b"), Reach::Durable).is_err());
+        assert_eq!(ledger.uttered(key, statement(1), Reach::Durable), Ok(()));
+        assert_eq!(ledger.uttered(key, statement(1), Reach::Durable), Ok(()));
+        assert!(ledger.uttered(key, statement(2), Reach::Durable).is_err());
         ledger.forget_unsent(key);
-        assert_eq!(ledger.uttered(key, &statement(b"b"), Reach::Sent), Ok(()));
+        assert_eq!(ledger.uttered(key, statement(2), Reach::Sent), Ok(()));
         ledger.forget_unsent(key);
-        assert!(ledger.uttered(key, &statement(b"a"), Reach::Sent).is_err());
+        assert!(ledger.uttered(key, statement(1), Reach::Sent).is_err());
         ledger.distrust(key);
-        assert_eq!(ledger.uttered(key, &statement(b"a"), Reach::Sent), Ok(()));
+        assert_eq!(ledger.uttered(key, statement(1), Reach::Sent), Ok(()));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use timed_core::crypto::{Authenticity, Handshake, Provider, WeakKey};
-use timed_core::{Height, NodeId, Round, Signature};
+use timed_core::{BlockHash, GenesisHash, Height, NodeId, Round, Signature};
 use zeroize::Zeroizing;
 
 /// Of what kind a statement is: a key makes one of each for a height and round.
@@ -36,40 +36,104 @@ impl fmt::Display for Subject {
     }
 }
 
-/// A signed statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Signed {
+/// A statement about a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Statement {
     pub(crate) subject: Subject,
-    /// The bytes that were signed.
-    pub(crate) content: Vec<u8>,
+    /// Of a proposal: the round of the polka that it refers to.
+    pub(crate) valid_round: Option<Round>,
+    /// The block; `None` for none.
+    pub(crate) block: Option<BlockHash>,
+}
+
+impl Statement {
+    /// What a message to be signed says about a block; `None` if it says nothing about one.
+    fn read(message: &[u8]) -> Option<Self> {
+        let after = |domain: &[u8]| message.strip_prefix(domain)?.get(size_of::<GenesisHash>()..);
+        let (kind, rest) = match after(b"timed-proposal-v1") {
+            Some(rest) => (StatementKind::Proposal, rest),
+            None => match after(b"timed-vote-v1")?.split_first()? {
+                (0, rest) => (StatementKind::Prevote, rest),
+                (_, rest) => (StatementKind::Precommit, rest),
+            },
+        };
+        let mut fields = Fields(rest);
+        let subject = Subject { height: fields.height()?, round: fields.round()?, kind };
+        let (valid_round, block) = match kind {
+            StatementKind::Proposal => (fields.option(Fields::round)?, Some(fields.block()?)),
+            StatementKind::Prevote | StatementKind::Precommit => (None, fields.option(Fields::block)?),
+        };
+        Some(Self { subject, valid_round, block })
+    }
+}
+
+/// A signed statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Signed {
+    pub(crate) statement: Statement,
     pub(crate) signature: Signature,
 }
 
 impl Signed {
-    /// What a message to be signed says about a block; `None` if it says nothing about one.
-    fn read(message: &[u8], signature: Signature) -> Option<Self> {
-        let after = |domain: &[u8]| message.strip_prefix(domain)?.get(32..);
-        let (kind, rest) = if let Some(rest) = after(b"timed-proposal-v1") {
-            (StatementKind::Proposal, rest)
-        } else {
-            match after(b"timed-vote-v1")?.split_first()? {
-                (0, rest) => (StatementKind::Prevote, rest),
-                (_, rest) => (StatementKind::Precommit, rest),
-            }
-        };
-        let (height, rest) = rest.split_first_chunk()?;
-        let (round, _) = rest.split_first_chunk()?;
-        let subject = Subject {
-            height: Height(u64::from_le_bytes(*height)),
-            round: Round(u32::from_le_bytes(*round)),
-            kind,
-        };
-        Some(Self { subject, content: message.to_vec(), signature })
-    }
-
     /// Whether the signature stands somewhere in these bytes.
     pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
-        bytes.windows(self.signature.0.len()).any(|window| window == self.signature.0)
+        let [first, ..] = self.signature.0;
+        let mut windows = bytes.windows(self.signature.0.len());
+        windows.any(|window| window[0] == first && window == self.signature.0)
+    }
+}
+
+/// What a voting record holds: what its key has said at the record's height (rule C-13). `None` if the bytes are
+/// no such record.
+pub(crate) fn read_voting_record(record: &[u8]) -> Option<Vec<Statement>> {
+    let mut fields = Fields(record.strip_prefix(&[1])?);
+    let _silent_until = fields.option(Fields::height)?;
+    let (height, _round, _step) = (fields.height()?, fields.round()?, fields.byte()?);
+    let _locked = fields.option(|fields| Some((fields.round()?, fields.block()?)))?;
+    let mut statements = Vec::new();
+    for _ in 0..fields.byte()? {
+        let kind = StatementKind::Proposal;
+        let subject = Subject { height, round: fields.round()?, kind };
+        let valid_round = fields.option(Fields::round)?;
+        statements.push(Statement { subject, valid_round, block: Some(fields.block()?) });
+    }
+    for _ in 0..fields.byte()? {
+        let round = fields.round()?;
+        let kind = if fields.byte()? == 0 { StatementKind::Prevote } else { StatementKind::Precommit };
+        let block = fields.option(Fields::block)?;
+        statements.push(Statement { subject: Subject { height, round, kind }, valid_round: None, block });
+    }
+    fields.0.is_empty().then_some(statements)
+}
+
+/// Reads little-endian fields from the front.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (first, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn height(&mut self) -> Option<Height> {
+        self.array().map(|bytes| Height(u64::from_le_bytes(bytes)))
+    }
+
+    fn round(&mut self) -> Option<Round> {
+        self.array().map(|bytes| Round(u32::from_le_bytes(bytes)))
+    }
+
+    fn block(&mut self) -> Option<BlockHash> {
+        self.array().map(BlockHash)
+    }
+
+    fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        if self.byte()? == 0 { Some(None) } else { read(self).map(Some) }
     }
 }
 
@@ -102,7 +166,8 @@ impl Provider for Watched {
 
     fn sign(&mut self, message: &[u8]) -> Signature {
         let signature = self.inner.sign(message);
-        if let Some(signed) = Signed::read(message, signature) {
+        if let Some(statement) = Statement::read(message) {
+            let signed = Signed { statement, signature };
             self.notary.0.lock().unwrap_or_else(PoisonError::into_inner).push(signed);
         }
         signature
@@ -129,8 +194,8 @@ impl Provider for Watched {
 mod tests {
     use super::*;
     use crate::null_crypto::NullProvider;
+    use timed_core::VoteKind;
     use timed_core::wire::signing;
-    use timed_core::{BlockHash, GenesisHash, VoteKind};
 
     #[test]
     fn votes_and_proposals_are_noted_and_nothing_else() {
@@ -146,11 +211,17 @@ mod tests {
         ];
         let signatures = bytes.each_ref().map(|bytes| provider.sign(bytes));
         let noted = notary.take();
-        let kinds = [StatementKind::Prevote, StatementKind::Precommit, StatementKind::Proposal];
-        assert_eq!(noted.len(), kinds.len());
-        for (signed, (kind, signature)) in noted.iter().zip(kinds.into_iter().zip(signatures)) {
-            assert_eq!(signed.subject, Subject { height, round, kind });
-            assert_eq!(signed.signature, signature);
+        let said = [
+            (StatementKind::Prevote, None, None),
+            (StatementKind::Precommit, None, Some(block)),
+            (StatementKind::Proposal, Some(Round(1)), Some(block)),
+        ];
+        assert_eq!(noted.len(), said.len());
+        for (signed, ((kind, valid_round, block), signature)) in
+            noted.iter().zip(said.into_iter().zip(signatures))
+        {
+            let subject = Subject { height, round, kind };
+            assert_eq!(*signed, Signed { statement: Statement { subject, valid_round, block }, signature });
             assert!(signed.is_in(&[&b"before"[..], &signature.0, b"after"].concat()));
             assert!(!signed.is_in(&signature.0[1..]));
         }

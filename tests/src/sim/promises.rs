@@ -1,83 +1,90 @@
 //! What one process has signed about blocks, on its way to the disk and to the wire: nothing is to leave before
-//! the record that holds it is durable (rule C-13).
+//! a record that holds it is durable (rule C-13).
 
-use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+
 use timed_core::{Height, Ticket};
 
-use super::notary::{Notary, Signed};
+use super::notary::{Notary, Signed, Statement, Subject, read_voting_record};
 
-/// Statements that have left are forgotten at once, others when they are this many heights old.
+/// Statements are forgotten when they are so many heights old.
 const KEPT_HEIGHTS: u64 = 3;
 
-/// The statements of one process that have not left yet.
+/// The statements of one process.
 #[derive(Debug, Default)]
 pub(crate) struct Promises {
     pub(crate) notary: Notary,
-    waiting: Vec<(Signed, Bond)>,
-}
-
-/// What a statement is held by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bond {
-    /// No record that was given out holds it.
-    None,
-    /// The record of this ticket.
-    Record(Ticket),
-    /// A durable record.
-    Durable,
+    /// Signed, and not seen on the wire yet.
+    inside: Vec<Signed>,
+    /// Records on their way to the disk.
+    records: VecDeque<(Ticket, Vec<Statement>)>,
+    /// What a durable record of this process or an earlier one has held.
+    durable: BTreeMap<Subject, Statement>,
 }
 
 /// A statement on the wire.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Departure {
-    /// Its record is durable.
-    Bound(Signed),
-    /// It is not.
-    Loose(Signed),
+    /// A durable record holds it.
+    Recorded(Statement),
+    /// None does.
+    Loose(Statement),
 }
 
 impl Promises {
-    /// Takes in what was signed since the last look; `known` are statements that bind the key already.
-    pub(crate) fn note(&mut self, known: impl Fn(&Signed) -> bool) {
+    /// The promises of a process that starts with this voting record.
+    pub(crate) fn of(record: Option<&[u8]>) -> Self {
+        let mut promises = Self::default();
+        let statements = record.and_then(read_voting_record).unwrap_or_default();
+        promises.hold(&statements);
+        promises
+    }
+
+    fn hold(&mut self, statements: &[Statement]) {
+        self.durable.extend(statements.iter().map(|statement| (statement.subject, *statement)));
+    }
+
+    /// Takes in what was signed since the last look.
+    pub(crate) fn note(&mut self) {
         for signed in self.notary.take() {
-            let bond = if known(&signed) { Bond::Durable } else { Bond::None };
-            let oldest = signed.subject.height.0.saturating_sub(KEPT_HEIGHTS);
-            self.waiting.retain(|(other, _)| other.subject.height >= Height(oldest));
-            self.waiting.push((signed, bond));
+            let oldest = Height(signed.statement.subject.height.0.saturating_sub(KEPT_HEIGHTS));
+            self.inside.retain(|other| other.statement.subject.height >= oldest);
+            self.durable.retain(|subject, _| subject.height >= oldest);
+            self.inside.push(signed);
         }
     }
 
-    /// A record was given out: it holds the statements whose signatures it has.
-    pub(crate) fn record(&mut self, ticket: Ticket, record: &Bytes) {
-        for (signed, bond) in &mut self.waiting {
-            if *bond == Bond::None && signed.is_in(record) {
-                *bond = Bond::Record(ticket);
-            }
-        }
+    /// A voting record was given out. Returns whether it can be read.
+    pub(crate) fn record(&mut self, ticket: Ticket, record: &[u8]) -> bool {
+        let statements = read_voting_record(record);
+        let readable = statements.is_some();
+        self.records.push_back((ticket, statements.unwrap_or_default()));
+        readable
     }
 
-    /// The record of a ticket is durable: returns the statements that are so thereby.
-    pub(crate) fn durable(&mut self, ticket: Ticket) -> Vec<Signed> {
-        let mut settled = Vec::new();
-        for (signed, bond) in &mut self.waiting {
-            if *bond == Bond::Record(ticket) {
-                *bond = Bond::Durable;
-                settled.push(signed.clone());
-            }
+    /// The write of a ticket ended well. Returns what it made binding.
+    pub(crate) fn durable(&mut self, ticket: Ticket) -> Vec<Statement> {
+        // Records become durable in order; those of other keys are not kept here.
+        match self.records.front() {
+            Some((first, _)) if *first == ticket => {}
+            _ => return Vec::new(),
         }
-        settled
+        let statements = self.records.pop_front().map(|(_, statements)| statements).unwrap_or_default();
+        self.hold(&statements);
+        statements
     }
 
     /// Bytes leave: returns the statements in them.
     pub(crate) fn leaving(&mut self, bytes: &[u8]) -> Vec<Departure> {
         let mut departed = Vec::new();
-        self.waiting.retain(|(signed, bond)| {
+        let durable = &self.durable;
+        self.inside.retain(|signed| {
             let leaves = signed.is_in(bytes);
             if leaves {
-                let signed = signed.clone();
-                departed.push(match bond {
-                    Bond::Durable => Departure::Bound(signed),
-                    Bond::None | Bond::Record(_) => Departure::Loose(signed),
+                let statement = signed.statement;
+                departed.push(match durable.get(&statement.subject) {
+                    Some(held) if *held == statement => Departure::Recorded(statement),
+                    _ => Departure::Loose(statement),
                 });
             }
             !leaves
@@ -90,45 +97,71 @@ impl Promises {
 mod tests {
     use super::*;
     use crate::null_crypto::NullProvider;
-    use timed_core::crypto::Provider;
     use timed_core::wire::signing;
-    use timed_core::{GenesisHash, NodeId, Round, VoteKind};
+    use timed_core::{BlockHash, GenesisHash, NodeId, Round, Signature, VoteKind};
 
-    fn sign(promises: &Promises, height: u64) -> Bytes {
+    const BLOCK: BlockHash = BlockHash([8; 32]);
+
+    fn sign(promises: &mut Promises, height: u64, block: Option<&BlockHash>) -> Signature {
         let mut provider = promises.notary.watch(Box::new(NullProvider::new(NodeId([1; 32]))));
-        let bytes = signing::vote(&GenesisHash([7; 32]), VoteKind::Prevote, Height(height), Round(0), None);
-        Bytes::from([&b"head"[..], &provider.sign(&bytes).0].concat())
+        let genesis = GenesisHash([7; 32]);
+        let bytes = signing::vote(&genesis, VoteKind::Prevote, Height(height), Round(0), block);
+        let signature = provider.sign(&bytes);
+        promises.note();
+        signature
+    }
+
+    /// A voting record with one prevote of round 0.
+    fn record(height: u64, block: Option<&BlockHash>) -> Vec<u8> {
+        let mut bytes = vec![1, 0];
+        bytes.extend(height.to_le_bytes());
+        bytes.extend([0, 0, 0, 0, 2, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(block.is_some())]);
+        bytes.extend(block.map_or(&[][..], |block| &block.0));
+        bytes
+    }
+
+    fn is_loose(departed: &[Departure]) -> bool {
+        match departed {
+            [Departure::Recorded(_)] => false,
+            [Departure::Loose(_)] => true,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
     fn what_leaves_before_its_record_is_seen() {
         let mut promises = Promises::default();
-        let [early, late, unrecorded] = [1, 2, 3].map(|height| sign(&promises, height));
-        promises.note(|_| false);
-        promises.record(Ticket(1), &early);
-        promises.record(Ticket(2), &late);
-        assert_eq!(promises.durable(Ticket(1)).len(), 1);
-        let loose = |departed: Vec<Departure>| match &departed[..] {
-            [Departure::Bound(_)] => false,
-            [Departure::Loose(_)] => true,
-            other => panic!("{other:?}"),
-        };
-        assert!(!loose(promises.leaving(&early)));
-        assert_eq!(promises.leaving(&early), [], "once");
-        assert!(loose(promises.leaving(&late)));
-        assert!(loose(promises.leaving(&unrecorded)));
+        let [first, second, third] = [1, 2, 3].map(|height| sign(&mut promises, height, Some(&BLOCK)));
+        assert!(promises.record(Ticket(4), &record(1, Some(&BLOCK))));
+        assert!(promises.record(Ticket(6), &record(2, Some(&BLOCK))));
+        assert!(promises.durable(Ticket(1)).is_empty());
+        assert_eq!(promises.durable(Ticket(4)).len(), 1);
+        assert!(!is_loose(&promises.leaving(&first.0)));
+        assert_eq!(promises.leaving(&first.0), [], "once");
+        assert!(is_loose(&promises.leaving(&second.0)));
+        assert!(is_loose(&promises.leaving(&third.0)));
     }
 
     #[test]
-    fn what_binds_already_may_leave_and_what_is_old_is_forgotten() {
-        let mut promises = Promises::default();
-        let again = sign(&promises, 1);
-        promises.note(|_| true);
-        assert!(matches!(promises.leaving(&again)[..], [Departure::Bound(_)]));
-        for height in 1..100 {
-            sign(&promises, height);
-            promises.note(|_| false);
+    fn a_record_of_something_else_does_not_count() {
+        for held in [record(1, None), record(2, Some(&BLOCK)), record(1, Some(&BlockHash([9; 32])))] {
+            let mut promises = Promises::default();
+            let signature = sign(&mut promises, 1, Some(&BLOCK));
+            assert!(promises.record(Ticket(1), &held));
+            promises.durable(Ticket(1));
+            assert!(is_loose(&promises.leaving(&signature.0)));
         }
-        assert_eq!(promises.waiting.len(), 4);
+        assert!(!Promises::default().record(Ticket(1), b"something else"));
+    }
+
+    #[test]
+    fn a_restart_knows_what_its_record_holds() {
+        let mut promises = Promises::of(Some(&record(7, None)));
+        let signature = sign(&mut promises, 7, None);
+        assert!(!is_loose(&promises.leaving(&signature.0)));
+        for height in 1..100 {
+            sign(&mut promises, height, None);
+        }
+        assert_eq!(promises.inside.len(), 4, "what is old is forgotten");
     }
 }

@@ -97,7 +97,7 @@ impl Turn<'_> {
     fn handle(&mut self, input: Input<'_>) {
         self.process.node.handle(self.now, input);
         invariants::count_call(self.host, self.process, self.cx);
-        chain_rules::after_call(self.host, self.process, self.cx);
+        chain_rules::after_call(self.process);
         if self.net.paths.profile.draining == Draining::EachInput {
             self.drain();
         }
