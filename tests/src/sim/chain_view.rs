@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use timed_core::crypto::Provider;
 use timed_core::{
-    BlockHash, FinalBlock, Height, Producing, RegistryChange, Reply, Request, Round, StoredBlock, Wall,
+    BlockHash, FinalBlock, Height, Producing, Registry, RegistryChange, Reply, Request, Round, StoredBlock,
+    Wall,
 };
 
 use crate::chain_auditor::{ChainAuditor, Origin, leader};
@@ -102,6 +103,12 @@ impl World {
         self.ledger().height()
     }
 
+    /// The registry in force at a height, as far as final blocks tell.
+    #[must_use]
+    pub fn registry_at(&self, height: Height) -> &Registry {
+        self.ledger().registry_at(height)
+    }
+
     /// Hash of the final block of a height.
     #[must_use]
     pub fn final_hash(&self, height: Height) -> Option<BlockHash> {
@@ -161,6 +168,16 @@ impl World {
     pub fn expect_blocks(&mut self, what: &str, blocks: u64, limit: Duration) -> Duration {
         let height = Height(self.chain_height().0 + blocks);
         self.expect(&format!("{what}: height {height}"), limit, |world| world.all_reach(height))
+    }
+
+    /// A time of up to this, from the world's seed.
+    pub fn random(&mut self, most: Duration) -> Duration {
+        self.cx.rng.between(Duration::ZERO, most)
+    }
+
+    /// A number below this, from the world's seed.
+    pub fn random_below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.cx.rng.below(bound as u64)).unwrap_or(0)
     }
 
     /// Slots of the final blocks from a height on.

@@ -29,6 +29,7 @@
 
 mod agenda;
 mod application;
+mod chain_faults;
 mod chain_rules;
 mod chain_view;
 mod clock;
@@ -45,6 +46,7 @@ mod notary;
 mod observe;
 mod path;
 mod promises;
+mod puppet;
 mod setup;
 mod shell;
 mod stranger;
@@ -63,6 +65,7 @@ pub use net::Power;
 pub use notary::{StatementKind, Subject};
 pub use observe::{LiveLink, Seen};
 pub use path::{Cut, Dials, Draining, Packets, Profile};
+pub use puppet::{Draft, Puppet, Script, forged};
 pub use setup::{HostPlan, PORT, Setup, base_config, derived_key, noise, null};
 pub use trace::TraceHash;
 pub use view::Link;

@@ -340,6 +340,9 @@ impl World {
     pub fn heal(&mut self) {
         self.cx.trace.note(self.cx.now, None, What::Fault("all faults end".to_owned()));
         self.net.paths.heal();
+        if self.cx.ledger.is_some() {
+            self.heal_chain();
+        }
         for host in self.ids() {
             let known = &mut self.hosts[host.0];
             known.disturbed_at = self.cx.now;
