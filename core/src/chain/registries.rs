@@ -62,11 +62,6 @@ impl Registries {
         Self { since: BTreeMap::from([(Height(0), InForce::new(registry))]), taken_in: tip }
     }
 
-    /// A node starts with a durable tip: blocks up to it whose changes are not recorded changed nothing.
-    pub(crate) fn resume_at(&mut self, tip: Height) {
-        self.taken_in = self.taken_in.max(tip);
-    }
-
     /// The registry in force at a height; none if that follows from blocks that were not taken in yet, or is
     /// forgotten.
     pub(crate) fn at(&self, height: Height) -> Option<&InForce> {
