@@ -32,7 +32,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let dir = DataDir::locate(args.node.dir.data_dir.as_deref())?;
     let assembly = Assembly::load(&dir, &args.node)?;
     let lock = dir.lock()?;
-    let verbosity = logging::start(assembly.config.logging);
+    let (verbosity, screen) = logging::start(assembly.config.logging);
     for warning in &assembly.warnings {
         warn!("{warning}");
     }
@@ -68,7 +68,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         api: api.as_ref().map(|(listen, _)| *listen),
     };
     let reload = Reload { dir: dir.clone(), args: args.node.clone(), running: config.clone(), verbosity };
-    let sink = LogSink::new(introduction, &assembly.genesis.registry, totals, move || reload.clone().begin());
+    let sink = LogSink::new(introduction, &assembly.genesis.registry, totals, screen, move || {
+        reload.clone().begin();
+    });
     let exit = shell.run(node, store, sink);
 
     if let Some((_, handle)) = api {

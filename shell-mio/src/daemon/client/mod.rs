@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::arguments::{ClientArgs, ConnectArgs, PeerArgs};
 use super::failure::Failure;
 pub(crate) use http::{Api, Method, url_of};
-pub(crate) use table::{aligned, short, span};
+pub(crate) use table::{aligned, short, span, thousands};
 use table::{facts, size};
 
 fn print(text: &str) -> Result<(), Failure> {
