@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use timed_core::Summary;
+use timed_core::{NotProducing, Producing, Summary, SyncState};
 
 /// A last tick older than this means that the loop hangs.
 const TICK_WITHIN: Duration = Duration::from_secs(3);
 /// Peers' signed clocks may differ from ours by this much.
 const CLOCK_WITHIN_MS: u64 = 5_000;
+/// A node that lacks no more blocks than this is about to have them.
+const BEHIND_AT_MOST: u64 = 2;
 
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,21 +31,52 @@ pub(super) struct Place {
 
 /// The checks of one moment.
 pub(super) fn checks(summary: &Summary, place: Place, last_tick: Duration) -> Vec<Check> {
-    let offset = summary.clock_offset_ms;
     vec![
         peers(summary, place),
-        Check {
-            name: "clock",
-            ok: offset.unsigned_abs() <= CLOCK_WITHIN_MS,
-            detail: format!("the peers' clocks are {offset} ms ahead"),
-        },
+        clock(summary),
         Check {
             name: "last_tick",
             ok: last_tick < TICK_WITHIN,
             detail: format!("the core last acted {} ms ago", last_tick.as_millis()),
         },
-        Check { name: "sync", ok: true, detail: "this version keeps no chain".to_owned() },
+        sync(summary),
     ]
+}
+
+/// A clock that keeps this node from proposing is off, however little that is.
+fn clock(summary: &Summary) -> Check {
+    let offset = summary.clock_offset_ms;
+    let (ok, detail) = match summary.producing {
+        Producing::No(why @ NotProducing::Clock { .. }) => (false, why.to_string()),
+        _ => (
+            offset.unsigned_abs() <= CLOCK_WITHIN_MS,
+            format!("the peers' clocks are {} ms {}", offset.unsigned_abs(), side(offset)),
+        ),
+    };
+    Check { name: "clock", ok, detail }
+}
+
+const fn side(offset: i64) -> &'static str {
+    if offset < 0 { "behind" } else { "ahead" }
+}
+
+/// A node that lacks blocks answers with what is old.
+fn sync(summary: &Summary) -> Check {
+    let height = summary.height;
+    let (ok, detail) = match (summary.producing, summary.sync) {
+        (Producing::No(why @ NotProducing::NoChain), _) => (true, why.to_string()),
+        (Producing::No(why @ NotProducing::Starting), _) => (false, why.to_string()),
+        (_, SyncState::Synced) => (true, format!("synced at height {height}")),
+        (_, SyncState::Syncing { target, .. }) => (
+            target.0.saturating_sub(height.0) <= BEHIND_AT_MOST,
+            format!("catching up: at height {height}, the network is at {target}"),
+        ),
+        (_, SyncState::Stalled { target, .. }) => (
+            false,
+            format!("at height {height}, the network is at {target}, and no linked peer has what is missing"),
+        ),
+    };
+    Check { name: "sync", ok, detail }
 }
 
 /// A masternode needs a quorum, itself included; an observer needs somebody to hear from.

@@ -18,7 +18,7 @@ use tracing_subscriber::{Registry, fmt};
 use super::config::{LogFormat, LogLevel, LoggingSection};
 
 pub(crate) use screen::Screen;
-pub(crate) use sink::{Introduction, LogSink};
+pub(crate) use sink::{Introduction, LogSink, warning_kind};
 
 /// Changes how much is logged while the process runs.
 #[derive(Clone, Debug)]

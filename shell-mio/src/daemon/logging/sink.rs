@@ -341,7 +341,7 @@ const fn incompatible(reason: CloseReason) -> bool {
 }
 
 /// The stable name of a warning.
-fn warning_kind(warning: &Warning) -> &'static str {
+pub(crate) fn warning_kind(warning: &Warning) -> &'static str {
     match warning {
         Warning::Frozen { .. } => "frozen",
         Warning::ClockBackwards(_) => "clock_backwards",
