@@ -100,6 +100,11 @@ byte_id!(
     LinkTag, 8
 );
 
+byte_id!(
+    /// The first eight bytes of a [`RegistryHash`](crate::RegistryHash), by which heartbeats name a registry.
+    RegistryTag, 8
+);
+
 impl SessionHash {
     /// The short form used in heartbeats, `/peers` and logs.
     #[must_use]

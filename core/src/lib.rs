@@ -130,7 +130,8 @@ pub use event::{
 };
 pub use ids::{
     BadHex, BlockHash, BootEpoch, BootNonce, CertificateHash, ChunkHash, ConnId, DialOrdinal, GenesisHash,
-    Height, LinkTag, LoadId, NodeId, PayloadRoot, RequestId, Round, SessionHash, Signature, Ticket, TxId,
+    Height, LinkTag, LoadId, NodeId, PayloadRoot, RegistryTag, RequestId, Round, SessionHash, Signature,
+    Ticket, TxId,
 };
 pub use input::{Input, PayloadVerdict, PeerRef, RegistryChange, Request, StoredBlock};
 pub use journal::{Record, RecordKey};

@@ -6,6 +6,7 @@ mod handshake;
 mod lifecycle;
 mod linkage;
 mod observe;
+mod registry;
 mod requests;
 
 use std::collections::{BTreeSet, VecDeque};
