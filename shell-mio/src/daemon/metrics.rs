@@ -307,7 +307,9 @@ fn loop_counters(out: &mut Text, shell: &LoopCounters) {
             shell.accept_failures,
         ),
         ("api_requests_total", "counter", "Requests taken from other threads.", shell.requests),
-        ("records_durable_total", "counter", "Records made durable.", shell.records),
+        ("records_durable_total", "counter", "Records and blocks made durable.", shell.records),
+        ("blocks_committed_total", "counter", "Blocks that the application has taken in.", shell.blocks),
+        ("loads_total", "counter", "Ranges of blocks read for peers.", shell.loads),
         ("connections_open", "gauge", "Connections open or being dialed.", shell.open),
         ("pending_send_bytes", "gauge", "Bytes that wait for a socket.", shell.pending_bytes),
     ] {
@@ -315,6 +317,13 @@ fn loop_counters(out: &mut Text, shell: &LoopCounters) {
     }
     let seconds = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64();
     out.one("loop_busy_seconds_total", "counter", "Time spent working.", seconds(shell.busy_ns));
+    out.one(
+        "store_seconds_total",
+        "counter",
+        "Time from asking for a durable write until it was done, over all writes.",
+        seconds(shell.store_ns),
+    );
+    out.one("store_max_seconds", "gauge", "The slowest durable write.", seconds(shell.store_max_ns));
     out.one("loop_turn_max_seconds", "gauge", "The longest turn.", seconds(shell.turn_max_ns));
     out.one(
         "loop_lag_max_seconds",

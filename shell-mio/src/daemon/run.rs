@@ -128,6 +128,9 @@ fn outcome(exit: crate::Exit) -> Result<ExitCode, Failure> {
             Err(Failure::failed("stopping took too long; the remaining connections were cut"))
         }
         crate::Exit::Fatal(fatal) => Err(Failure::failed(format!("halted ({}): {fatal}", fatal.code()))),
+        crate::Exit::Application(error) => {
+            Err(Failure::failed(format!("the application cannot go on: {error}")))
+        }
         crate::Exit::Io(error) => Err(Failure::failed(format!("the event loop failed: {error}"))),
     }
 }

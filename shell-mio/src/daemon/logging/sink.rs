@@ -330,6 +330,11 @@ impl EventSink for LogSink {
             ),
             ShellEvent::AcceptResumed { failures } => info!(failures, "accepting connections again"),
             ShellEvent::StoreFailed(failed) => error!(error = %failed, "a record could not be made durable"),
+            ShellEvent::LoadFailed(failed) => error!(error = %failed, "blocks could not be read for a peer"),
+            ShellEvent::ApplicationBehind => {
+                warn!("the application does not keep up with building and judging payloads");
+            }
+            ShellEvent::ApplicationFailed(failed) => error!(error = %failed, "the application cannot go on"),
         }
     }
 }
