@@ -308,7 +308,7 @@ fn loop_counters(out: &mut Text, shell: &LoopCounters) {
         ),
         ("api_requests_total", "counter", "Requests taken from other threads.", shell.requests),
         ("records_durable_total", "counter", "Records and blocks made durable.", shell.records),
-        ("blocks_committed_total", "counter", "Blocks that the application has taken in.", shell.blocks),
+        ("application_blocks_total", "counter", "Blocks that the application has taken in.", shell.blocks),
         ("loads_total", "counter", "Ranges of blocks read for peers.", shell.loads),
         ("connections_open", "gauge", "Connections open or being dialed.", shell.open),
         ("pending_send_bytes", "gauge", "Bytes that wait for a socket.", shell.pending_bytes),

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         let listener = bind_api(config.api.listen)?;
         let token = write_cookie(&dir)?;
         let facts = ApiFacts::new(&assembly, token, Arc::clone(&totals));
-        Some(api::start(listener, facts, shell.remote(), Box::new(NoBlocks))?)
+        Some(api::start(listener, facts, shell.remote(), store.reader())?)
     } else {
         None
     };
@@ -97,21 +97,6 @@ impl EventSink for Reporter {
 
     fn shell_event(&mut self, event: &ShellEvent) {
         self.log.shell_event(event);
-    }
-}
-
-/// Until the store keeps blocks.
-pub(crate) struct NoBlocks;
-
-impl api::BlockReader for NoBlocks {
-    fn block(&self, _: timed_core::Height) -> Result<Option<timed_core::FinalBlock>, String> {
-        Ok(None)
-    }
-    fn transaction(&self, _: timed_core::TxId) -> Result<Option<(timed_core::Height, u32)>, String> {
-        Ok(None)
-    }
-    fn transactions(&self, _: &bytes::Bytes) -> Vec<timed_core::TxId> {
-        Vec::new()
     }
 }
 

@@ -7,17 +7,18 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
 use serde::Serialize;
 use timed_core::{
     BlockHash, CertificateHash, FinalBlock, Header, Height, NodeId, PayloadRoot, Registry, RegistryHash,
-    Round, Signature, TxId, Wall,
+    Round, Signature, StoredBlock, TxId, Wall,
 };
 use tokio::task::spawn_blocking;
 
 use super::answers::{optional_texts, text, texts, time};
 use super::error::ApiError;
 use super::routes::{Answer, Context, Shared};
+use crate::StoreError;
+use crate::application::FifoPayload;
 
 /// Blocks of one listing, if its reader does not say.
 const LISTED: u64 = 20;
@@ -25,24 +26,6 @@ const LISTED: u64 = 20;
 const MAX_LISTED: u64 = 100;
 /// A listing ends early once its blocks have so many transactions together.
 const MAX_LISTED_TRANSACTIONS: usize = 20_000;
-
-/// Where final blocks are kept. Reading may wait for a disk.
-pub(crate) trait BlockReader: Send + Sync + 'static {
-    /// The final block of a height, if it is there.
-    ///
-    /// # Errors
-    /// If the store cannot be read, in words for the operator.
-    fn block(&self, height: Height) -> Result<Option<FinalBlock>, String>;
-
-    /// Where a transaction is: the height of its block, and its position there.
-    ///
-    /// # Errors
-    /// If the store cannot be read, in words for the operator.
-    fn transaction(&self, id: TxId) -> Result<Option<(Height, u32)>, String>;
-
-    /// The transactions that a payload carries, in order.
-    fn transactions(&self, payload: &Bytes) -> Vec<TxId>;
-}
 
 /// All that the hash of a block is made of, beside the genesis hash.
 #[derive(Serialize)]
@@ -141,41 +124,69 @@ impl BlockJson {
     }
 }
 
-/// Reads on a thread that may wait.
+/// Reads on a thread that may wait for the disk.
 pub(super) async fn read<T: Send + 'static>(
     context: &Arc<Context>,
-    question: impl FnOnce(&Context) -> Result<T, String> + Send + 'static,
+    question: impl FnOnce(&Context) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let context = Arc::clone(context);
     let failed = |why| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "store_failed", why);
     match spawn_blocking(move || question(&context)).await {
-        Ok(answer) => answer.map_err(failed),
+        Ok(Err(StoreError::Closed { .. })) => Err(ApiError::unavailable("stopping", "the node has stopped")),
+        Ok(answer) => answer.map_err(|error| failed(error.to_string())),
         Err(_) => Err(failed("reading the store failed".to_owned())),
     }
 }
 
-/// One block in JSON, with the number of its transactions.
-fn describe(context: &Context, height: Height) -> Result<Option<BlockJson>, String> {
-    let Some(found) = context.blocks.block(height)? else { return Ok(None) };
-    let transactions = context.blocks.transactions(&found.block.payload);
-    Ok(Some(BlockJson::new(found, transactions, &context.facts.registry)))
+/// A stored block as JSON. The store has checked that it is what was written.
+fn describe(context: &Context, stored: &StoredBlock) -> Option<BlockJson> {
+    let found = FinalBlock::decode(&stored.bytes).ok()?;
+    let transactions = FifoPayload::transactions(&found.block.payload).unwrap_or_default();
+    Some(BlockJson::new(found, transactions, &context.facts.registry))
 }
 
-/// `GET /blocks/{height}`, and `GET /blocks/latest`.
-pub(super) async fn one(State(context): Shared, Path(which): Path<String>) -> Answer {
-    let Height(tip) = context.remote.summary().height;
-    let height = match which.as_str() {
-        "latest" => tip,
-        number => number.parse().map_err(|_| {
-            ApiError::bad_request(format!("{number:?} is no height: give a number, or latest"))
-        })?,
-    };
-    let found = read(&context, move |context| describe(context, Height(height))).await?;
+/// How a request names one block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    Latest,
+    At(Height),
+    Hash(BlockHash),
+}
+
+impl Named {
+    fn read(text: &str) -> Result<Self, ApiError> {
+        let number = text.parse().map(|height| Self::At(Height(height))).ok();
+        let hash = || text.parse().map(Self::Hash).ok();
+        let latest = (text == "latest").then_some(Self::Latest);
+        latest.or(number).or_else(hash).ok_or_else(|| {
+            ApiError::bad_request(format!("{text:?} names no block: give a height, a hash, or latest"))
+        })
+    }
+}
+
+/// `GET /blocks/{height}`, `GET /blocks/{hash}` and `GET /blocks/latest`.
+pub(super) async fn one(State(context): Shared, Path(text): Path<String>) -> Answer {
+    let named = Named::read(&text)?;
+    let (found, newest) = read(&context, move |context| {
+        let latest = context.blocks.latest()?;
+        let newest = latest.as_ref().map_or(Height(0), |latest| latest.height);
+        let at = |height| if height > newest { Ok(None) } else { context.blocks.block(height) };
+        let stored = match named {
+            Named::Latest => latest,
+            Named::At(height) => at(height)?,
+            Named::Hash(hash) => context.blocks.height_of(hash)?.map(at).transpose()?.flatten(),
+        };
+        Ok((stored.and_then(|stored| describe(context, &stored)), newest))
+    })
+    .await?;
     found.map(|block| Json(block).into_response()).ok_or_else(|| {
-        let message = match (height, tip) {
-            (_, 0) => "there is no block yet".to_owned(),
-            (0, _) => "height 0 is the genesis itself; the first block has height 1".to_owned(),
-            _ => format!("there is no block at height {height}: the newest is at {tip}"),
+        let message = match (named, newest) {
+            (_, Height(0)) => "there is no block yet".to_owned(),
+            (Named::At(Height(0)), _) => {
+                "height 0 is the genesis itself; the first block has height 1".to_owned()
+            }
+            (Named::Hash(_), _) => "no final block has this hash".to_owned(),
+            (_, newest) => format!("there is no block at height {text}: the newest is at {newest}"),
         };
         ApiError::new(StatusCode::NOT_FOUND, "unknown_block", message)
     })
@@ -223,11 +234,13 @@ impl Listing {
 
 /// `GET /blocks?from=&limit=`: by ascending height. A listing may be shorter than asked for where blocks are full.
 pub(super) async fn list(State(context): Shared, Query(pairs): Query<Vec<(String, String)>>) -> Answer {
-    let heights = Listing::read(&pairs)?.heights(context.remote.summary().height.0);
+    let listing = Listing::read(&pairs)?;
     let blocks: Vec<BlockJson> = read(&context, move |context| {
+        let newest = context.blocks.latest()?.map_or(0, |latest| latest.height.0);
         let (mut blocks, mut transactions) = (Vec::new(), 0);
-        for height in heights {
-            let Some(block) = describe(context, Height(height))? else { break };
+        for height in listing.heights(newest) {
+            let stored = context.blocks.block(Height(height))?;
+            let Some(block) = stored.and_then(|stored| describe(context, &stored)) else { break };
             transactions += block.transaction_ids.len();
             if transactions > MAX_LISTED_TRANSACTIONS && !blocks.is_empty() {
                 break;

@@ -40,8 +40,7 @@ use zeroize::Zeroizing;
 use super::assembly::Assembly;
 use super::failure::Failure;
 use super::metrics::Totals;
-use crate::Remote;
-pub(crate) use blocks::BlockReader;
+use crate::{BlockReader, Remote};
 pub(crate) use feed::Feed;
 use gate::Gate;
 use readiness::Place;
@@ -120,7 +119,7 @@ pub(crate) fn start(
     listener: TcpListener,
     facts: ApiFacts,
     remote: Remote,
-    blocks: Box<dyn BlockReader>,
+    blocks: BlockReader,
 ) -> Result<Started, Failure> {
     let failed = |error: std::io::Error| Failure::failed(format!("cannot start the API: {error}"));
     let listen = listener.local_addr().map_err(failed)?;

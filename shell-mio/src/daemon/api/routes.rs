@@ -17,13 +17,13 @@ use tokio::time::timeout;
 use super::super::metrics::{Reading, prometheus};
 use super::super::rfc3339;
 use super::answers::{CountersJson, LinksJson, MasternodeJson, MatrixJson, PeerJson, WhyJson, millis};
-use super::blocks::{self, BlockReader};
+use super::blocks;
 use super::consensus::{ConsensusJson, MempoolJson, ProducingJson, SyncJson, sync_state};
 use super::error::ApiError;
 use super::feed::{self, Listeners};
 use super::gate::{self, Gate};
 use super::{ApiFacts, evidence, parse_peer, readiness, transactions};
-use crate::{Busy, NoReply, Remote};
+use crate::{BlockReader, Busy, NoReply, Remote};
 
 /// The core answers within this time, or the route answers 503.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -36,7 +36,7 @@ const MAX_BODY: usize = 64 * 1024;
 pub(super) struct Context {
     pub(super) facts: ApiFacts,
     pub(super) remote: Remote,
-    pub(super) blocks: Box<dyn BlockReader>,
+    pub(super) blocks: BlockReader,
     pub(super) listeners: Listeners,
 }
 

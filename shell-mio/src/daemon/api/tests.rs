@@ -19,6 +19,7 @@ use timed_core::{
 
 use super::super::client::{Api, Method};
 use super::*;
+use crate::application::FifoPayload;
 use crate::{Core, Shell, ShellConfig, Store};
 
 /// A core that answers requests and nothing else.
@@ -57,52 +58,47 @@ impl Core for Scripted {
     }
 }
 
-/// Blocks of heights 1 to 5; a payload is 32 bytes a transaction, the id itself.
-struct FiveBlocks;
-
-fn id(byte: u8) -> TxId {
-    TxId([byte; 32])
+/// A transaction of the block at a height, and its id.
+fn transaction(height: u8, index: u8) -> Bytes {
+    Bytes::from(vec![height, index])
 }
 
-impl BlockReader for FiveBlocks {
-    fn block(&self, height: Height) -> Result<Option<FinalBlock>, String> {
-        let Some(number) = u8::try_from(height.0).ok().filter(|height| (1..=5).contains(height)) else {
-            return Ok(None);
-        };
-        let registry = registry();
-        let certificate = Certificate {
-            kind: VoteKind::Precommit,
-            height,
-            round: Round(2),
-            block: BlockHash([number; 32]),
-            signers: [0, 2].map(MasternodeIndex).into_iter().collect(),
-            signatures: vec![Signature([1; 64]), Signature([2; 64])],
-        };
-        let header = Header {
-            height,
-            round: Round(1),
-            slot: Wall(height.0 * 10_000),
-            parent: BlockHash([number - 1; 32]),
-            certificate: CertificateHash([3; 32]),
-            payload: PayloadRoot([4; 32]),
-            registry: if number == 5 { RegistryHash([5; 32]) } else { registry.hash() },
-            proposer: NodeId([2; 32]),
-        };
-        let payload = Bytes::from([id(number).0, id(number + 100).0].concat());
-        Ok(Some(FinalBlock { block: Block { header, certificate: None, payload }, certificate }))
-    }
+fn id(transaction: &Bytes) -> TxId {
+    FifoPayload::transactions(&FifoPayload::assemble(std::slice::from_ref(transaction))).unwrap()[0]
+}
 
-    fn transaction(&self, id: TxId) -> Result<Option<(Height, u32)>, String> {
-        match id.0 {
-            [9, ..] => Err("the disk is on fire".to_owned()),
-            [height @ 1..=5, ..] => Ok(Some((Height(height.into()), 0))),
-            _ => Ok(None),
-        }
-    }
+/// A block with two transactions; the fifth is of another registry.
+fn block(number: u8) -> FinalBlock {
+    let (height, registry) = (Height(number.into()), registry());
+    let certificate = Certificate {
+        kind: VoteKind::Precommit,
+        height,
+        round: Round(2),
+        block: BlockHash([number; 32]),
+        signers: [0, 2].map(MasternodeIndex).into_iter().collect(),
+        signatures: vec![Signature([1; 64]), Signature([2; 64])],
+    };
+    let header = Header {
+        height,
+        round: Round(1),
+        slot: Wall(height.0 * 10_000),
+        parent: BlockHash([number - 1; 32]),
+        certificate: CertificateHash([3; 32]),
+        payload: PayloadRoot([4; 32]),
+        registry: if number == 5 { RegistryHash([5; 32]) } else { registry.hash() },
+        proposer: NodeId([2; 32]),
+    };
+    let payload = FifoPayload::assemble(&[transaction(number, 0), transaction(number, 1)]);
+    FinalBlock { block: Block { header, certificate: None, payload }, certificate }
+}
 
-    fn transactions(&self, payload: &Bytes) -> Vec<TxId> {
-        payload.as_chunks::<32>().0.iter().map(|id| TxId(*id)).collect()
-    }
+/// A store of these blocks.
+fn stored(blocks: std::ops::RangeInclusive<u8>) -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path().join("store")).unwrap();
+    let application = FifoPayload::new(store.reader());
+    store.append_blocks(blocks.map(block), &application).unwrap();
+    (dir, store)
 }
 
 fn registry() -> Registry {
@@ -144,13 +140,12 @@ impl Rig {
         let shell = Shell::bind(ShellConfig::listening_on(here)).unwrap();
         let remote = shell.remote();
         let api = TcpListener::bind(here).unwrap();
-        let Started { listen, handle, feed } =
-            start(api, facts(), shell.remote(), Box::new(FiveBlocks)).unwrap();
+        let (dir, store) = stored(1..=5);
+        let Started { listen, handle, feed } = start(api, facts(), shell.remote(), store.reader()).unwrap();
         let commands = [Command::Event(Event::Summary(summary))].into();
         let ran = thread::spawn(move || {
-            let dir = tempfile::tempdir().unwrap();
-            let (store, _) = Store::open(dir.path().join("store")).unwrap();
             let _ = shell.run(Scripted { answer, commands }, store, feed);
+            drop(dir);
         });
         let until = Instant::now() + Duration::from_secs(10);
         while remote.summary() != summary {
@@ -208,10 +203,10 @@ fn no_request(request: Request) -> Reply {
 #[test]
 fn a_block_is_shown_with_all_that_its_hash_and_its_certificate_are_made_of() {
     let rig = Rig::start(at(5), no_request);
-    let (status, block) = rig.get("/blocks/4");
+    let (status, block): (u16, Value) = rig.get("/blocks/4");
     let expected = serde_json::json!({
         "height": 4, "hash": "04".repeat(32), "parent": "03".repeat(32), "round": 2,
-        "proposer": "02".repeat(32), "time": "1970-01-01T00:00:40.000Z", "payload_bytes": 64,
+        "proposer": "02".repeat(32), "time": "1970-01-01T00:00:40.000Z", "payload_bytes": 12,
         "header": {
             "height": 4, "round": 1, "slot_time": "1970-01-01T00:00:40.000Z", "parent": "03".repeat(32),
             "parent_certificate": "03".repeat(32), "payload_root": "04".repeat(32),
@@ -221,9 +216,10 @@ fn a_block_is_shown_with_all_that_its_hash_and_its_certificate_are_made_of() {
             "round": 2, "seats": [0, 2], "signers": ["01".repeat(32), "03".repeat(32)],
             "signatures": ["01".repeat(64), "02".repeat(64)],
         },
-        "transaction_ids": ["04".repeat(32), "68".repeat(32)],
+        "transaction_ids": [id(&transaction(4, 0)).to_string(), id(&transaction(4, 1)).to_string()],
     });
-    assert_eq!((status, block), (200, expected));
+    assert_eq!((status, &block), (200, &expected));
+    assert_eq!(rig.get(&format!("/blocks/{}", "04".repeat(32))).1, block, "by its hash");
     let (_, latest) = rig.get("/blocks/latest");
     assert_eq!(latest["height"], 5);
     assert_eq!(latest["commit_certificate"]["signers"], serde_json::json!([null, null]), "another registry");
@@ -231,6 +227,7 @@ fn a_block_is_shown_with_all_that_its_hash_and_its_certificate_are_made_of() {
         ("/blocks/6", 404, "unknown_block"),
         ("/blocks/0", 404, "unknown_block"),
         ("/blocks/-1", 400, "bad_request"),
+        (&format!("/blocks/{}", "0f".repeat(32)), 404, "unknown_block"),
         ("/blocks/newest", 400, "bad_request"),
         ("/blocks?limit=101", 400, "bad_request"),
         ("/blocks?height=3", 400, "bad_request"),
@@ -250,11 +247,11 @@ fn a_block_is_shown_with_all_that_its_hash_and_its_certificate_are_made_of() {
 #[test]
 fn a_transaction_is_taken_refused_or_put_off() {
     let rig = Rig::start(at(5), |request| match request {
-        Request::Submit(bytes) if bytes.len() == 1 => Reply::Submitted(id(1)),
+        Request::Submit(bytes) if bytes.len() == 1 => Reply::Submitted(TxId([1; 32])),
         Request::Submit(bytes) if bytes.len() == 2 => {
             Reply::MempoolFull(MempoolInfo { transactions: 9, bytes: 900 })
         }
-        Request::Submit(bytes) if bytes.len() == MAX_TRANSACTION => Reply::Submitted(id(2)),
+        Request::Submit(bytes) if bytes.len() == MAX_TRANSACTION => Reply::Submitted(TxId([2; 32])),
         other => unreachable!("{other:?}"),
     });
     assert_eq!(rig.submit(1), (202, serde_json::json!({ "id": "01".repeat(32) })));
@@ -283,15 +280,14 @@ fn a_transaction_is_found_in_a_block_or_waiting_or_not_at_all() {
         Request::Transaction(_) => Reply::Transaction(TxState::NotPending),
         other => unreachable!("{other:?}"),
     });
-    let tx = |byte: u8| rig.get(&format!("/tx/{}", id(byte)));
-    let (status, committed) = tx(3);
+    let tx = |id: TxId| rig.get(&format!("/tx/{id}"));
+    let (status, committed) = tx(id(&transaction(3, 1)));
     assert_eq!((status, &committed["state"]), (200, &"committed".into()));
-    assert_eq!((&committed["height"], &committed["index"]), (&3.into(), &0.into()));
-    let (status, pending) = tx(7);
+    assert_eq!((&committed["height"], &committed["index"]), (&3.into(), &1.into()));
+    let (status, pending) = tx(TxId([7; 32]));
     assert_eq!((status, &pending["state"], pending.get("height")), (200, &"pending".into(), None));
     for (path, status, code) in [
-        (format!("/tx/{}", id(8)), 404, "unknown_transaction"),
-        (format!("/tx/{}", id(9)), 500, "store_failed"),
+        (format!("/tx/{}", TxId([8; 32])), 404, "unknown_transaction"),
         ("/tx/abc".to_owned(), 400, "bad_request"),
     ] {
         let (found, answer) = rig.get(&path);
@@ -409,8 +405,9 @@ fn events_are_streamed_until_the_loop_ends() {
 fn a_hanging_loop_is_told_by_what_needs_no_answer_of_it() {
     let here = SocketAddr::from(([127, 0, 0, 1], 0));
     let shell = Shell::bind(ShellConfig::listening_on(here)).unwrap();
-    let blocks = Box::new(FiveBlocks);
-    let started = start(TcpListener::bind(here).unwrap(), facts(), shell.remote(), blocks).unwrap();
+    let (_dir, store) = stored(1..=1);
+    let api = TcpListener::bind(here).unwrap();
+    let started = start(api, facts(), shell.remote(), store.reader()).unwrap();
     let Started { listen, handle, feed } = started;
     let token = Some(Zeroizing::new("abc".to_owned()));
     let api = Api::within(format!("http://{listen}"), token, Duration::from_secs(20));

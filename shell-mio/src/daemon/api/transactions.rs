@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::blocks::read;
 use super::error::ApiError;
 use super::routes::{Answer, BODY_WITHIN, Shared, unexpected};
+use crate::Inclusion;
 
 /// An acknowledgement waits for the disk, which may be slow.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(5);
@@ -48,7 +49,7 @@ pub(super) async fn submit(State(context): Shared, request: axum::extract::Reque
 /// `GET /tx/{id}`.
 pub(super) async fn state(State(context): Shared, Path(text): Path<String>) -> Answer {
     let id: TxId = text.parse().map_err(|error| ApiError::bad_request(format!("transaction id: {error}")))?;
-    let stored = || read(&context, move |context| context.blocks.transaction(id));
+    let stored = || read(&context, move |context| context.blocks.find_transaction(id));
     let mut found = stored().await?;
     if found.is_none() {
         let Reply::Transaction(state) = context.ask(Request::Transaction(id)).await? else {
@@ -62,7 +63,7 @@ pub(super) async fn state(State(context): Shared, Path(text): Path<String>) -> A
             TxState::NotPending => found = stored().await?,
         }
     }
-    let Some((height, index)) = found else {
+    let Some(Inclusion { height, index }) = found else {
         let message =
             "this node knows no such transaction: it is in no final block and does not wait for one";
         return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown_transaction", message));
