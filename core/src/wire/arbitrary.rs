@@ -9,8 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use crate::addr::CanonicalAddr;
 use crate::event::{CloseReason, DialedBecause, Direction};
 use crate::ids::{
-    BlockHash, BootEpoch, BootNonce, DialOrdinal, GenesisHash, Height, LinkTag, NodeId, SessionHash,
-    Signature,
+    BlockHash, BootEpoch, BootNonce, DialOrdinal, GenesisHash, Height, LinkTag, NodeId, RegistryTag,
+    SessionHash, Signature,
 };
 use crate::limits::{MAX_AGENT, MAX_DATAGRAM};
 use crate::registry::{MAX_MASTERNODES, MasternodeIndex};
@@ -21,7 +21,16 @@ use crate::wire::message::{
 };
 use crate::wire::preamble::{NetworkId, Version, VersionRange};
 
+pub(crate) mod blocks;
+
 pub(crate) fn message() -> impl Strategy<Value = Message> {
+    prop_oneof![
+        14 => blocks::message(),
+        7 => about_links(),
+    ]
+}
+
+fn about_links() -> impl Strategy<Value = Message> {
     prop_oneof![
         hello().prop_map(|hello| Message::Hello(Box::new(hello))),
         hello_ack().prop_map(|ack| Message::HelloAck(Box::new(ack))),
@@ -71,6 +80,7 @@ prop_compose! {
         numbers in any::<[u64; 4]>(),
         tip in any::<[u8; 32]>().prop_map(BlockHash),
         links in btree_map(index(), (direction(), because(), any::<[u8; 8]>()), 0..=MAX_MASTERNODES),
+        registry in any::<[u8; 8]>().prop_map(RegistryTag),
         duplicates in any::<u16>(),
         witnessed in btree_map(index(), (any::<u64>(), any::<[u8; 8]>()), 0..=MAX_MASTERNODES),
         signature in any::<[u8; 64]>().prop_map(Signature),
@@ -84,6 +94,7 @@ prop_compose! {
             wall: Wall(wall),
             height: Height(height),
             tip,
+            registry,
             links: links
                 .into_iter()
                 .map(|(peer, (direction, because, tag))| {

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use crate::addr::CanonicalAddr;
 use crate::event::{CloseReason, DialedBecause, Direction};
 use crate::ids::{
-    BlockHash, BootEpoch, BootNonce, DialOrdinal, GenesisHash, Height, LinkTag, NodeId, Round, SessionHash,
-    Signature, TxId,
+    BlockHash, BootEpoch, BootNonce, DialOrdinal, GenesisHash, Height, LinkTag, NodeId, RegistryTag, Round,
+    SessionHash, Signature, TxId,
 };
 use crate::limits::{
     CHUNK, MAX_CERTIFICATE, MAX_CHUNKS, MAX_DATAGRAM, MAX_INTRODUCTION, MAX_OFFERED, MAX_TRANSACTION, PART,
@@ -385,6 +385,8 @@ pub struct Heartbeat {
     pub height: Height,
     /// Hash of that block.
     pub tip: BlockHash,
+    /// The registry to whose positions the two lists refer.
+    pub registry: RegistryTag,
     /// Its live links to masternodes, by ascending index.
     pub links: Vec<LinkEntry>,
     /// Authenticated connections beyond one a peer.
