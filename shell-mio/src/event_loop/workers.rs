@@ -122,6 +122,7 @@ fn ask(application: &dyn Application, question: Question) -> Result<Word, Applic
 pub(super) struct Load {
     pub(super) load: LoadId,
     pub(super) from: Height,
+    pub(super) to: Height,
     pub(super) max_bytes: usize,
 }
 
@@ -132,13 +133,18 @@ pub(super) struct Loaded {
     pub(super) blocks: Result<Vec<StoredBlock>, StoreError>,
 }
 
+/// How many heights lie between two, both included.
+fn count(from: Height, to: Height) -> usize {
+    usize::try_from(to.0.saturating_sub(from.0).saturating_add(1)).unwrap_or(usize::MAX)
+}
+
 /// Starts the thread that reads blocks.
 pub(super) fn loader(
     reader: BlockReader,
     wake: impl Fn() + Send + 'static,
 ) -> io::Result<Worker<Load, Loaded>> {
-    Worker::start("timed-loader", wake, move |Load { load, from, max_bytes }| Loaded {
+    Worker::start("timed-loader", wake, move |Load { load, from, to, max_bytes }| Loaded {
         load,
-        blocks: reader.range(from, usize::MAX, max_bytes),
+        blocks: reader.range(from, count(from, to), max_bytes),
     })
 }

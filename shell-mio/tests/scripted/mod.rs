@@ -186,7 +186,12 @@ impl Script {
     }
 
     pub(crate) fn load(&mut self, load: u64, from: u64, max_bytes: usize) {
-        self.commands.push_back(Command::Load { load: LoadId(load), from: Height(from), max_bytes });
+        self.commands.push_back(Command::Load {
+            load: LoadId(load),
+            from: Height(from),
+            to: Height(u64::MAX),
+            max_bytes,
+        });
     }
 
     pub(crate) fn emit(&mut self, event: Event) {
