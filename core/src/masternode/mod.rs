@@ -355,6 +355,14 @@ impl Masternode {
         Verdict::Foreign
     }
 
+    /// To whom else an item of `author` goes that `from` brought (rule C-15): not to those to which the author has
+    /// a link, by its newest heartbeat younger than 35 s.
+    pub(crate) fn audience(&self, now: Mono, author: MasternodeIndex, from: NodeId) -> Audience {
+        let newest = self.seats.get(usize::from(author.0)).and_then(|seat| seat.newest.as_ref());
+        let fresh = newest.filter(|(at, _)| now.since(*at) < self.timings.active_for);
+        Audience::new(author, fresh.map(|(_, beat)| beat.links.as_slice()).unwrap_or_default(), from)
+    }
+
     /// How many masternodes are active, this node included if it is one.
     pub(crate) fn active_count(&self) -> usize {
         self.active.count()

@@ -9,42 +9,42 @@ use crate::wire::block::VoteKind;
 
 /// A vote of this node's. Signing it again gives the same bytes, so no signature is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct OwnVote {
+pub struct OwnVote {
     /// Prevote or precommit.
-    pub(crate) kind: VoteKind,
+    pub kind: VoteKind,
     /// The round.
-    pub(crate) round: Round,
+    pub round: Round,
     /// The block; none for nil.
-    pub(crate) block: Option<BlockHash>,
+    pub block: Option<BlockHash>,
 }
 
 /// A proposal of this node's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct OwnProposal {
+pub struct OwnProposal {
     /// The round.
-    pub(crate) round: Round,
+    pub round: Round,
     /// The round of the polka that it refers to.
-    pub(crate) valid_round: Option<Round>,
+    pub valid_round: Option<Round>,
     /// The block.
-    pub(crate) block: BlockHash,
+    pub block: BlockHash,
 }
 
 /// The voting record. The valid block is no part of it: it is stored with its polka, see
 /// [`Act::Valid`](super::Act::Valid).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Record {
+pub struct Record {
     /// The height.
-    pub(crate) height: Height,
+    pub height: Height,
     /// The round.
-    pub(crate) round: Round,
+    pub round: Round,
     /// How far the round was.
-    pub(crate) step: Step,
+    pub step: Step,
     /// The lock.
-    pub(crate) locked: Option<Polka>,
+    pub locked: Option<Polka>,
     /// Proposals made, by ascending round.
-    pub(crate) proposals: Vec<OwnProposal>,
+    pub proposals: Vec<OwnProposal>,
     /// Votes cast, by ascending round, the prevote before the precommit.
-    pub(crate) votes: Vec<OwnVote>,
+    pub votes: Vec<OwnVote>,
 }
 
 /// Everything said: at most one proposal a round, and one vote a round and kind.
@@ -94,8 +94,9 @@ impl Own {
         self.proposals.contains_key(&round)
     }
 
-    pub(super) fn proposed(&self, round: Round, block: BlockHash) -> bool {
-        self.proposals.get(&round).is_some_and(|own| own.block == block)
+    pub(super) fn proposed(&self, proposal: &SignedProposal) -> bool {
+        let own = self.proposals.get(&proposal.round);
+        own.is_some_and(|own| (own.block, own.valid_round) == (proposal.block, proposal.valid_round))
     }
 
     /// Rounds that are over for good: nothing is ever said in them again.
