@@ -3,6 +3,7 @@
 pub mod driver;
 pub mod explore;
 pub mod null_crypto;
+pub mod rounds;
 pub mod samples;
 pub mod scripted;
 pub mod sim;
