@@ -137,7 +137,7 @@ pub use event::{
     Activity, Attempt, CloseReason, ClosedBy, CommittedVia, ConsensusInfo, Counters, DialedBecause,
     Direction, Event, Evidence, Fatal, KnockAnswer, LinkCounts, MasternodeInfo, Matrix, MatrixLink,
     MatrixNode, MempoolInfo, NotProducing, Pair, PeerInfo, Producing, Reply, SignedProposal, Statement,
-    Status, Step, Summary, SyncState, TransportCause, TxState, UnknownCode, Warning, Why,
+    StatementKind, Status, Step, Summary, SyncState, TransportCause, TxState, UnknownCode, Warning, Why,
 };
 pub use ids::{
     BadHex, BlockHash, BootEpoch, BootNonce, CertificateHash, ChunkHash, ConnId, DialOrdinal, GenesisHash,

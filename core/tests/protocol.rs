@@ -113,6 +113,10 @@ fn every_bound_has_its_default() {
         payload_lane,
         relay_lane,
         bulk_lane,
+        sync_window,
+        serving,
+        serving_rate,
+        mempool,
         gate,
         frame_pool,
     } = Limits::for_registry(14);
@@ -127,6 +131,10 @@ fn every_bound_has_its_default() {
         ("payload_lane", payload_lane),
         ("relay_lane", relay_lane),
         ("bulk_lane", bulk_lane),
+        ("sync_window", sync_window),
+        ("serving", serving),
+        ("serving_rate", serving_rate),
+        ("mempool", mempool),
         ("gate", gate),
         ("frame_pool", frame_pool),
     ];

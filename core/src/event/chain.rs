@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::ids::{BlockHash, Height, NodeId, Round, Signature};
+use crate::wire::block::VoteKind;
 use crate::wire::message::{RoundHeld, Vote};
 
 /// How a final block came here.
@@ -91,6 +92,19 @@ pub enum NotProducing {
 }
 
 impl NotProducing {
+    /// Every reason code, for those who show all of them.
+    pub const CODES: [&str; 9] = [
+        "no_chain",
+        "starting",
+        "observer",
+        "stopping",
+        "syncing",
+        "no_quorum",
+        "min_peers",
+        "clock",
+        "voting_record",
+    ];
+
     /// The stable reason code.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -163,6 +177,27 @@ pub enum SyncState {
     },
 }
 
+impl SyncState {
+    /// The stable name in logs and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Synced => "synced",
+            Self::Syncing { .. } => "syncing",
+            Self::Stalled { .. } => "stalled",
+        }
+    }
+
+    /// The newest height that it has heard of, where it does not have it.
+    #[must_use]
+    pub const fn target(self) -> Option<Height> {
+        match self {
+            Self::Synced => None,
+            Self::Syncing { target, .. } | Self::Stalled { target, .. } => Some(target),
+        }
+    }
+}
+
 /// Where a round stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
@@ -177,6 +212,20 @@ pub enum Step {
     Precommit,
     /// The height is decided.
     Decided,
+}
+
+impl Step {
+    /// The stable name in logs and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Propose => "propose",
+            Self::Prevote => "prevote",
+            Self::Precommit => "precommit",
+            Self::Decided => "decided",
+        }
+    }
 }
 
 /// The height under way.
@@ -209,6 +258,100 @@ pub enum Statement {
     Vote(Vote),
     /// A proposal.
     Proposal(SignedProposal),
+}
+
+/// What a statement decides on: of each, a masternode signs one a height and round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StatementKind {
+    /// What its leader proposes for a round.
+    Proposal,
+    /// A round's first vote.
+    Prevote,
+    /// Its second.
+    Precommit,
+}
+
+impl StatementKind {
+    /// The stable name in logs and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proposal => "proposal",
+            Self::Prevote => "prevote",
+            Self::Precommit => "precommit",
+        }
+    }
+}
+
+impl Statement {
+    /// What it is.
+    #[must_use]
+    pub const fn kind(&self) -> StatementKind {
+        match self {
+            Self::Proposal(_) => StatementKind::Proposal,
+            Self::Vote(Vote { kind: VoteKind::Prevote, .. }) => StatementKind::Prevote,
+            Self::Vote(Vote { kind: VoteKind::Precommit, .. }) => StatementKind::Precommit,
+        }
+    }
+
+    /// Who signed it.
+    #[must_use]
+    pub const fn author(&self) -> NodeId {
+        match self {
+            Self::Vote(vote) => vote.voter,
+            Self::Proposal(proposal) => proposal.proposer,
+        }
+    }
+
+    /// Its height.
+    #[must_use]
+    pub const fn height(&self) -> Height {
+        match self {
+            Self::Vote(vote) => vote.height,
+            Self::Proposal(proposal) => proposal.height,
+        }
+    }
+
+    /// Its round.
+    #[must_use]
+    pub const fn round(&self) -> Round {
+        match self {
+            Self::Vote(vote) => vote.round,
+            Self::Proposal(proposal) => proposal.round,
+        }
+    }
+
+    /// Its block; none in a vote for none.
+    #[must_use]
+    pub const fn block(&self) -> Option<BlockHash> {
+        match self {
+            Self::Vote(vote) => vote.block,
+            Self::Proposal(proposal) => Some(proposal.block),
+        }
+    }
+
+    /// Its author's signature.
+    #[must_use]
+    pub const fn signature(&self) -> Signature {
+        match self {
+            Self::Vote(vote) => vote.signature,
+            Self::Proposal(proposal) => proposal.signature,
+        }
+    }
+
+    /// Whether another one is the same but for the signature.
+    #[must_use]
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let unsigned = |statement: &Self| {
+            let valid_round = match statement {
+                Self::Vote(_) => None,
+                Self::Proposal(proposal) => proposal.valid_round,
+            };
+            let (height, round) = (statement.height(), statement.round());
+            (statement.kind(), statement.author(), height, round, statement.block(), valid_round)
+        };
+        unsigned(self) == unsigned(other)
+    }
 }
 
 /// The signed part of a proposal.
@@ -255,4 +398,26 @@ pub enum TxState {
     Pending,
     /// It does not wait here.
     NotPending,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_among_the_codes() {
+        let height = Height(1);
+        let all = [
+            NotProducing::NoChain,
+            NotProducing::Starting,
+            NotProducing::Observer,
+            NotProducing::Stopping,
+            NotProducing::Syncing { height, target: height },
+            NotProducing::NoQuorum { linked: 1, needed: 3, registered: 4 },
+            NotProducing::MinPeers { linked: 1, required: 3, quorum: false },
+            NotProducing::Clock { offset_ms: 1 },
+            NotProducing::VotingRecord { until_above: height },
+        ];
+        assert_eq!(all.map(|why| why.code()), NotProducing::CODES);
+    }
 }

@@ -355,6 +355,14 @@ impl Masternode {
         Verdict::Foreign
     }
 
+    /// To whom else an item of `author` goes that `from` brought (rule C-15): not to those to which the author has
+    /// a link, by its newest heartbeat younger than 35 s.
+    pub(crate) fn audience(&self, now: Mono, author: MasternodeIndex, from: NodeId) -> Audience {
+        let newest = self.seats.get(usize::from(author.0)).and_then(|seat| seat.newest.as_ref());
+        let fresh = newest.filter(|(at, _)| now.since(*at) < self.timings.active_for);
+        Audience::new(author, fresh.map(|(_, beat)| beat.links.as_slice()).unwrap_or_default(), from)
+    }
+
     /// How many masternodes are active, this node included if it is one.
     pub(crate) fn active_count(&self) -> usize {
         self.active.count()
@@ -383,6 +391,7 @@ impl Masternode {
                     heard: newest.map(|beat| now.since(beat.at)),
                     epoch: newest.map(|beat| beat.epoch),
                     sequence: newest.map(|beat| beat.sequence),
+                    height: seat.newest.as_ref().map(|(_, beat)| beat.height),
                     witnesses: witnesses.iter().filter_map(|by| Some(self.registry.at(by)?.id)).collect(),
                     attested: attested
                         .is_some_and(|beat| now.since(beat.at) <= self.timings.heartbeat * 5 / 2),

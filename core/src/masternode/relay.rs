@@ -1,4 +1,4 @@
-//! To whom a new item is forwarded (rule M-8): only to whom its author has no link, by the author's own
+//! To whom a new item is forwarded (rules M-8 and C-15): only to whom its author has no link, by the author's own
 //! signed word. In a full mesh nobody forwards anything; in any connected network everybody hears it.
 
 use crate::ids::NodeId;
@@ -6,7 +6,7 @@ use crate::registry::MasternodeIndex;
 use crate::seats::SeatSet;
 use crate::wire::message::LinkEntry;
 
-/// Who still has to hear a heartbeat, as seen from the node that just verified it.
+/// Who still has to hear an item, as seen from the node that just verified it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Audience {
     author: MasternodeIndex,
@@ -16,7 +16,7 @@ pub(crate) struct Audience {
 }
 
 impl Audience {
-    /// For a heartbeat of `author` with these signed links that `from` brought.
+    /// For an item of `author`, with these links by its signed word, that `from` brought.
     pub(crate) fn new(author: MasternodeIndex, links: &[LinkEntry], from: NodeId) -> Self {
         Self { author, linked: links.iter().map(|link| link.peer).collect(), from }
     }

@@ -7,16 +7,25 @@ use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError, EncodeError};
 use bytes::Bytes;
 
-use super::{BadBody, MALFORMED, NOT_CANONICAL, decode, decode_count, encode, encode_list};
+use super::{BadBody, MALFORMED, NOT_CANONICAL, are_there, decode, decode_count, encode, encode_list};
 use crate::ids::{CertificateHash, ChunkHash, PayloadRoot, Round, Signature, TxId};
 use crate::limits::{CHUNK, MAX_CHUNKS, MAX_FINAL_BLOCK, MAX_OFFERED, MAX_PAYLOAD, PART};
-use crate::registry::{MAX_MASTERNODES, RegistryHash};
+use crate::registry::RegistryHash;
 use crate::seats::SeatSet;
-use crate::wire::block::{Block, Certificate, FinalBlock, Header, Outline, VoteKind};
+use crate::wire::block::{Block, Certificate, Header, Outline, VoteKind};
 use crate::wire::message::{
     BlockPart, BlocksEnd, Chunk, GetBlocks, GetPayload, Held, Kind, MAX_ROUNDS_HELD, Proposal, RoundHeld,
     Served, Tip, Vote,
 };
+
+/// Bytes of an encoded hash.
+const HASH: usize = 32;
+/// Bytes of an encoded signature.
+const SIGNATURE: usize = 64;
+/// Bytes of an encoded [`RoundHeld`].
+const ROUND_HELD: usize = 4 + 16 + 16;
+/// More than a block's fields take beside its payload and the signatures of two certificates.
+const PROVEN_OVERHEAD: usize = 512;
 
 newtypes! { PayloadRoot ChunkHash CertificateHash TxId RegistryHash Round SeatSet }
 
@@ -27,9 +36,8 @@ structs! {
     RoundHeld { round, prevotes, precommits }
     Tip { height, block }
     GetPayload { height, block, missing }
-    GetBlocks { id, from, max_bytes }
+    GetBlocks { id, from, to, max_bytes }
     BlocksEnd { id, served }
-    FinalBlock { block, certificate }
 }
 
 enums! {
@@ -49,20 +57,22 @@ pub(crate) fn encode_certificate(certificate: &Certificate, out: &mut Vec<u8>) {
     let _ = encode(certificate, out);
 }
 
-/// The canonical bytes of a final block.
-pub(crate) fn encode_final_block(block: &FinalBlock) -> Bytes {
-    let mut out = Vec::with_capacity(block.block.payload.len() + 1024);
-    let _ = encode(block, &mut out);
+/// The canonical bytes of a block and of votes that prove something of it.
+pub(crate) fn encode_proven_block(block: &Block, proof: &Certificate) -> Bytes {
+    let signatures =
+        proof.signatures.len() + block.certificate.as_ref().map_or(0, |parent| parent.signatures.len());
+    let mut out = Vec::with_capacity(block.payload.len() + 64 * signatures + PROVEN_OVERHEAD);
+    let _ = encode(block, &mut out).and_then(|()| encode(proof, &mut out));
     Bytes::from(out)
 }
 
-/// Reads the canonical bytes of a final block.
-pub(crate) fn decode_final_block(bytes: &[u8]) -> Result<FinalBlock, BadBody> {
+/// Reads the canonical bytes of a block and of a proof of a kind.
+pub(crate) fn decode_proven_block(bytes: &[u8], kind: VoteKind) -> Result<(Block, Certificate), BadBody> {
     if bytes.len() > MAX_FINAL_BLOCK {
         return Err(BadBody::TooLong);
     }
-    let block: FinalBlock = decode::<_, MAX_FINAL_BLOCK>(bytes)?;
-    if block.certificate.kind == VoteKind::Precommit { Ok(block) } else { Err(BadBody::Malformed) }
+    let (block, proof): (Block, Certificate) = decode::<_, MAX_FINAL_BLOCK>(bytes)?;
+    if proof.kind == kind { Ok((block, proof)) } else { Err(BadBody::Malformed) }
 }
 
 impl Encode for Certificate {
@@ -82,7 +92,8 @@ impl<C> Decode<C> for Certificate {
             (Decode::decode(decoder)?, Decode::decode(decoder)?, Decode::decode(decoder)?);
         let (block, signers) = (Decode::decode(decoder)?, SeatSet::decode(decoder)?);
         let count = signers.len();
-        let mut signatures = Vec::with_capacity(count.min(MAX_MASTERNODES));
+        are_there(decoder, count * SIGNATURE)?;
+        let mut signatures = Vec::with_capacity(count);
         for _ in 0..count {
             signatures.push(Signature::decode(decoder)?);
         }
@@ -100,7 +111,7 @@ impl Encode for Outline {
 impl<C> Decode<C> for Outline {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         let outline =
-            Self { length: Decode::decode(decoder)?, chunks: decode_plain_list(decoder, MAX_CHUNKS)? };
+            Self { length: Decode::decode(decoder)?, chunks: decode_plain_list(decoder, HASH, MAX_CHUNKS)? };
         if outline.is_consistent() { Ok(outline) } else { Err(DecodeError::Other(MALFORMED)) }
     }
 }
@@ -180,7 +191,7 @@ impl<C> Decode<C> for Held {
             height: Decode::decode(decoder)?,
             round: Decode::decode(decoder)?,
             proposal: Decode::decode(decoder)?,
-            rounds: decode_plain_list(decoder, MAX_ROUNDS_HELD)?,
+            rounds: decode_plain_list(decoder, ROUND_HELD, MAX_ROUNDS_HELD)?,
         };
         let ascending = held.rounds.iter().zip(held.rounds.iter().skip(1)).all(|(a, b)| a.round < b.round);
         if ascending { Ok(held) } else { Err(DecodeError::Other(NOT_CANONICAL)) }
@@ -192,7 +203,7 @@ pub(super) struct Ids(pub(super) Vec<TxId>);
 
 impl<C> Decode<C> for Ids {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        decode_plain_list(decoder, MAX_OFFERED).map(Ids)
+        decode_plain_list(decoder, HASH, MAX_OFFERED).map(Ids)
     }
 }
 
@@ -207,12 +218,14 @@ pub(super) fn encode_ids(ids: &[TxId], out: &mut Vec<u8>) -> Result<(), EncodeEr
     encode(&List(ids), out)
 }
 
-fn decode_plain_list<T, D>(decoder: &mut D, bound: usize) -> Result<Vec<T>, DecodeError>
+/// A count up to a bound, then so many items of `size` bytes each.
+fn decode_plain_list<T, D>(decoder: &mut D, size: usize, bound: usize) -> Result<Vec<T>, DecodeError>
 where
     D: Decoder,
     T: Decode<D::Context>,
 {
     let count = decode_count(decoder, bound)?;
+    are_there(decoder, count * size)?;
     let mut list = Vec::with_capacity(count);
     for _ in 0..count {
         list.push(T::decode(decoder)?);
