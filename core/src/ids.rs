@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
+
 /// Writes bytes as lower-case hex.
 fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -100,6 +102,11 @@ byte_id!(
     LinkTag, 8
 );
 
+byte_id!(
+    /// The first eight bytes of a [`RegistryHash`](crate::RegistryHash), by which heartbeats name a registry.
+    RegistryTag, 8
+);
+
 impl SessionHash {
     /// The short form used in heartbeats, `/peers` and logs.
     #[must_use]
@@ -109,6 +116,14 @@ impl SessionHash {
             *to = from;
         }
         LinkTag(tag)
+    }
+}
+
+impl TxId {
+    /// The id of a transaction (rule X-1).
+    #[must_use]
+    pub fn of(transaction: &[u8]) -> Self {
+        Self(Sha256::digest(transaction).into())
     }
 }
 

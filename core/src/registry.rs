@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::addr::CanonicalAddr;
-use crate::ids::NodeId;
+use crate::ids::{NodeId, RegistryTag};
 
 /// Most masternodes that a registry may hold.
 pub const MAX_MASTERNODES: usize = 128;
@@ -27,6 +27,15 @@ pub struct MasternodeIndex(pub u8);
 /// SHA-256 over the registry's canonical bytes.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegistryHash(pub [u8; 32]);
+
+impl RegistryHash {
+    /// The short form used in heartbeats.
+    #[must_use]
+    pub fn tag(&self) -> RegistryTag {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        RegistryTag([a, b, c, d, e, f, g, h])
+    }
+}
 
 impl fmt::Display for RegistryHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,7 +67,7 @@ pub enum RegistryError {
 }
 
 /// The masternodes in force at one height, ordered by key: 1 to 128 of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Registry {
     entries: Vec<Masternode>,
 }

@@ -13,7 +13,7 @@ use timed_core::wire::preamble::NetworkId;
 use timed_core::wire::{codec, signing};
 use timed_core::{
     Activity, BlockHash, BootEpoch, Command, ConnId, DialedBecause, Direction, Event, Height, Input, LinkTag,
-    MasternodeIndex, Mono, NodeId, Reply, Request, Signature, TransportCause, Wall,
+    MasternodeIndex, Mono, NodeId, RegistryTag, Reply, Request, Signature, TransportCause, Wall,
 };
 use timed_tests::driver::Crypto;
 use timed_tests::null_crypto::NullProvider;
@@ -169,6 +169,11 @@ impl Theatre {
             wall: Wall(wall),
             height: Height(0),
             tip: BlockHash::default(),
+            registry: if told.foreign {
+                RegistryTag([0; 8])
+            } else {
+                self.stage.config.registry.hash().tag()
+            },
             links,
             duplicates: told.duplicates,
             witnessed,

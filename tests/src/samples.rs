@@ -8,7 +8,7 @@ use timed_core::wire::message::{
 use timed_core::wire::preamble::{NetworkId, VERSION, VersionRange};
 use timed_core::{
     BlockHash, BootEpoch, BootNonce, CanonicalAddr, CloseReason, DialOrdinal, DialedBecause, Direction,
-    GenesisHash, Height, LinkTag, MasternodeIndex, NodeId, SessionHash, Signature, Wall,
+    GenesisHash, Height, LinkTag, MasternodeIndex, NodeId, RegistryTag, SessionHash, Signature, Wall,
 };
 
 /// A network's id.
@@ -79,6 +79,7 @@ pub fn heartbeat(key: NodeId) -> Heartbeat {
         wall: Wall(1_795_000_420_000),
         height: Height(1234),
         tip: BlockHash([0xc1; 32]),
+        registry: RegistryTag([0xc2; 8]),
         links: vec![
             link(0, Direction::Inbound, DialedBecause::Canonical, 0xd0),
             link(2, Direction::Outbound, DialedBecause::Fallback, 0xd2),

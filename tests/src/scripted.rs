@@ -10,7 +10,7 @@ use timed_core::wire::record::{self, RecordReader};
 use timed_core::wire::{codec, signing};
 use timed_core::{
     BlockHash, BootEpoch, BootNonce, CanonicalAddr, CloseReason, Config, DialOrdinal, Height, NodeId,
-    SessionHash, Signature, Wall,
+    RegistryTag, SessionHash, Signature, Wall,
 };
 use zeroize::Zeroizing;
 
@@ -25,6 +25,7 @@ pub struct Actor {
     provider: Box<dyn Provider>,
     /// What it says of itself; a script may lie.
     pub from: Introduction,
+    registry: RegistryTag,
     draws: u8,
 }
 
@@ -53,7 +54,7 @@ impl Actor {
             role: if config.registry.get(&node).is_some() { Role::Masternode } else { Role::Observer },
             agent: "script".to_owned(),
         };
-        Self { provider, from, draws: 0 }
+        Self { provider, from, registry: config.registry.hash().tag(), draws: 0 }
     }
 
     /// Its key.
@@ -146,6 +147,7 @@ impl Actor {
             wall,
             height: Height(0),
             tip: BlockHash::default(),
+            registry: self.registry,
             links: vec![],
             duplicates: 0,
             witnessed: vec![],

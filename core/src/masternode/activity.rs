@@ -39,6 +39,22 @@ impl ActiveSet {
         Self { own, lasts, seats, expiry: None }
     }
 
+    /// Another registry is in force: `from` names the former position of each one. Answers the new state of
+    /// this node itself, if that has changed.
+    pub(crate) fn reseat(
+        &mut self,
+        now: Mono,
+        from: &[Option<MasternodeIndex>],
+        own: Option<MasternodeIndex>,
+    ) -> Option<Activity> {
+        self.seats = from
+            .iter()
+            .map(|former| (*former).and_then(|f| self.seat(f)).copied().unwrap_or_default())
+            .collect();
+        self.own = own;
+        self.update(now, own?, |_| ())
+    }
+
     /// A session with a masternode is live; a later one replaces it.
     pub(crate) fn session_up(&mut self, now: Mono, seat: MasternodeIndex, link: LinkTag) -> Option<Activity> {
         self.update(now, seat, |presence| presence.session = Some(link))

@@ -46,6 +46,12 @@ impl Clocks {
         Self { seats: vec![Reading::default(); size], fresh_for, patience, own_warned: None }
     }
 
+    /// Another registry is in force: `from` names the former position of each one.
+    pub(crate) fn reseat(&mut self, from: &[Option<MasternodeIndex>]) {
+        let former = |index: MasternodeIndex| self.seats.get(usize::from(index.0)).copied();
+        self.seats = from.iter().map(|index| index.and_then(former).unwrap_or_default()).collect();
+    }
+
     /// Takes the wall time of a genuine, new heartbeat; says what an operator should know.
     pub(crate) fn read(
         &mut self,

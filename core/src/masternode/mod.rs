@@ -27,7 +27,7 @@ mod tests;
 use crate::config::Timings;
 use crate::crypto::{Authenticity, Provider};
 use crate::event::{Activity, Event, MasternodeInfo, Matrix, Warning};
-use crate::ids::{BlockHash, BootEpoch, Height, LinkTag, NodeId, Signature};
+use crate::ids::{BlockHash, BootEpoch, Height, LinkTag, NodeId, RegistryTag, Signature};
 use crate::masternode::activity::ActiveSet;
 use crate::masternode::clock::{Clocks, Timeliness};
 use crate::masternode::matrix::Statement;
@@ -89,6 +89,19 @@ struct Seat {
     newest: Option<(Mono, Box<Heartbeat>)>,
 }
 
+impl Seat {
+    /// What of it does not refer to positions in a registry.
+    fn without_positions(&mut self) -> Self {
+        let mut seat = std::mem::take(self);
+        seat.track.forget_witnesses();
+        if let Some((_, beat)) = &mut seat.newest {
+            beat.links.clear();
+            beat.witnessed.clear();
+        }
+        seat
+    }
+}
+
 /// The heartbeats, active set and matrix of one node.
 #[derive(Clone, Debug)]
 pub(crate) struct Masternode {
@@ -96,6 +109,7 @@ pub(crate) struct Masternode {
     node: NodeId,
     acting: Option<MasternodeIndex>,
     registry: Registry,
+    tag: RegistryTag,
     timings: Timings,
     seats: Vec<Seat>,
     active: ActiveSet,
@@ -119,6 +133,7 @@ impl Masternode {
             own: OwnBeats::new(setup.epoch),
             schedule: Schedule::new(now.mono, timings.heartbeat, rng),
             timings: timings.clone(),
+            tag: registry.hash().tag(),
             registry,
             scratch: Vec::new(),
         }
@@ -141,6 +156,38 @@ impl Masternode {
         self.schedule.links_changed(now.mono);
         let change = self.active.session_down(now.mono, seat, link);
         self.report(seat, change, events);
+    }
+
+    /// Another registry is in force: what is known of a masternode stays with its key. What the others have
+    /// signed of their links refers to positions in the former registry and is forgotten; they sign anew.
+    pub(crate) fn registry_changed(
+        &mut self,
+        now: Now,
+        registry: Registry,
+        acting: Option<MasternodeIndex>,
+        events: &mut Vec<Event>,
+    ) {
+        let from: Vec<Option<MasternodeIndex>> =
+            registry.entries().iter().map(|entry| self.registry.index_of(&entry.id)).collect();
+        for (index, entry) in (0..=u8::MAX).map(MasternodeIndex).zip(self.registry.entries()) {
+            if registry.index_of(&entry.id).is_none() && self.active.activity(index) == Activity::Active {
+                events.push(Event::Activity { node: entry.id, activity: Activity::Inactive });
+            }
+        }
+        let seats = from.iter().map(|former| {
+            let former = former.and_then(|index| self.seats.get_mut(usize::from(index.0)));
+            former.map_or_else(Seat::default, |seat| seat.without_positions())
+        });
+        self.seats = seats.collect();
+        self.clocks.reseat(&from);
+        let change = self.active.reseat(now.mono, &from, acting);
+        self.tag = registry.hash().tag();
+        self.registry = registry;
+        self.acting = acting;
+        if let Some(own) = acting {
+            self.report(own, change, events);
+        }
+        self.schedule.links_changed(now.mono);
     }
 
     /// This process goes on under a higher boot epoch.
@@ -190,6 +237,7 @@ impl Masternode {
             wall: now.wall,
             height: tip.0,
             tip: tip.1,
+            registry: self.tag,
             links: links.entries,
             duplicates: links.duplicates,
             witnessed: self.witnessed(now.mono, own),
@@ -239,7 +287,8 @@ impl Masternode {
         if self.seats.get(usize::from(seat.0)).is_none_or(|seat| !seat.allowance.permits(now.mono, spacing)) {
             return Verdict::Excess;
         }
-        if let Some(flaw) = verdict::flaw(&beat, seat, self.seats.len(), now.wall) {
+        let size = (beat.registry == self.tag).then_some(self.seats.len());
+        if let Some(flaw) = verdict::flaw(&beat, seat, size, now.wall) {
             return Verdict::Invalid(flaw);
         }
         self.write_signing_bytes(&beat);
@@ -255,10 +304,15 @@ impl Masternode {
         now: Now,
         from: NodeId,
         seat: MasternodeIndex,
-        beat: Box<Heartbeat>,
+        mut beat: Box<Heartbeat>,
         events: &mut Vec<Event>,
     ) -> Verdict {
-        let audience = Audience::new(seat, &beat.links, from);
+        if beat.registry != self.tag {
+            // Its signer is at another height: whom its positions name is not known here.
+            beat.links.clear();
+            beat.witnessed.clear();
+        }
+        let audience = Audience::new(Some(seat), &beat.links, from);
         if let Some(known) = self.seats.get_mut(usize::from(seat.0)) {
             known.mark = (beat.epoch, beat.sequence);
             known.allowance.charge(now.mono, self.timings.heartbeat / 10);
@@ -299,6 +353,15 @@ impl Masternode {
             events.push(Event::Warning(Warning::ForeignSignature { via: from }));
         }
         Verdict::Foreign
+    }
+
+    /// To whom else an item of `author` goes that `from` brought (rule C-15): not to those to which the author has
+    /// a link, by its newest heartbeat younger than 35 s.
+    pub(crate) fn audience(&self, now: Mono, author: &NodeId, from: NodeId) -> Audience {
+        let seat = self.registry.index_of(author);
+        let newest = seat.and_then(|seat| self.seats.get(usize::from(seat.0))?.newest.as_ref());
+        let fresh = newest.filter(|(at, _)| now.since(*at) < self.timings.active_for);
+        Audience::new(seat, fresh.map(|(_, beat)| beat.links.as_slice()).unwrap_or_default(), from)
     }
 
     /// How many masternodes are active, this node included if it is one.

@@ -95,15 +95,22 @@ impl Flaw {
 }
 
 /// The checks that cost nothing, made before the signature's.
-pub(crate) fn flaw(beat: &Heartbeat, signer: MasternodeIndex, size: usize, wall: Wall) -> Option<Flaw> {
+///
+/// `size` is the registry's that the heartbeat names, if it is ours: the positions of another one cannot be
+/// checked, and its lists are not used.
+pub(crate) fn flaw(
+    beat: &Heartbeat,
+    signer: MasternodeIndex,
+    size: Option<usize>,
+    wall: Wall,
+) -> Option<Flaw> {
     if beat.epoch.0 > (wall + EPOCH_AHEAD).0 {
         return Some(Flaw::EpochInFuture);
     }
     let links = beat.links.iter().map(|link| link.peer);
     let witnessed = beat.witnessed.iter().map(|witness| witness.signer);
     let sound = beat.sequence > 0
-        && names_others(links, signer, size)
-        && names_others(witnessed, signer, size)
+        && size.is_none_or(|size| names_others(links, signer, size) && names_others(witnessed, signer, size))
         && beat.witnessed.iter().all(|witness| witness.sequence > 0);
     if sound { None } else { Some(Flaw::Malformed) }
 }

@@ -54,6 +54,11 @@ impl Track {
         self.kept.iter().flatten().find(|beat| beat.named.len() >= needed)
     }
 
+    /// Who named them is not known by position any more.
+    pub(crate) fn forget_witnesses(&mut self) {
+        self.kept.iter_mut().flatten().for_each(|beat| beat.named = SeatSet::EMPTY);
+    }
+
     /// `by` says that it has verified a heartbeat; it counts if it is the one that we verified.
     pub(crate) fn name(&mut self, witness: &Witness, by: MasternodeIndex) {
         let same = |beat: &&mut Kept| beat.sequence == witness.sequence && beat.digest == witness.digest;

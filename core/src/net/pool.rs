@@ -68,6 +68,30 @@ impl Pool {
         pool
     }
 
+    /// Another registry is in force (rule C-7): its masternodes are sought at its addresses, whoever left it is
+    /// sought no more. No link ends for it.
+    pub(crate) fn registry_changed(&mut self, registry: &Registry, now: Now, rng: &mut Rng) {
+        if let Some(own) = registry.get(&self.me.id) {
+            self.me.addr = Some(own.addr);
+            self.own_addrs.insert(own.addr);
+        }
+        for peer in self.peers.values_mut() {
+            let left = peer.masternode.is_some() && registry.get(&peer.id).is_none();
+            peer.masternode = registry.index_of(&peer.id);
+            if left {
+                peer.wanted = Wanted::No;
+            }
+        }
+        for entry in registry.entries() {
+            // The table has room: a registry is smaller than it, and whoever is idle gives way.
+            if let Some(peer) = self.ensure(entry.id, registry, now, rng) {
+                peer.wanted = Wanted::Yes;
+                peer.addr = Some(entry.addr);
+            }
+            self.targets.remove(&entry.addr);
+        }
+    }
+
     fn fresh_dialing(&self, now: Now, rng: &mut Rng) -> Dialing {
         let first_knock = now.mono + rng.between(FIRST_KNOCKS.0, FIRST_KNOCKS.1);
         let first_dial = now.mono + rng.between(Duration::ZERO, FIRST_DIALS_WITHIN);

@@ -9,8 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use crate::addr::CanonicalAddr;
 use crate::event::{CloseReason, DialedBecause, Direction};
 use crate::ids::{
-    BlockHash, BootEpoch, BootNonce, DialOrdinal, GenesisHash, Height, LinkTag, NodeId, SessionHash,
-    Signature,
+    BlockHash, BootEpoch, BootNonce, DialOrdinal, GenesisHash, Height, LinkTag, NodeId, RegistryTag,
+    SessionHash, Signature,
 };
 use crate::limits::{MAX_AGENT, MAX_DATAGRAM};
 use crate::registry::{MAX_MASTERNODES, MasternodeIndex};
@@ -71,6 +71,7 @@ prop_compose! {
         numbers in any::<[u64; 4]>(),
         tip in any::<[u8; 32]>().prop_map(BlockHash),
         links in btree_map(index(), (direction(), because(), any::<[u8; 8]>()), 0..=MAX_MASTERNODES),
+        registry in any::<[u8; 8]>().prop_map(RegistryTag),
         duplicates in any::<u16>(),
         witnessed in btree_map(index(), (any::<u64>(), any::<[u8; 8]>()), 0..=MAX_MASTERNODES),
         signature in any::<[u8; 64]>().prop_map(Signature),
@@ -84,6 +85,7 @@ prop_compose! {
             wall: Wall(wall),
             height: Height(height),
             tip,
+            registry,
             links: links
                 .into_iter()
                 .map(|(peer, (direction, because, tag))| {

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use crate::addr::CanonicalAddr;
 use crate::event::{CloseReason, DialedBecause, Direction};
 use crate::ids::{
-    BlockHash, BootEpoch, BootNonce, DialOrdinal, GenesisHash, Height, LinkTag, NodeId, Round, SessionHash,
-    Signature, TxId,
+    BlockHash, BootEpoch, BootNonce, DialOrdinal, GenesisHash, Height, LinkTag, NodeId, RegistryTag, Round,
+    SessionHash, Signature, TxId,
 };
 use crate::limits::{
     CHUNK, MAX_CERTIFICATE, MAX_CHUNKS, MAX_DATAGRAM, MAX_INTRODUCTION, MAX_OFFERED, MAX_TRANSACTION, PART,
@@ -385,6 +385,8 @@ pub struct Heartbeat {
     pub height: Height,
     /// Hash of that block.
     pub tip: BlockHash,
+    /// The registry to whose positions the two lists refer.
+    pub registry: RegistryTag,
     /// Its live links to masternodes, by ascending index.
     pub links: Vec<LinkEntry>,
     /// Authenticated connections beyond one a peer.
@@ -520,6 +522,8 @@ pub struct GetBlocks {
     pub id: u64,
     /// The first height wanted.
     pub from: Height,
+    /// The last height wanted: ranges asked of several peers then neither overlap nor leave a gap.
+    pub to: Height,
     /// Bytes of encoded blocks wanted at most; one block is answered even if it is larger.
     pub max_bytes: u32,
 }
@@ -551,7 +555,8 @@ pub struct BlocksEnd {
 /// How a [`GetBlocks`] was served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Served {
-    /// Every block up to the sender's tip or the bytes asked for.
+    /// Every block from the first one up to the last one asked for, the sender's tip, the bytes asked for or
+    /// the bytes that the sender serves at once, whichever comes first: one block at least.
     All,
     /// The sender does not have the first block.
     Nothing,

@@ -74,6 +74,7 @@ pub fn append_heartbeat(beat: &Heartbeat, out: &mut Vec<u8>) {
     put_u64(out, beat.wall.0);
     put_u64(out, beat.height.0);
     out.extend_from_slice(&beat.tip.0);
+    out.extend_from_slice(&beat.registry.0);
     put_length(out, beat.links.len());
     for link in &beat.links {
         out.push(link.peer.0);

@@ -3,6 +3,7 @@
 
 mod gossip;
 mod liveness;
+mod registry;
 mod view;
 
 use sha2::{Digest, Sha256};
@@ -241,14 +242,16 @@ impl Net {
     }
 
     fn own_links(&self, node: usize) -> OwnLinks {
-        let entry = |peer: usize| LinkEntry {
-            peer: seat(peer),
-            direction: if node > peer { Direction::Outbound } else { Direction::Inbound },
-            because: DialedBecause::Canonical,
-            session: self.links[&(node.min(peer), node.max(peer))],
+        let registry = &self.hosts[node].machine.registry;
+        let entry = |peer: usize| {
+            Some(LinkEntry {
+                peer: registry.index_of(&id(peer))?,
+                direction: if node > peer { Direction::Outbound } else { Direction::Inbound },
+                because: DialedBecause::Canonical,
+                session: self.links[&(node.min(peer), node.max(peer))],
+            })
         };
-        let masternodes = self.peers(node).into_iter().filter(|peer| *peer < self.masternodes);
-        OwnLinks { entries: masternodes.map(entry).collect(), duplicates: 0 }
+        OwnLinks { entries: self.peers(node).into_iter().filter_map(entry).collect(), duplicates: 0 }
     }
 
     fn send(&mut self, from: usize, to: usize, body: &[u8]) {
@@ -367,6 +370,7 @@ impl Net {
             wall: self.clock(node).wall,
             height: Height(0),
             tip: BlockHash::default(),
+            registry: self.hosts[node].machine.tag,
             links: Vec::new(),
             duplicates: 0,
             witnessed: Vec::new(),

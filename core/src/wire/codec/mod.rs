@@ -15,8 +15,8 @@ use std::net::{IpAddr, SocketAddr};
 use crate::addr::CanonicalAddr;
 use crate::event::{CloseReason, DialedBecause, Direction};
 use crate::ids::{
-    BlockHash, BootEpoch, BootNonce, DialOrdinal, GenesisHash, Height, LinkTag, NodeId, SessionHash,
-    Signature,
+    BlockHash, BootEpoch, BootNonce, DialOrdinal, GenesisHash, Height, LinkTag, NodeId, RegistryTag,
+    SessionHash, Signature,
 };
 use crate::limits::MAX_AGENT;
 use crate::registry::{MAX_MASTERNODES, MasternodeIndex};
@@ -48,7 +48,7 @@ pub enum BadBody {
     TrailingBytes,
 }
 
-pub(crate) use blocks::{decode_final_block, encode_certificate, encode_final_block};
+pub(crate) use blocks::{decode_proven_block, encode_certificate, encode_proven_block};
 
 const MALFORMED: &str = "malformed";
 const NOT_CANONICAL: &str = "not canonical";
@@ -218,7 +218,7 @@ macro_rules! enums {
 }
 
 newtypes! {
-    NodeId GenesisHash BlockHash SessionHash Signature LinkTag
+    NodeId GenesisHash BlockHash SessionHash Signature LinkTag RegistryTag
     Height BootEpoch BootNonce DialOrdinal Wall Version NetworkId
 }
 
@@ -291,6 +291,7 @@ impl Encode for Heartbeat {
         self.wall.encode(encoder)?;
         self.height.encode(encoder)?;
         self.tip.encode(encoder)?;
+        self.registry.encode(encoder)?;
         encode_list(&self.links, encoder)?;
         self.duplicates.encode(encoder)?;
         encode_list(&self.witnessed, encoder)?;
@@ -308,6 +309,7 @@ impl<C> Decode<C> for Heartbeat {
             wall: Decode::decode(decoder)?,
             height: Decode::decode(decoder)?,
             tip: Decode::decode(decoder)?,
+            registry: Decode::decode(decoder)?,
             links: decode_list(decoder, |link: &LinkEntry| link.peer)?,
             duplicates: Decode::decode(decoder)?,
             witnessed: decode_list(decoder, |witness: &Witness| witness.signer)?,
