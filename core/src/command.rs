@@ -101,6 +101,8 @@ pub enum Command {
         load: LoadId,
         /// The first height.
         from: Height,
+        /// The last height.
+        to: Height,
         /// Encoded bytes at most, but one block at least.
         max_bytes: usize,
     },

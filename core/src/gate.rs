@@ -51,7 +51,9 @@ impl<T> Gate<T> {
             State::Sound if behind.0 <= self.durable => Passage::Open(value),
             State::Sound if self.parked.len() >= bound => Passage::Barred,
             State::Sound => {
-                self.parked.push_back((behind, value));
+                // By ticket, so that nothing waits behind a later record than its own.
+                let place = self.parked.iter().rposition(|(ticket, _)| *ticket <= behind);
+                self.parked.insert(place.map_or(0, |place| place + 1), (behind, value));
                 Passage::Parked
             }
         }
@@ -110,6 +112,19 @@ mod tests {
         assert!(gate.is_settled());
         assert_eq!(gate.next_open(), Some('b'));
         assert_eq!(gate.pass(first, 'c', 9), Passage::Open('c'));
+    }
+
+    #[test]
+    fn nothing_waits_for_a_later_record_than_its_own() {
+        let mut gate = Gate::new();
+        let (first, second) = (gate.issue(), gate.issue());
+        for (behind, value) in [(second, 'c'), (first, 'a'), (second, 'd'), (first, 'b')] {
+            assert_eq!(gate.pass(behind, value, 9), Passage::Parked);
+        }
+        gate.persisted(first);
+        assert_eq!((gate.next_open(), gate.next_open(), gate.next_open()), (Some('a'), Some('b'), None));
+        gate.persisted(second);
+        assert_eq!((gate.next_open(), gate.next_open()), (Some('c'), Some('d')));
     }
 
     #[test]

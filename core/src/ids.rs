@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
+
 /// Writes bytes as lower-case hex.
 fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -114,6 +116,14 @@ impl SessionHash {
             *to = from;
         }
         LinkTag(tag)
+    }
+}
+
+impl TxId {
+    /// The id of a transaction (rule X-1).
+    #[must_use]
+    pub fn of(transaction: &[u8]) -> Self {
+        Self(Sha256::digest(transaction).into())
     }
 }
 

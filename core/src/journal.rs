@@ -20,8 +20,9 @@ pub enum RecordKey {
     Registry,
     /// The newest durable final block, encoded. The core never writes it: a store makes it from the blocks.
     Tip,
-    /// A transaction that was acknowledged here and is in no block yet: its bytes. It goes when the application
-    /// has put it into a block.
+    /// A transaction that was acknowledged here and is in no block yet: its bytes. It goes with the commit of
+    /// the block that carries it. An empty record is written for one that will never be in a block: a store may
+    /// drop it.
     Transaction(TxId),
 }
 

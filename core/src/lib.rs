@@ -117,6 +117,17 @@ mod time;
 mod timers;
 pub mod wire;
 
+/// The consensus of one height as plain data: what the exploration and the oracle in `tests` run. No part of the
+/// interface: nothing here is promised to stay.
+#[doc(hidden)]
+pub mod rounds {
+    pub use crate::chain::consensus::{
+        Act, Acts, Consensus, NotDue, OwnProposal, OwnVote, Record, Timeliness, Verdict, Voice,
+    };
+    pub use crate::chain::round::Polka;
+    pub use crate::chain::timeouts::{Timeout, Timer};
+}
+
 pub use addr::{AddrError, CanonicalAddr};
 pub use command::{Command, CommitPace, Reading, Transmit};
 pub use config::{
@@ -126,7 +137,7 @@ pub use event::{
     Activity, Attempt, CloseReason, ClosedBy, CommittedVia, ConsensusInfo, Counters, DialedBecause,
     Direction, Event, Evidence, Fatal, KnockAnswer, LinkCounts, MasternodeInfo, Matrix, MatrixLink,
     MatrixNode, MempoolInfo, NotProducing, Pair, PeerInfo, Producing, Reply, SignedProposal, Statement,
-    Status, Step, Summary, SyncState, TransportCause, TxState, UnknownCode, Warning, Why,
+    StatementKind, Status, Step, Summary, SyncState, TransportCause, TxState, UnknownCode, Warning, Why,
 };
 pub use ids::{
     BadHex, BlockHash, BootEpoch, BootNonce, CertificateHash, ChunkHash, ConnId, DialOrdinal, GenesisHash,

@@ -34,6 +34,17 @@ pub const MAX_FINAL_BLOCK: usize = MAX_PAYLOAD + 2 * MAX_CERTIFICATE + 256;
 pub const PART: usize = 32 * 1024;
 /// Ids in one offer of transactions at most.
 pub const MAX_OFFERED: usize = 512;
+/// Payloads of the height under way that are put together or kept, at most: the newest proposal's and the one
+/// of the valid block.
+pub(crate) const PAYLOADS: usize = 3;
+/// Blocks proposed at one height that are remembered, but for their payloads.
+pub(crate) const CANDIDATES: usize = 12;
+/// Proofs of equivocation kept at most.
+pub(crate) const EVIDENCE_KEPT: usize = 64;
+/// Own proposals of the latest rounds in the voting record, at most.
+pub(crate) const OWN_PROPOSALS: usize = 8;
+/// Own votes of the latest rounds in the voting record, at most.
+pub(crate) const OWN_VOTES: usize = 16;
 /// Memory that a frame costs beside its bytes while it waits: its place in the queue, its counters, and what
 /// the allocator adds.
 pub(crate) const FRAME_COST: usize = 96;
@@ -92,6 +103,10 @@ pub struct Limits {
     pub relay_lane: usize,
     /// Bytes waiting in the bulk lane of a link.
     pub bulk_lane: usize,
+    /// Bytes of blocks that were fetched and are not applied yet.
+    pub sync_window: usize,
+    /// Bytes of loaded blocks that are being served.
+    pub serving: usize,
     /// Handshake answers parked behind a record at most.
     pub gate: usize,
     /// Free frame buffers kept for reuse.
@@ -119,6 +134,8 @@ impl Limits {
             payload_lane: 2 * 1024 * 1024,
             relay_lane: 256 * 1024,
             bulk_lane: 1024 * 1024,
+            sync_window: 16 * 1024 * 1024,
+            serving: 16 * 1024 * 1024,
             gate: 128,
             frame_pool: 64,
         }

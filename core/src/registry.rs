@@ -67,7 +67,7 @@ pub enum RegistryError {
 }
 
 /// The masternodes in force at one height, ordered by key: 1 to 128 of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Registry {
     entries: Vec<Masternode>,
 }

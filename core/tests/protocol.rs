@@ -113,6 +113,8 @@ fn every_bound_has_its_default() {
         payload_lane,
         relay_lane,
         bulk_lane,
+        sync_window,
+        serving,
         gate,
         frame_pool,
     } = Limits::for_registry(14);
@@ -127,6 +129,8 @@ fn every_bound_has_its_default() {
         ("payload_lane", payload_lane),
         ("relay_lane", relay_lane),
         ("bulk_lane", bulk_lane),
+        ("sync_window", sync_window),
+        ("serving", serving),
         ("gate", gate),
         ("frame_pool", frame_pool),
     ];

@@ -8,7 +8,7 @@ use crate::command::{Command, CommitPace};
 use crate::event::Event;
 use crate::ids::{BlockHash, NodeId, RequestId, TxId};
 use crate::journal::RecordKey;
-use crate::registry::MasternodeIndex;
+use crate::registry::Registry;
 use crate::wire::block::FinalBlock;
 use crate::wire::message::{Message, Proposal, Vote};
 
@@ -35,6 +35,8 @@ pub(crate) enum Effect {
         /// Whether the network waits for it.
         pace: CommitPace,
     },
+    /// From the next height on another registry is in force.
+    Registry(Registry),
     /// A command that binds nothing: produce, validate, load.
     Command(Command),
     /// A fact to tell.
@@ -52,19 +54,26 @@ pub(crate) enum Recipients {
     /// not whoever brought it (rule C-15).
     Forward {
         /// Who signed the item.
-        author: MasternodeIndex,
+        author: NodeId,
         /// Who brought it.
         from: NodeId,
     },
 }
 
+/// Own statements of one moment, which share a record.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Said {
+    /// A proposal: its payload goes with it, and the polka that it refers to in front of it.
+    pub(crate) proposal: Option<Box<Proposal>>,
+    /// Votes.
+    pub(crate) votes: Vec<Vote>,
+}
+
 /// What waits for a record to be durable (rule C-13).
 #[derive(Clone, Debug)]
 pub(crate) enum Binding {
-    /// Own proposal: then it is sent, with its payload, and counted.
-    Proposal(Box<Proposal>),
-    /// Own vote: then it is sent, and counted like everybody's.
-    Vote(Box<Vote>),
+    /// What this node has signed: then it is sent, and its votes are counted like everybody's.
+    Said(Box<Said>),
     /// An acknowledged transaction: then it waits for a block, is relayed, and the request is answered.
     Transaction(RequestId, TxId, Bytes),
     /// Nothing waits.

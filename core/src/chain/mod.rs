@@ -1,5 +1,581 @@
 //! Blocks: who proposes, the votes that decide, what is kept until then, and catching up (rules C-1 to C-16,
 //! Y-1 to Y-5, X-1 to X-4 of `core/PROTOCOL.md`).
+//!
+//! One [`Chain`] belongs to each node of a network that makes blocks. It does no I/O: its owner hands in what
+//! happens and carries out the [`Effects`], in order. Its parts know nothing of each other:
+//!
+//! | where | what |
+//! |---|---|
+//! | `round`, `votes`, `consensus`, `timeouts`, `proposer` | the consensus of one height, as plain data |
+//! | `slots`, `validity`, `certificates`, `registries`, `assembly` | what a block must be |
+//! | `voting_record`, `speech`, `durable`, `evidence_log` | what is kept, and who keeps silent |
+//! | `candidates`, `committing`, `pacing`, `producing` | the engine's own state, as values |
+//! | `mempool`, `sync` | transactions that wait; catching up |
+//! | `heights`, `saying`, `hearing`, `resend` | the engine: what [`Chain`] does with all of these |
 
-#[allow(dead_code)]
+pub(crate) mod assembly;
+pub(crate) mod candidates;
+pub(crate) mod certificates;
+pub(crate) mod committing;
+pub(crate) mod consensus;
+pub(crate) mod durable;
 pub(crate) mod effects;
+pub(crate) mod evidence_log;
+mod hearing;
+mod heights;
+pub(crate) mod mempool;
+pub(crate) mod pacing;
+pub(crate) mod producing;
+pub(crate) mod proposer;
+pub(crate) mod registries;
+mod resend;
+pub(crate) mod round;
+mod saying;
+pub(crate) mod slots;
+pub(crate) mod speech;
+pub(crate) mod sync;
+pub(crate) mod timeouts;
+pub(crate) mod validity;
+pub(crate) mod votes;
+pub(crate) mod voting_record;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::chain::candidates::Candidates;
+use crate::chain::committing::{Commits, Final};
+use crate::chain::consensus::Consensus;
+use crate::chain::effects::{Effect, Effects};
+use crate::chain::evidence_log::EvidenceLog;
+use crate::chain::mempool::Mempool;
+use crate::chain::pacing::Pacing;
+use crate::chain::producing::Part;
+use crate::chain::registries::Registries;
+use crate::chain::resend::Resend;
+use crate::chain::saying::Owed;
+use crate::chain::slots::Grid;
+use crate::chain::speech::Speech;
+use crate::chain::sync::serving::Serving;
+use crate::chain::sync::{Settings, Sync};
+use crate::chain::timeouts::{Timeout, Timer};
+use crate::chain::validity::Context;
+use crate::chain::voting_record::{ValidBlock, VotingRecord};
+use crate::config::{ChainConfig, ConfigError};
+use crate::crypto::Provider;
+use crate::event::{
+    CommittedVia, ConsensusInfo, Event, Evidence, MempoolInfo, NotProducing, Producing, SyncState, TxState,
+};
+use crate::ids::{
+    BlockHash, BootEpoch, CertificateHash, GenesisHash, Height, LoadId, NodeId, RequestId, Round, TxId,
+};
+use crate::input::StoredBlock;
+use crate::journal::{Record, RecordKey};
+use crate::limits::{Limits, MAX_ASSEMBLED};
+use crate::registry::{MasternodeIndex, Registry};
+use crate::rng::Rng;
+use crate::time::{Mono, Now, Wall};
+use crate::wire::block::FinalBlock;
+use crate::wire::message::{Boot, Message, Proposal, Role};
+
+/// The shortest slot.
+const SHORTEST: Duration = Duration::from_millis(50);
+
+/// What a chain is made from.
+#[derive(Debug)]
+pub(crate) struct Setup<'a> {
+    /// The network.
+    pub(crate) genesis: GenesisHash,
+    /// This node's key.
+    pub(crate) node: NodeId,
+    /// Whether it has a part in making blocks, wherever it is registered.
+    pub(crate) conduct: Conduct,
+    /// The registry in force at the tip, if no record tells of another.
+    pub(crate) registry: Registry,
+    /// How blocks are made.
+    pub(crate) settings: ChainConfig,
+    /// The highest boot epoch that the disk knew of this key.
+    pub(crate) used: BootEpoch,
+    /// Bounds.
+    pub(crate) limits: &'a Limits,
+    /// A stream of randomness of its own.
+    pub(crate) rng: Rng,
+}
+
+/// Whether a registered key is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Conduct {
+    /// To propose and to vote.
+    Acts,
+    /// Never.
+    Observes,
+}
+
+/// The newest block that is durable here and with the application; all zero for the genesis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tip {
+    /// Its height.
+    pub(crate) height: Height,
+    /// Its hash.
+    pub(crate) hash: BlockHash,
+    /// Start of its slot.
+    pub(crate) slot: Wall,
+}
+
+/// What a snapshot of a node shows of its chain.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Overview {
+    /// The tip.
+    pub(crate) tip: Tip,
+    /// Whether this node proposes.
+    pub(crate) producing: Producing,
+    /// How far it has caught up.
+    pub(crate) sync: SyncState,
+    /// What waits to be in a block.
+    pub(crate) mempool: MempoolInfo,
+}
+
+impl Default for Overview {
+    /// Of a network that makes no blocks.
+    fn default() -> Self {
+        Self {
+            tip: Tip::default(),
+            producing: Producing::No(NotProducing::NoChain),
+            sync: SyncState::Synced,
+            mempool: MempoolInfo::default(),
+        }
+    }
+}
+
+/// What is known of a live peer.
+#[derive(Clone, Copy, Debug)]
+struct Linked {
+    /// The newest block that it is known to have, or to have been told of.
+    tip: Height,
+    /// When it was last sent what it lacked.
+    answered: Option<Mono>,
+}
+
+/// Counts since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Votes that were verified.
+    pub(crate) votes: u64,
+    /// Items about blocks that were not what they must be.
+    pub(crate) invalid: u64,
+}
+
+/// The chain of one node.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    genesis: GenesisHash,
+    node: NodeId,
+    conduct: Conduct,
+    settings: ChainConfig,
+    grid: Grid,
+    used: BootEpoch,
+    part: Part,
+    linked: BTreeMap<NodeId, Linked>,
+    registries: Registries,
+    commits: Commits,
+    /// Of the height after the tip; decided while its block is on its way to the disk.
+    consensus: Option<Consensus>,
+    /// Of the height after that: what came too early.
+    next: Option<Consensus>,
+    /// Proposals of that height, and who brought them.
+    early: Vec<(NodeId, Box<Proposal>)>,
+    /// Of the tip's height: late votes.
+    past: Option<Consensus>,
+    candidates: Candidates,
+    /// The last certificate of the tip that was verified.
+    proven: Option<CertificateHash>,
+    timeouts: BTreeMap<Timeout, (Timer, Mono)>,
+    pacing: Pacing,
+    resend: Resend,
+    owed: Option<Owed>,
+    record: Option<VotingRecord>,
+    /// From an earlier life, until its height is reached.
+    valid_block: Option<ValidBlock>,
+    speech: Speech,
+    producing: Producing,
+    clock_offset_ms: i64,
+    evidence: EvidenceLog,
+    mempool: Mempool,
+    sync: Sync,
+    sync_told: SyncState,
+    serving: Serving,
+    counts: Counts,
+}
+
+/// What earlier lives of this node left behind.
+#[derive(Default)]
+struct Left {
+    registries: Option<Registries>,
+    tip: Option<Final>,
+    record: Option<VotingRecord>,
+    valid_block: Option<ValidBlock>,
+    evidence: EvidenceLog,
+    transactions: Vec<(TxId, Bytes)>,
+}
+
+impl Left {
+    fn read(records: Vec<Record>) -> Result<Self, ConfigError> {
+        let mut left = Self::default();
+        for Record { key, bytes } in records {
+            let damaged = || ConfigError::DamagedRecord(key.name());
+            match key {
+                RecordKey::Voting => {
+                    left.record = Some(VotingRecord::decode(&bytes).map_err(|_| damaged())?);
+                }
+                RecordKey::ValidBlock => {
+                    left.valid_block = Some(ValidBlock::decode(&bytes).map_err(|_| damaged())?);
+                }
+                RecordKey::Evidence => {
+                    left.evidence = EvidenceLog::decode(&bytes).map_err(|_| damaged())?;
+                }
+                RecordKey::Registry => {
+                    left.registries = Some(Registries::decode(&bytes).map_err(|_| damaged())?);
+                }
+                RecordKey::Tip => {
+                    let block = FinalBlock::decode(&bytes).map_err(|_| damaged())?;
+                    left.tip = Some(Final::of(&block, CommittedVia::Sync));
+                }
+                RecordKey::Transaction(id) => left.transactions.push((id, bytes)),
+                RecordKey::Boot => {}
+            }
+        }
+        Ok(left)
+    }
+}
+
+impl Chain {
+    /// Reads what earlier lives left behind and stands at the tip; nothing is said before a quorum is linked.
+    ///
+    /// # Errors
+    /// If the settings cannot work, or a record is damaged.
+    pub(crate) fn new(now: Now, setup: Setup<'_>, records: Vec<Record>) -> Result<Self, ConfigError> {
+        let settings = setup.settings;
+        check(&settings)?;
+        let left = Left::read(records)?;
+        let tip = left.tip.as_ref().map(|tip| tip.parent.height).unwrap_or_default();
+        let mut registries = left.registries.unwrap_or_else(|| Registries::new(setup.registry.clone(), tip));
+        registries.resume_at(tip);
+        let grid = Grid::of(&settings);
+        let seat = setup.registry.index_of(&setup.node).filter(|_| setup.conduct == Conduct::Acts);
+        let (role, part, grace) = match seat {
+            Some(_) => {
+                (Role::Masternode, Part::Masternode, Duration::from_secs(1).min(settings.interval / 4))
+            }
+            None => (Role::Observer, Part::Observer, Duration::ZERO),
+        };
+        let sync_settings = Settings { grace, window: setup.limits.sync_window };
+        Ok(Self {
+            genesis: setup.genesis,
+            node: setup.node,
+            conduct: setup.conduct,
+            grid,
+            used: setup.used,
+            part,
+            linked: BTreeMap::new(),
+            registries,
+            commits: Commits::new(left.tip),
+            consensus: None,
+            next: None,
+            early: Vec::new(),
+            past: None,
+            candidates: Candidates::default(),
+            proven: None,
+            timeouts: BTreeMap::new(),
+            pacing: Pacing::default(),
+            resend: Resend::default(),
+            owed: None,
+            speech: Speech::new(now.mono, left.record.clone(), tip),
+            record: left.record,
+            valid_block: left.valid_block,
+            producing: Producing::default(),
+            clock_offset_ms: 0,
+            evidence: left.evidence,
+            mempool: Mempool::new(setup.limits, role, left.transactions)?,
+            sync: Sync::new(sync_settings, &setup.registry, setup.node, tip, setup.rng),
+            sync_told: SyncState::default(),
+            serving: Serving::new(setup.limits.serving, &setup.registry),
+            counts: Counts::default(),
+            settings,
+        })
+    }
+
+    /// The newest block that is durable and with the application.
+    pub(crate) fn tip(&self) -> Tip {
+        self.commits.tip().map_or_else(Tip::default, |tip| Tip {
+            height: tip.parent.height,
+            hash: tip.parent.hash,
+            slot: tip.parent.slot.unwrap_or_default(),
+        })
+    }
+
+    /// What a snapshot shows.
+    pub(crate) fn overview(&self) -> Overview {
+        Overview {
+            tip: self.tip(),
+            producing: self.producing,
+            sync: self.sync.state(),
+            mempool: self.mempool.info(),
+        }
+    }
+
+    /// Counts since the start.
+    pub(crate) const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Whether a key is registered at the height under way.
+    pub(crate) fn is_registered(&self, id: &NodeId) -> bool {
+        self.registry().is_some_and(|registry| registry.get(id).is_some())
+    }
+
+    /// The node says goodbye: from now on nothing is asked of this.
+    pub(crate) fn leave(&mut self) {
+        self.part = Part::Leaving;
+        self.producing = producing::producing(&self.situation());
+    }
+
+    /// The first call: what can be done without a link.
+    pub(crate) fn begin(&mut self, now: Now, crypto: &mut dyn Provider, effects: &mut Effects) {
+        self.advance(now, crypto, effects);
+    }
+
+    /// A link is live, or has replaced the one that was: the peer's tip, and a boot of our own key that it has
+    /// seen and that is not this process.
+    pub(crate) fn link_up(
+        &mut self,
+        now: Now,
+        peer: NodeId,
+        tip: (Height, BlockHash),
+        other: Option<Boot>,
+        crypto: &mut dyn Provider,
+        effects: &mut Effects,
+    ) {
+        if self.linked.insert(peer, Linked { tip: tip.0, answered: None }).is_some() {
+            self.serving.peer_down(now.mono, peer, effects);
+        }
+        let registered = self.is_registered(&peer);
+        if registered && other.is_some_and(|other| other.epoch > self.used) {
+            self.speech.later_boot(peer);
+        }
+        self.sync.peer_up(now.mono, peer, tip.0, effects);
+        let role = if registered { Role::Masternode } else { Role::Observer };
+        self.mempool.peer_up(now.mono, peer, role, effects);
+        if registered {
+            self.tell_held(peer, effects);
+        }
+        self.advance(now, crypto, effects);
+    }
+
+    /// A live link ended, and no other of the peer stands.
+    pub(crate) fn link_down(
+        &mut self,
+        now: Now,
+        peer: NodeId,
+        crypto: &mut dyn Provider,
+        effects: &mut Effects,
+    ) {
+        self.linked.remove(&peer);
+        self.sync.peer_down(now.mono, peer, effects);
+        self.serving.peer_down(now.mono, peer, effects);
+        self.mempool.peer_down(now.mono, peer, effects);
+        self.advance(now, crypto, effects);
+    }
+
+    /// A live peer tells its tip.
+    pub(crate) fn tip_told(
+        &mut self,
+        now: Now,
+        peer: NodeId,
+        tip: (Height, BlockHash),
+        crypto: &mut dyn Provider,
+        effects: &mut Effects,
+    ) {
+        self.peer_has(now, peer, tip.0, effects);
+        self.advance(now, crypto, effects);
+    }
+
+    /// What a live peer says or shows to have: never less than before.
+    fn peer_has(&mut self, now: Now, peer: NodeId, height: Height, effects: &mut Effects) {
+        if let Some(linked) = self.linked.get_mut(&peer) {
+            linked.tip = linked.tip.max(height);
+            self.sync.tip(now.mono, peer, height, effects);
+        }
+    }
+
+    /// By how much the others' clocks are ahead of ours, in milliseconds.
+    pub(crate) fn clock_read(&mut self, offset_ms: i64, effects: &mut Effects) {
+        self.clock_offset_ms = offset_ms;
+        self.look_at_gate(effects);
+    }
+
+    /// A message about blocks or transactions came on a live link.
+    pub(crate) fn received(
+        &mut self,
+        now: Now,
+        from: NodeId,
+        message: Message,
+        crypto: &mut dyn Provider,
+        effects: &mut Effects,
+    ) {
+        match message {
+            Message::Proposal(proposal) => self.proposal_came(now, from, proposal, crypto, effects),
+            Message::Vote(vote) => self.vote_came(now, from, &vote, crypto, effects),
+            Message::Polka(certificate) | Message::Commit(certificate) => {
+                self.certificate_came(now, from, &certificate, crypto, effects);
+            }
+            Message::Held(held) => self.held_came(now, from, &held, effects),
+            Message::Tip(tip) => self.peer_has(now, from, tip.height, effects),
+            Message::GetPayload(wanted) => self.payload_wanted(from, wanted, effects),
+            Message::Chunk(chunk) => self.chunk_came(now, &chunk, crypto, effects),
+            Message::GetBlocks(get) => {
+                let tip = self.commits.height();
+                self.serving.get_blocks(now.mono, from, get, tip, effects);
+            }
+            Message::BlockPart(part) => self.sync.part(now.mono, from, *part, effects),
+            Message::BlocksEnd(end) => self.sync.end(now.mono, from, end, effects),
+            Message::Transaction(bytes) => {
+                let seat = self.registry().and_then(|registry| registry.index_of(&from));
+                self.mempool.received(now.mono, from, seat, &bytes, effects);
+            }
+            Message::TransactionOffer(ids) => self.mempool.offered(now.mono, from, &ids, effects),
+            Message::TransactionWant(ids) => self.mempool.wanted(now.mono, from, &ids, effects),
+            _ => {}
+        }
+        self.advance(now, crypto, effects);
+    }
+
+    /// The store answers a load.
+    pub(crate) fn loaded(&mut self, now: Now, load: LoadId, blocks: Vec<StoredBlock>, effects: &mut Effects) {
+        self.serving.loaded(now.mono, load, blocks, effects);
+    }
+
+    /// Whether it is of use to say how much waits for a peer on the bulk lane.
+    pub(crate) fn is_serving(&self, peer: &NodeId) -> bool {
+        self.serving.is_serving(peer)
+    }
+
+    /// So many bytes still wait on a peer's bulk lane.
+    pub(crate) fn drained(&mut self, now: Now, peer: NodeId, waiting: usize, effects: &mut Effects) {
+        self.serving.drained(now.mono, peer, waiting, effects);
+    }
+
+    /// A transaction from the operator or the application. The answer comes as an event.
+    pub(crate) fn submit(&mut self, id: RequestId, bytes: &Bytes, effects: &mut Effects) {
+        self.mempool.submit(id, bytes, effects);
+    }
+
+    /// What concerns blocks and is answered at once.
+    pub(crate) fn transaction(&self, id: &TxId) -> TxState {
+        self.mempool.state(id)
+    }
+
+    /// Proofs of equivocation, newest first.
+    pub(crate) fn evidence(&self) -> Vec<Evidence> {
+        self.evidence.proofs().iter().rev().cloned().collect()
+    }
+
+    /// The height under way.
+    pub(crate) fn info(&mut self, now: Now) -> ConsensusInfo {
+        let next = self.deadline(now).map(|at| at.since(now.mono));
+        let Some(consensus) = &self.consensus else {
+            let height = self.commits.parent().height.next();
+            return ConsensusInfo { height, next, ..ConsensusInfo::default() };
+        };
+        let round = consensus.round();
+        let leader = consensus.registry().at(consensus.leader(round)).map(|entry| entry.id);
+        ConsensusInfo {
+            height: consensus.height(),
+            round,
+            step: consensus.step(),
+            leader: leader.unwrap_or_default(),
+            proposal: consensus.proposed(round),
+            locked: consensus.locked(),
+            votes: consensus.held(),
+            quorum: consensus.registry().quorum(),
+            next,
+        }
+    }
+
+    /// When something is to be done without an input. Depends on the wall clock, which may be set: ask again
+    /// after each input.
+    pub(crate) fn deadline(&mut self, now: Now) -> Option<Mono> {
+        let begins = self.waits_for(now).map(|slot| self.pacing.wake(now, slot));
+        let timeout = self.timeouts.values().map(|(_, at)| *at).min();
+        let parts = [
+            begins,
+            timeout,
+            self.resend.deadline(),
+            self.candidates.fetch_due(self.fetch_patience()),
+            self.speech.deadline().filter(|_| self.speaks_one_day()),
+            self.sync.deadline(),
+            self.serving.deadline(),
+            self.mempool.deadline(),
+        ];
+        parts.into_iter().flatten().min()
+    }
+
+    /// The deadline has passed. Harmless at any time.
+    pub(crate) fn tick(&mut self, now: Now, crypto: &mut dyn Provider, effects: &mut Effects) {
+        let due = self.timeouts.values().filter(|(_, at)| *at <= now.mono);
+        for timer in due.map(|(timer, _)| *timer).collect::<Vec<_>>() {
+            self.timeouts.remove(&timer.timeout);
+            let acts = self.consensus.as_mut().map(|consensus| consensus.timeout(timer));
+            let acts = acts.unwrap_or_default();
+            if !acts.is_empty() {
+                self.resend.hasten(now.mono);
+            }
+            self.perform(now, acts, crypto, effects);
+        }
+        self.fetch_payloads(now, effects);
+        self.sync.tick(now.mono, effects);
+        self.serving.tick(now.mono, effects);
+        self.mempool.tick(now.mono, effects);
+        self.advance(now, crypto, effects);
+        self.resend_due(now, effects);
+    }
+
+    /// The registry in force at the height after the newest final block, if it is known.
+    fn registry(&self) -> Option<&Registry> {
+        let height = self.commits.height().next();
+        self.registries.at(height).map(|in_force| &in_force.registry)
+    }
+
+    /// What everybody knows of the height after the tip.
+    fn context(&self) -> Option<Context<'_>> {
+        let parent = self.commits.tip().map(|tip| tip.parent).unwrap_or_default();
+        let in_force = self.registries.at(parent.height.next())?;
+        let (registry, registry_hash) = (&in_force.registry, in_force.hash);
+        Some(Context { grid: self.grid, parent, registry, registry_hash })
+    }
+
+    /// This node's seat in a registry, if it acts.
+    fn seat(&self, registry: &Registry) -> Option<MasternodeIndex> {
+        registry.index_of(&self.node).filter(|_| self.conduct == Conduct::Acts)
+    }
+
+    fn event(&self, event: Event, effects: &mut Effects) {
+        effects.push(Effect::Event(event));
+    }
+}
+
+/// Checks what the settings must fulfil.
+fn check(settings: &ChainConfig) -> Result<(), ConfigError> {
+    if settings.interval < SHORTEST || settings.interval.subsec_nanos() % 1_000_000 != 0 {
+        return Err(ConfigError::Chain("the interval must be 50 ms at least, in whole milliseconds"));
+    }
+    if settings.max_bytes > MAX_ASSEMBLED {
+        return Err(ConfigError::Chain("a payload of more than 1 MiB would not be accepted everywhere"));
+    }
+    Ok(())
+}

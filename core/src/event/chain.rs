@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::ids::{BlockHash, Height, NodeId, Round, Signature};
+use crate::wire::block::VoteKind;
 use crate::wire::message::{RoundHeld, Vote};
 
 /// How a final block came here.
@@ -257,6 +258,100 @@ pub enum Statement {
     Vote(Vote),
     /// A proposal.
     Proposal(SignedProposal),
+}
+
+/// What a statement decides on: of each, a masternode signs one a height and round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StatementKind {
+    /// What its leader proposes for a round.
+    Proposal,
+    /// A round's first vote.
+    Prevote,
+    /// Its second.
+    Precommit,
+}
+
+impl StatementKind {
+    /// The stable name in logs and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proposal => "proposal",
+            Self::Prevote => "prevote",
+            Self::Precommit => "precommit",
+        }
+    }
+}
+
+impl Statement {
+    /// What it is.
+    #[must_use]
+    pub const fn kind(&self) -> StatementKind {
+        match self {
+            Self::Proposal(_) => StatementKind::Proposal,
+            Self::Vote(Vote { kind: VoteKind::Prevote, .. }) => StatementKind::Prevote,
+            Self::Vote(Vote { kind: VoteKind::Precommit, .. }) => StatementKind::Precommit,
+        }
+    }
+
+    /// Who signed it.
+    #[must_use]
+    pub const fn author(&self) -> NodeId {
+        match self {
+            Self::Vote(vote) => vote.voter,
+            Self::Proposal(proposal) => proposal.proposer,
+        }
+    }
+
+    /// Its height.
+    #[must_use]
+    pub const fn height(&self) -> Height {
+        match self {
+            Self::Vote(vote) => vote.height,
+            Self::Proposal(proposal) => proposal.height,
+        }
+    }
+
+    /// Its round.
+    #[must_use]
+    pub const fn round(&self) -> Round {
+        match self {
+            Self::Vote(vote) => vote.round,
+            Self::Proposal(proposal) => proposal.round,
+        }
+    }
+
+    /// Its block; none in a vote for none.
+    #[must_use]
+    pub const fn block(&self) -> Option<BlockHash> {
+        match self {
+            Self::Vote(vote) => vote.block,
+            Self::Proposal(proposal) => Some(proposal.block),
+        }
+    }
+
+    /// Its author's signature.
+    #[must_use]
+    pub const fn signature(&self) -> Signature {
+        match self {
+            Self::Vote(vote) => vote.signature,
+            Self::Proposal(proposal) => proposal.signature,
+        }
+    }
+
+    /// Whether another one is the same but for the signature.
+    #[must_use]
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let unsigned = |statement: &Self| {
+            let valid_round = match statement {
+                Self::Vote(_) => None,
+                Self::Proposal(proposal) => proposal.valid_round,
+            };
+            let (height, round) = (statement.height(), statement.round());
+            (statement.kind(), statement.author(), height, round, statement.block(), valid_round)
+        };
+        unsigned(self) == unsigned(other)
+    }
 }
 
 /// The signed part of a proposal.

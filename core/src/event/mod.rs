@@ -16,7 +16,7 @@ use crate::time::Wall;
 
 pub use chain::{
     CommittedVia, ConsensusInfo, Evidence, MempoolInfo, NotProducing, Producing, SignedProposal, Statement,
-    Step, SyncState, TxState,
+    StatementKind, Step, SyncState, TxState,
 };
 pub use reason::{CloseReason, ClosedBy, DialedBecause, Direction, TransportCause, UnknownCode};
 pub use reply::{

@@ -156,6 +156,10 @@ impl Node {
             }
             (Ok(Message::Pong(pong)), _) => self.pong(now, conn, pong),
             (Ok(Message::Heartbeat(beat)), Some(from)) => self.heartbeat(now, conn, from, beat, body),
+            (Ok(message), Some(from)) if self.chain.is_some() => {
+                self.heard_height(conn, &message);
+                self.chain_message(now, from, message);
+            }
             (Ok(_), _) | (Err(_), _) => self.end(now, conn, CloseReason::BadMessage, ClosedBy::Us),
         }
     }
@@ -186,7 +190,7 @@ impl Node {
     }
 
     fn heartbeat(&mut self, now: Now, conn: ConnId, from: NodeId, beat: Box<Heartbeat>, body: &[u8]) {
-        let height = beat.height;
+        let (height, tip) = (beat.height, beat.tip);
         let signer = beat.signer;
         let mut events = Vec::new();
         let verdict = self.masternode.received(now, from, beat, self.crypto.as_mut(), &mut events);
@@ -197,6 +201,7 @@ impl Node {
             && let Some(peering) = self.links.get_mut(conn).and_then(Link::peering_mut)
         {
             peering.height = height;
+            self.chain_tip(now, from, (height, tip));
         }
         if let Some(audience) = verdict.audience() {
             let to: Vec<ConnId> = self

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::chain::{self, Chain};
 use crate::command::Command;
 use crate::config::{Config, ConfigError, MasternodeMode};
-use crate::event::{
-    CloseReason, ClosedBy, Event, Fatal, LinkCounts, MempoolInfo, Producing, Summary, SyncState, Warning,
-};
+use crate::event::{CloseReason, ClosedBy, Event, Fatal, LinkCounts, Summary, Warning};
 use crate::ids::{BlockHash, BootNonce, ConnId, Height, NodeId, Ticket};
 use crate::journal::{Record, RecordKey};
 use crate::limits::MAX_AGENT;
@@ -54,18 +53,47 @@ pub(super) fn check(config: &Config, me: NodeId) -> Result<(), ConfigError> {
     }
 }
 
-/// What earlier starts of this key left behind.
-pub(super) fn past(journal: impl IntoIterator<Item = Record>) -> Result<Past, ConfigError> {
+/// What earlier starts of this key left behind, and the records that are the chain's to read.
+pub(super) fn past(journal: impl IntoIterator<Item = Record>) -> Result<(Past, Vec<Record>), ConfigError> {
     let mut past = Past::default();
+    let mut records = Vec::new();
     for record in journal {
         match record.key {
             RecordKey::Boot => {
                 past = Past::decode(&record.bytes).ok_or(ConfigError::DamagedRecord(record.key.name()))?;
             }
-            _ => {}
+            _ => records.push(record),
         }
     }
-    Ok(past)
+    Ok((past, records))
+}
+
+/// The chain of this process, if the network makes blocks.
+pub(super) fn chain(
+    config: &Config,
+    identity: &Identity,
+    past: Past,
+    records: Vec<Record>,
+    now: Now,
+    rng: &mut Rng,
+) -> Result<Option<Box<Chain>>, ConfigError> {
+    let Some(settings) = &config.chain else { return Ok(None) };
+    let mut seed = [0; 32];
+    rng.fill(&mut seed);
+    let setup = chain::Setup {
+        genesis: config.genesis,
+        node: identity.node,
+        conduct: match config.masternode {
+            MasternodeMode::Disabled => chain::Conduct::Observes,
+            MasternodeMode::Auto | MasternodeMode::Required => chain::Conduct::Acts,
+        },
+        registry: config.registry.clone(),
+        settings: settings.clone(),
+        used: past.used,
+        limits: &config.limits,
+        rng: Rng::new(seed),
+    };
+    Chain::new(now, setup, records).map(|chain| Some(Box::new(chain)))
 }
 
 /// Who this process is: the key, the place, and a boot epoch above every earlier one.
@@ -110,6 +138,7 @@ impl Node {
         }
         self.timers.set(TimerKey::PeerCheck, Some(now.mono + self.config.timings.peer_check));
         self.arm_masternode();
+        self.with_chain(now, |chain, crypto, effects| chain.begin(now, crypto, effects));
         self.summarise(now);
     }
 
@@ -146,6 +175,12 @@ impl Node {
         match parked {
             Parked::Hello(conn) => self.send_hello(now, conn),
             Parked::Answer(conn) => self.send_answer(now, conn),
+            Parked::Binding(binding) => {
+                self.with_chain(now, |chain, crypto, effects| chain.durable(now, *binding, crypto, effects));
+            }
+            Parked::Commit(height) => {
+                self.with_chain(now, |chain, crypto, effects| chain.stored(now, height, crypto, effects));
+            }
         }
     }
 
@@ -217,13 +252,16 @@ impl Node {
         for conn in self.open_links() {
             self.end(now, conn, reason, ClosedBy::Us);
         }
-        for key in [TimerKey::Masternode, TimerKey::PeerCheck] {
+        if let Some(chain) = &mut self.chain {
+            chain.leave();
+        }
+        for key in [TimerKey::Masternode, TimerKey::PeerCheck, TimerKey::Chain] {
             self.timers.set(key, None);
         }
         self.waiting.clear();
     }
 
-    fn halt(&mut self, now: Now, fatal: Fatal) {
+    pub(super) fn halt(&mut self, now: Now, fatal: Fatal) {
         if self.run == Run::Working {
             self.event(Event::Fatal(fatal));
             self.stop(now, CloseReason::Halted);
@@ -248,14 +286,14 @@ impl Node {
     }
 
     pub(super) fn summary(&self, now: Now) -> Summary {
-        let (height, tip) = self.tip();
+        let blocks = self.chain.as_ref().map(|chain| chain.overview()).unwrap_or_default();
         let outbound = self.pool.live().filter(|(_, conn)| self.is_outbound(*conn)).count();
         let connected = self.pool.live().count();
         Summary {
             active_masternodes: self.masternode.active_count(),
             connected_peers: connected,
-            height,
-            tip,
+            height: blocks.tip.height,
+            tip: blocks.tip.hash,
             links: LinkCounts {
                 expected: self.pool.expected(),
                 up: self.pool.expected_up(),
@@ -263,10 +301,10 @@ impl Node {
                 outbound,
                 duplicates: self.duplicates(),
             },
-            last_slot: Wall(0),
-            producing: Producing::default(),
-            sync: SyncState::default(),
-            mempool: MempoolInfo::default(),
+            last_slot: blocks.tip.slot,
+            producing: blocks.producing,
+            sync: blocks.sync,
+            mempool: blocks.mempool,
             clock_offset_ms: self.masternode.clock_offset_ms(now.mono),
         }
     }

@@ -135,6 +135,7 @@ impl Node {
         self.emit(now, events);
         self.arm_masternode();
         if current {
+            self.chain_link_down(now, peer);
             self.pursue(now, destination);
         }
     }

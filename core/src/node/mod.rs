@@ -1,5 +1,6 @@
 //! The node: routes inputs to the machines and applies their effects; no policy of its own.
 
+mod chain;
 mod dialing;
 mod frames;
 mod handshake;
@@ -13,6 +14,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use crate::addr::CanonicalAddr;
+use crate::chain::Chain;
+use crate::chain::effects::Binding;
 use crate::command::{Command, Transmit};
 use crate::config::{Config, ConfigError};
 use crate::crypto::Provider;
@@ -29,6 +32,7 @@ use crate::link::outbound::FramePool;
 use crate::masternode::Masternode;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
+use crate::node::chain::Outbox;
 use crate::rng::Rng;
 use crate::time::{Clock, Mono, Now, Reading};
 use crate::timers::Timers;
@@ -50,15 +54,21 @@ enum TimerKey {
     PeerCheck,
     /// The next snapshot.
     Summary,
+    /// The earliest of everything that the chain waits for.
+    Chain,
 }
 
-/// What waits for a durable boot record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What waits for a durable record.
+#[derive(Clone, Debug)]
 enum Parked {
     /// Our `Hello` on this connection.
     Hello(ConnId),
     /// Our answer to a `Hello`.
     Answer(ConnId),
+    /// What a record of the chain binds.
+    Binding(Box<Binding>),
+    /// The chain's word that the block of this height is durable.
+    Commit(Height),
 }
 
 /// Whether the node works.
@@ -96,6 +106,8 @@ pub struct Node {
     waiting: VecDeque<Destination>,
     pool: Pool,
     masternode: Masternode,
+    chain: Option<Box<Chain>>,
+    outbox: Outbox,
     timers: Timers<TimerKey>,
     commands: VecDeque<Command>,
     frames: FramePool,
@@ -124,10 +136,11 @@ impl Node {
         crypto.trust(&keys)?;
         let mut rng = Rng::new(seed);
         let nonce = BootNonce(rng.next_u64());
-        let past = lifecycle::past(journal)?;
+        let (past, records) = lifecycle::past(journal)?;
         let identity = lifecycle::identity(&config, crypto.node_id(), nonce, past, now.wall);
         let pool = Pool::new(&config, identity.node, now, &mut rng);
         let masternode = lifecycle::masternode(&config, &identity, now, &mut rng);
+        let chain = lifecycle::chain(&config, &identity, past, records, now, &mut rng)?;
         let mut node = Self {
             identity,
             crypto,
@@ -145,6 +158,8 @@ impl Node {
             waiting: VecDeque::new(),
             pool,
             masternode,
+            chain,
+            outbox: Outbox::default(),
             timers: Timers::new(),
             commands: VecDeque::new(),
             frames: FramePool::new(config.limits.frame_pool),
@@ -185,12 +200,10 @@ impl Node {
             Input::Produced { .. }
             | Input::Validated { .. }
             | Input::Committed { .. }
-            | Input::Loaded { .. } => {}
-            Input::Request { id, request } => {
-                let reply = self.answer(now, request);
-                self.event(Event::Reply { id, reply });
-            }
+            | Input::Loaded { .. } => self.chain_input(now, input),
+            Input::Request { id, request } => self.request(now, id, request),
         }
+        self.arm_chain(now);
         self.finish_stopping();
     }
 
@@ -252,6 +265,7 @@ impl Node {
                 TimerKey::Masternode => self.masternode_due(now),
                 TimerKey::PeerCheck => self.check_peers(now),
                 TimerKey::Summary => self.summarise(now),
+                TimerKey::Chain => self.chain_due(now),
             }
         }
     }

@@ -41,6 +41,9 @@ impl Node {
             waiting,
             pool,
             masternode: _,
+            // Exploration is of networks without blocks: links do not depend on what they carry.
+            chain: _,
+            outbox: _,
             timers,
             commands: _,
             frames: _,

@@ -1,7 +1,7 @@
 //! Questions and orders from the operator and the application, answered from the one pool.
 
-use crate::event::{CloseReason, ClosedBy, Direction, PeerInfo, Reply, Status, Why};
-use crate::ids::ConnId;
+use crate::event::{CloseReason, ClosedBy, Direction, Event, PeerInfo, Reply, Status, Why};
+use crate::ids::{ConnId, RequestId};
 use crate::input::{PeerRef, Request};
 use crate::limits::MAX_DATAGRAM;
 use crate::link::liveness::health;
@@ -21,8 +21,15 @@ enum Named {
 }
 
 impl Node {
-    pub(super) fn answer(&mut self, now: Now, request: Request) -> Reply {
-        match request {
+    /// Answers at once, or, if something has to be durable before, later.
+    pub(super) fn request(&mut self, now: Now, id: RequestId, request: Request) {
+        if let Some(reply) = self.answer(now, id, request) {
+            self.event(Event::Reply { id, reply });
+        }
+    }
+
+    fn answer(&mut self, now: Now, id: RequestId, request: Request) -> Option<Reply> {
+        let reply = match request {
             Request::Status => Reply::Status(Box::new(self.status(now))),
             Request::Peers => {
                 Reply::Peers(self.pool.live().filter_map(|(p, c)| self.peer_info(now, p, c)).collect())
@@ -56,15 +63,15 @@ impl Node {
             },
             Request::Send { to, payload } => {
                 if payload.len() > MAX_DATAGRAM {
-                    return Reply::Refused("a message may have at most 65,536 bytes");
+                    return Some(Reply::Refused("a message may have at most 65,536 bytes"));
                 }
                 if let Some(to) = to {
                     let Some(live) = self.pool.get(&to).and_then(|peer| peer.live) else {
-                        return Reply::UnknownPeer;
+                        return Some(Reply::UnknownPeer);
                     };
                     let frame = self.frames.encode(&Message::Datagram(payload));
                     self.deliver(now, live.conn, Lane::Relay, &frame);
-                    return Reply::Sent(1);
+                    return Some(Reply::Sent(1));
                 }
                 let conns: Vec<ConnId> = self.pool.live().map(|(_, conn)| conn).collect();
                 let frame = self.frames.encode(&Message::Datagram(payload));
@@ -74,13 +81,14 @@ impl Node {
                 Reply::Sent(conns.len())
             }
             Request::Submit(_) | Request::Transaction(_) | Request::Evidence | Request::Consensus => {
-                Reply::Refused("this network makes no blocks")
+                return self.answer_about_blocks(now, id, request);
             }
             Request::Stop => {
                 self.stop(now, CloseReason::Shutdown);
                 Reply::Stopping
             }
-        }
+        };
+        Some(reply)
     }
 
     fn status(&self, now: Now) -> Status {

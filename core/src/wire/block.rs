@@ -169,7 +169,7 @@ impl FinalBlock {
     /// Its canonical bytes.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        codec::encode_final_block(self)
+        codec::encode_proven_block(&self.block, &self.certificate)
     }
 
     /// Reads canonical bytes. Only their form is checked: neither hashes nor signatures are.
@@ -177,6 +177,7 @@ impl FinalBlock {
     /// # Errors
     /// Says what is wrong with the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadBody> {
-        codec::decode_final_block(bytes)
+        let (block, certificate) = codec::decode_proven_block(bytes, VoteKind::Precommit)?;
+        Ok(Self { block, certificate })
     }
 }

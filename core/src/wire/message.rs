@@ -522,6 +522,8 @@ pub struct GetBlocks {
     pub id: u64,
     /// The first height wanted.
     pub from: Height,
+    /// The last height wanted: ranges asked of several peers then neither overlap nor leave a gap.
+    pub to: Height,
     /// Bytes of encoded blocks wanted at most; one block is answered even if it is larger.
     pub max_bytes: u32,
 }
@@ -553,7 +555,8 @@ pub struct BlocksEnd {
 /// How a [`GetBlocks`] was served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Served {
-    /// Every block up to the sender's tip or the bytes asked for.
+    /// Every block from the first one up to the last one asked for, the sender's tip, the bytes asked for or
+    /// the bytes that the sender serves at once, whichever comes first: one block at least.
     All,
     /// The sender does not have the first block.
     Nothing,

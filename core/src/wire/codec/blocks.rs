@@ -12,11 +12,14 @@ use crate::ids::{CertificateHash, ChunkHash, PayloadRoot, Round, Signature, TxId
 use crate::limits::{CHUNK, MAX_CHUNKS, MAX_FINAL_BLOCK, MAX_OFFERED, MAX_PAYLOAD, PART};
 use crate::registry::{MAX_MASTERNODES, RegistryHash};
 use crate::seats::SeatSet;
-use crate::wire::block::{Block, Certificate, FinalBlock, Header, Outline, VoteKind};
+use crate::wire::block::{Block, Certificate, Header, Outline, VoteKind};
 use crate::wire::message::{
     BlockPart, BlocksEnd, Chunk, GetBlocks, GetPayload, Held, Kind, MAX_ROUNDS_HELD, Proposal, RoundHeld,
     Served, Tip, Vote,
 };
+
+/// More than a block's fields take beside its payload and the signatures of two certificates.
+const PROVEN_OVERHEAD: usize = 512;
 
 newtypes! { PayloadRoot ChunkHash CertificateHash TxId RegistryHash Round SeatSet }
 
@@ -27,9 +30,8 @@ structs! {
     RoundHeld { round, prevotes, precommits }
     Tip { height, block }
     GetPayload { height, block, missing }
-    GetBlocks { id, from, max_bytes }
+    GetBlocks { id, from, to, max_bytes }
     BlocksEnd { id, served }
-    FinalBlock { block, certificate }
 }
 
 enums! {
@@ -49,20 +51,22 @@ pub(crate) fn encode_certificate(certificate: &Certificate, out: &mut Vec<u8>) {
     let _ = encode(certificate, out);
 }
 
-/// The canonical bytes of a final block.
-pub(crate) fn encode_final_block(block: &FinalBlock) -> Bytes {
-    let mut out = Vec::with_capacity(block.block.payload.len() + 1024);
-    let _ = encode(block, &mut out);
+/// The canonical bytes of a block and of votes that prove something of it.
+pub(crate) fn encode_proven_block(block: &Block, proof: &Certificate) -> Bytes {
+    let signatures =
+        proof.signatures.len() + block.certificate.as_ref().map_or(0, |parent| parent.signatures.len());
+    let mut out = Vec::with_capacity(block.payload.len() + 64 * signatures + PROVEN_OVERHEAD);
+    let _ = encode(block, &mut out).and_then(|()| encode(proof, &mut out));
     Bytes::from(out)
 }
 
-/// Reads the canonical bytes of a final block.
-pub(crate) fn decode_final_block(bytes: &[u8]) -> Result<FinalBlock, BadBody> {
+/// Reads the canonical bytes of a block and of a proof of a kind.
+pub(crate) fn decode_proven_block(bytes: &[u8], kind: VoteKind) -> Result<(Block, Certificate), BadBody> {
     if bytes.len() > MAX_FINAL_BLOCK {
         return Err(BadBody::TooLong);
     }
-    let block: FinalBlock = decode::<_, MAX_FINAL_BLOCK>(bytes)?;
-    if block.certificate.kind == VoteKind::Precommit { Ok(block) } else { Err(BadBody::Malformed) }
+    let (block, proof): (Block, Certificate) = decode::<_, MAX_FINAL_BLOCK>(bytes)?;
+    if proof.kind == kind { Ok((block, proof)) } else { Err(BadBody::Malformed) }
 }
 
 impl Encode for Certificate {

@@ -48,7 +48,7 @@ pub enum BadBody {
     TrailingBytes,
 }
 
-pub(crate) use blocks::{decode_final_block, encode_certificate, encode_final_block};
+pub(crate) use blocks::{decode_proven_block, encode_certificate, encode_proven_block};
 
 const MALFORMED: &str = "malformed";
 const NOT_CANONICAL: &str = "not canonical";

@@ -1,0 +1,154 @@
+//! What may have been lost is said again (rule C-12): a node that is stuck tells what it holds, and whoever hears
+//! it sends what is missing.
+
+use std::time::Duration;
+
+use crate::chain::Chain;
+use crate::chain::consensus::Consensus;
+use crate::chain::effects::{Effect, Effects};
+use crate::event::Step;
+use crate::ids::{Height, NodeId};
+use crate::time::{Mono, Now};
+use crate::wire::block::Certificate;
+use crate::wire::message::{self, Held, Message};
+
+/// When to tell what is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Resend {
+    next: Option<Mono>,
+    last: Option<Mono>,
+}
+
+impl Resend {
+    /// A height begins.
+    pub(super) fn begin(&mut self, now: Mono, interval: Duration) {
+        *self = Self { next: Some(now + interval / 5), last: None };
+    }
+
+    /// A round has timed out.
+    pub(super) fn hasten(&mut self, now: Mono) {
+        self.next = self.next.map(|next| next.min(now));
+    }
+
+    /// The height is decided.
+    pub(super) fn rest(&mut self) {
+        self.next = None;
+    }
+
+    /// When something is to be told, if nothing happens until then.
+    pub(super) fn deadline(&self) -> Option<Mono> {
+        self.next
+    }
+
+    /// Whether it is to be told now. Never more often than ten times a slot, whatever times out.
+    fn due(&mut self, now: Mono, interval: Duration) -> bool {
+        if self.next.is_none_or(|next| next > now) {
+            return false;
+        }
+        let earliest = self.last.map(|last| last + interval / 10).filter(|earliest| *earliest > now);
+        if earliest.is_some() {
+            self.next = earliest;
+            return false;
+        }
+        *self = Self { next: Some(now + interval / 5), last: Some(now) };
+        true
+    }
+}
+
+impl Chain {
+    /// Tells every masternode what is held of a height that is stuck.
+    pub(super) fn resend_due(&mut self, now: Now, effects: &mut Effects) {
+        if self.resend.due(now.mono, self.settings.interval)
+            && let Some(held) = self.held()
+        {
+            Self::broadcast(Message::Held(Box::new(held)), effects);
+        }
+    }
+
+    /// Tells one masternode, because a link to it is new.
+    pub(super) fn tell_held(&self, peer: NodeId, effects: &mut Effects) {
+        if let Some(held) = self.held() {
+            effects.push(Effect::Send(peer, Message::Held(Box::new(held))));
+        }
+    }
+
+    fn held(&self) -> Option<Held> {
+        let consensus = self.consensus.as_ref().filter(|consensus| consensus.step() != Step::Decided)?;
+        let round = consensus.round();
+        let complete = |block: &_| self.candidates.payload(block).is_some();
+        Some(Held {
+            height: consensus.height(),
+            round,
+            proposal: consensus.proposed(round).filter(complete),
+            rounds: consensus.held(),
+        })
+    }
+
+    /// Somebody tells what it holds: it is sent what it lacks and we have.
+    pub(super) fn held_came(&mut self, now: Now, from: NodeId, held: &Held, effects: &mut Effects) {
+        if !self.is_registered(&from) {
+            return;
+        }
+        let spacing = self.settings.interval / 20;
+        let Some(linked) = self.linked.get_mut(&from) else { return };
+        if linked.answered.is_some_and(|last| now.mono.since(last) < spacing) {
+            return;
+        }
+        linked.answered = Some(now.mono);
+        // Whoever works on a height has the one before.
+        self.peer_has(now, from, Height(held.height.0.saturating_sub(1)), effects);
+        let mut answer = |message| effects.push(Effect::Send(from, message));
+        match &self.consensus {
+            Some(consensus) if consensus.height() == held.height => {
+                self.answer_held(consensus, held, &mut answer);
+            }
+            _ if held.height > self.commits.height() => {}
+            _ => match self.certificate_of(held.height) {
+                Some(certificate) => answer(Message::Commit(Box::new(certificate))),
+                None => {
+                    let tip = self.tip();
+                    answer(Message::Tip(message::Tip { height: tip.height, block: tip.hash }));
+                }
+            },
+        }
+    }
+
+    /// The certificate of the tip, with every signature held, if that is the height asked for.
+    fn certificate_of(&self, height: Height) -> Option<Certificate> {
+        let tip = self.commits.tip().filter(|tip| tip.parent.height == height)?;
+        let late = self.past.as_ref().and_then(Consensus::commit);
+        Some(late.unwrap_or_else(|| tip.certificate.clone()))
+    }
+
+    fn answer_held(&self, consensus: &Consensus, held: &Held, answer: &mut impl FnMut(Message)) {
+        let proposal = |round| self.candidates.proposal(round).map(|p| Message::Proposal(Box::new(p)));
+        if let Some(certificate) = consensus.commit() {
+            // With the proposal it needs but the payload.
+            if held.proposal != Some(certificate.block) {
+                let of = self.candidates.signed().find(|signed| signed.block == certificate.block);
+                of.and_then(|signed| proposal(signed.round)).into_iter().for_each(&mut *answer);
+            }
+            answer(Message::Commit(Box::new(certificate)));
+            return;
+        }
+        // A polka goes as a unit: its votes may not all be the first ones that the other has of their voters.
+        let quorum = consensus.registry().quorum();
+        let round = held.round.max(consensus.round());
+        let shown = consensus.valid().map(|(round, _)| round);
+        let referred = self.candidates.signed().filter(|signed| signed.round == round);
+        for polka in shown.into_iter().chain(referred.filter_map(|signed| signed.valid_round)) {
+            let there = held.rounds.iter().find(|there| there.round == polka);
+            if there.is_none_or(|there| there.prevotes.len() < quorum || round > polka)
+                && let Some(polka) = consensus.polka(polka)
+            {
+                answer(Message::Polka(Box::new(polka)));
+            }
+        }
+        if held.proposal.is_none() || round > held.round {
+            proposal(round).into_iter().for_each(&mut *answer);
+        }
+        for vote in consensus.lacking(held) {
+            answer(Message::Vote(Box::new(vote)));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Whether this key may speak yet (rule C-13): what is gathered for [`voting_record::voice`] and when it is asked.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::chain::voting_record::{self, OwnStatement, Past, Voice, VotingRecord};
+use crate::event::Statement;
+use crate::ids::{Height, NodeId};
+use crate::time::Mono;
+
+/// A node that has its voting record waits no longer than this for links to a quorum before it speaks: in a
+/// network without a full mesh it may never have them.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What this process knows of its key's past, and what follows from it.
+#[derive(Clone, Debug)]
+pub(crate) struct Speech {
+    since: Mono,
+    /// The record, as it was at the start.
+    record: Option<VotingRecord>,
+    stored: Height,
+    certified: Height,
+    unrecorded: Option<Height>,
+    later_boots: BTreeSet<NodeId>,
+    state: State,
+    news: News,
+}
+
+/// Whether something was learned since the question was asked last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    None,
+    Some,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing may be said yet.
+    Waiting,
+    /// The question was answered; the height, if any, above which a block must be final before anything is said.
+    Answered(Option<Height>),
+}
+
+/// What an answer changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Change {
+    /// Nothing.
+    Nothing,
+    /// The record must be written with the new answer.
+    Record,
+}
+
+impl Speech {
+    /// At the start of a process whose store has blocks up to `stored`.
+    pub(crate) const fn new(now: Mono, record: Option<VotingRecord>, stored: Height) -> Self {
+        Self {
+            since: now,
+            record,
+            stored,
+            certified: stored,
+            unrecorded: None,
+            later_boots: BTreeSet::new(),
+            state: State::Waiting,
+            news: News::None,
+        }
+    }
+
+    /// A certificate of this height was verified.
+    pub(crate) fn certified(&mut self, height: Height) {
+        self.certified = self.certified.max(height);
+    }
+
+    /// A registered masternode has seen a later boot of this key than its disk knew.
+    pub(crate) fn later_boot(&mut self, witness: NodeId) {
+        if self.later_boots.insert(witness) {
+            self.news = News::Some;
+        }
+    }
+
+    /// A genuine statement with our own signature was shown, which `record` may know.
+    pub(crate) fn own_shown(&mut self, record: Option<&VotingRecord>, shown: &Statement) {
+        let judged = record.map_or(OwnStatement::Unrecorded, |record| record.judge_own(shown));
+        if judged == OwnStatement::Unrecorded {
+            self.unrecorded(shown.height());
+        }
+    }
+
+    /// Something of this height was said with our key that this process does not know of.
+    pub(crate) fn unrecorded(&mut self, height: Height) {
+        if self.unrecorded < Some(height) {
+            self.unrecorded = Some(height);
+            self.news = News::Some;
+        }
+    }
+
+    /// Whether anything may be said that is not in the record.
+    pub(crate) const fn is_answered(&self) -> bool {
+        matches!(self.state, State::Answered(_))
+    }
+
+    /// When to look again whether the question may be asked.
+    pub(crate) fn deadline(&self) -> Option<Mono> {
+        let waits = self.state == State::Waiting && self.record.is_some();
+        waits.then(|| self.since + PATIENCE)
+    }
+
+    /// Asks, if the time has come: a quorum is linked (or, with a record, was waited for long enough), and every
+    /// block that is certified is here. Asks again when more is known. `tolerated` masternodes may lie.
+    pub(crate) fn ask(
+        &mut self,
+        now: Mono,
+        surroundings: Surroundings,
+        tip: Height,
+        tolerated: usize,
+    ) -> Change {
+        let waited = self.record.is_some() && now.since(self.since) >= PATIENCE;
+        let ripe = match (self.state, surroundings) {
+            (State::Answered(_), _) => self.news == News::Some,
+            (State::Waiting, Surroundings::Syncing) => false,
+            (State::Waiting, Surroundings::Sparse) => waited,
+            (State::Waiting, Surroundings::Complete) => true,
+        };
+        if !ripe {
+            return Change::Nothing;
+        }
+        self.news = News::None;
+        let before = match self.state {
+            State::Waiting => None,
+            State::Answered(until_above) => until_above,
+        };
+        let past = Past {
+            record: self.record.as_ref(),
+            stored: self.stored,
+            certified: self.certified,
+            unrecorded: self.unrecorded,
+            later_boots: self.later_boots.len(),
+            tolerated,
+            abstained: before,
+        };
+        let answer = match voting_record::voice(&past, tip) {
+            Voice::Speaks => None,
+            Voice::Abstains { until_above } => Some(until_above),
+        };
+        self.state = State::Answered(answer.max(before));
+        if answer > before { Change::Record } else { Change::Nothing }
+    }
+
+    /// The height above which a block must be final before this key speaks again, where `tip` is the newest.
+    pub(crate) fn silent_until_above(&self, tip: Height) -> Option<Height> {
+        match self.state {
+            State::Waiting => None,
+            State::Answered(until_above) => until_above.filter(|until_above| *until_above >= tip),
+        }
+    }
+}
+
+/// What is around this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Surroundings {
+    /// It catches up.
+    Syncing,
+    /// No quorum is linked.
+    Sparse,
+    /// A quorum is linked and it lacks no block that it has heard of.
+    Complete,
+}

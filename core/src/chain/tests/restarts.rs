@@ -1,0 +1,1 @@
+//! Whoever crashes goes on where it was, and contradicts nothing that it has said.
