@@ -2,7 +2,7 @@
 
 use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
-use timed_core::{Bootstrap, GenesisHash, MasternodeMode, NodeId};
+use timed_core::{Bootstrap, ChainConfig, GenesisHash, MasternodeMode, MinPeers, NodeId, Wall};
 
 use super::arguments::NodeArgs;
 use super::config::{Auto, Config, PeerEntry, Sources, lines};
@@ -94,9 +94,22 @@ impl Assembly {
                 Auto::Set(false) => MasternodeMode::Disabled,
             },
             agent: concat!("timed/", env!("CARGO_PKG_VERSION")).to_owned(),
-            chain: None,
+            chain: Some(self.chain_config()),
             timings: self.config.timings(),
             limits: self.config.core_limits(self.genesis.registry.size()),
+        }
+    }
+
+    fn chain_config(&self) -> ChainConfig {
+        ChainConfig {
+            // Without a time of its own a network counts its slots from the beginning of Unix time.
+            genesis_time: self.genesis.genesis_time.unwrap_or(Wall(0)),
+            interval: self.genesis.block_interval,
+            max_bytes: self.config.block.max_bytes,
+            min_peers: match self.config.block.min_peers {
+                Auto::Auto => MinPeers::Auto,
+                Auto::Set(others) => MinPeers::AtLeast(others),
+            },
         }
     }
 }
@@ -120,10 +133,11 @@ fn warnings(config: &Config, genesis: &Genesis, id: NodeId) -> Vec<String> {
         .map(|key| format!("limits.{key}: this limit bounds memory and stays in force; enforce = \"observe\" changes nothing"))
         .collect();
     if let Auto::Set(min_peers) = config.block.min_peers
-        && min_peers > registry.quorum()
+        && min_peers >= registry.quorum()
     {
         warnings.push(format!(
-            "block.min_peers = {min_peers} forbids blocks that a quorum of {} could decide",
+            "block.min_peers = {min_peers} other masternodes forbids blocks that a quorum of {}, this node included, \
+             could decide",
             registry.quorum()
         ));
     }
