@@ -133,18 +133,14 @@ pub(super) struct Loaded {
     pub(super) blocks: Result<Vec<StoredBlock>, StoreError>,
 }
 
-/// How many heights lie between two, both included.
-fn count(from: Height, to: Height) -> usize {
-    usize::try_from(to.0.saturating_sub(from.0).saturating_add(1)).unwrap_or(usize::MAX)
-}
-
 /// Starts the thread that reads blocks.
 pub(super) fn loader(
     reader: BlockReader,
     wake: impl Fn() + Send + 'static,
 ) -> io::Result<Worker<Load, Loaded>> {
-    Worker::start("timed-loader", wake, move |Load { load, from, to, max_bytes }| Loaded {
-        load,
-        blocks: reader.range(from, count(from, to), max_bytes),
+    Worker::start("timed-loader", wake, move |Load { load, from, to, max_bytes }| {
+        let heights = (to.0.saturating_add(1)).saturating_sub(from.0);
+        let heights = usize::try_from(heights).unwrap_or(usize::MAX);
+        Loaded { load, blocks: reader.range(from, heights, max_bytes) }
     })
 }
