@@ -33,6 +33,7 @@ pub mod application;
 pub mod daemon;
 mod event_loop;
 mod store;
+mod threads;
 
 pub use event_loop::{
     BindError, Busy, Core, EventSink, Exit, LoopCounters, NoReply, PendingReply, Remote, Shell, ShellConfig,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 use timed_core::{
@@ -35,7 +35,7 @@ pub(super) const EVENTS: usize = 1024;
 const ACCEPTS_PER_TURN: usize = 64;
 /// How long the core may take to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
-/// How long the store may take to write what still waits.
+/// How long the store may take to write what still waits, and the other threads to end.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Everything that one run of the loop holds.
@@ -145,7 +145,10 @@ impl<C: Core, S: EventSink> Driver<C, S> {
             Stage::Interrupted => Duration::ZERO,
             _ => CLOSE_WITHIN,
         };
-        self.store.close(patience);
+        let until = Instant::now() + patience;
+        self.store.close(until);
+        self.loader.close(until);
+        self.application.close(until);
         exit
     }
 

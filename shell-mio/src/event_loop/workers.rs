@@ -1,10 +1,12 @@
 //! Threads that work for the loop: the application's answers, blocks read for peers. Nothing here waits for them,
 //! and a slow one delays nothing but its own answers.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
-use std::{io, thread};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use bytes::Bytes;
 use timed_core::{BlockHash, Height, LoadId, Mono, PayloadVerdict, Round, StoredBlock};
@@ -12,15 +14,17 @@ use timed_core::{BlockHash, Height, LoadId, Mono, PayloadVerdict, Round, StoredB
 use super::clock;
 use crate::application::{Application, ApplicationError, Offer, Wanted};
 use crate::store::{BlockReader, StoreError};
+use crate::threads::join_by;
 
 /// Jobs that wait for one worker at most. The core asks for a few a round, and for a few loads at a time.
 pub(super) const QUEUE: usize = 32;
 
-/// A thread that does one job after another. It ends with its last job after the loop has let go of it.
+/// A thread that does one job after another.
 #[derive(Debug)]
 pub(super) struct Worker<Job, Done> {
     jobs: SyncSender<Job>,
     done: Receiver<Done>,
+    thread: JoinHandle<()>,
 }
 
 impl<Job: Send + 'static, Done: Send + 'static> Worker<Job, Done> {
@@ -32,7 +36,7 @@ impl<Job: Send + 'static, Done: Send + 'static> Worker<Job, Done> {
     ) -> io::Result<Self> {
         let (jobs, waiting) = sync_channel::<Job>(QUEUE);
         let (tell, done) = channel();
-        thread::Builder::new().name(name.into()).spawn(move || {
+        let thread = thread::Builder::new().name(name.into()).spawn(move || {
             while let Ok(job) = waiting.recv() {
                 if tell.send(work(job)).is_err() {
                     return;
@@ -40,7 +44,7 @@ impl<Job: Send + 'static, Done: Send + 'static> Worker<Job, Done> {
                 wake();
             }
         })?;
-        Ok(Self { jobs, done })
+        Ok(Self { jobs, done, thread })
     }
 
     /// Hands over a job; gives it back if too many wait.
@@ -53,6 +57,12 @@ impl<Job: Send + 'static, Done: Send + 'static> Worker<Job, Done> {
     /// What has been done and not been taken yet.
     pub(super) fn next(&self) -> Option<Done> {
         self.done.try_recv().ok()
+    }
+
+    /// Lets go of the thread, and waits until then for the job that it may be doing.
+    pub(super) fn close(self, until: Instant) {
+        drop((self.jobs, self.done));
+        join_by(self.thread, until);
     }
 }
 

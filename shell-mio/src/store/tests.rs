@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use redb::{Database, TableDefinition};
@@ -298,7 +298,7 @@ fn a_crash_at_any_flush_loses_nothing_that_was_answered() {
             }
         }
     }
-    writer.close(Duration::from_secs(10));
+    writer.close(Instant::now() + Duration::from_secs(10));
     crashes.look(&journal, &blocks);
     assert!(crashes.looks.load(Relaxed) > 60, "{crashes:?}");
 }

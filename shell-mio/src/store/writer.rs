@@ -18,6 +18,7 @@ use super::chain::{Chain, Seal};
 use super::journal::Journal;
 use super::{Store, StoreError};
 use crate::application::{Application, Commitment};
+use crate::threads::join_by;
 
 /// Records and blocks that wait for the disk at most. The core parks far fewer behind them.
 pub(crate) const QUEUE: usize = 1024;
@@ -210,17 +211,11 @@ impl Writer {
         Some(Answer::Durable { ticket, took: since.elapsed() })
     }
 
-    /// Writes what still waits and closes the store; gives up after `patience`.
-    pub(crate) fn close(self, patience: Duration) {
-        let until = Instant::now() + patience;
+    /// Writes what still waits and closes the store; gives up then.
+    pub(crate) fn close(self, until: Instant) {
         drop(self.queue);
         while self.reports.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
-        while !self.thread.is_finished() && Instant::now() < until {
-            thread::sleep(Duration::from_millis(1));
-        }
-        if self.thread.is_finished() {
-            let _ = self.thread.join();
-        }
+        join_by(self.thread, until);
     }
 }
 

@@ -63,7 +63,7 @@ impl Rig {
 
     /// Starts again on what was written.
     fn reopened(self) -> (Store, Vec<(RecordKey, Bytes)>) {
-        self.writer.close(Duration::from_secs(10));
+        self.writer.close(Instant::now() + Duration::from_secs(10));
         let (store, records) = store_on(&self.journal, &self.blocks).unwrap();
         (store, records.into_iter().map(|record| (record.key, record.bytes)).collect())
     }
@@ -340,6 +340,6 @@ fn readers_see_durable_blocks_only_and_never_wait() {
     thread::sleep(Duration::from_millis(30));
     assert_eq!(reader.latest().unwrap().map(|tip| tip.height), Some(Height(2000)));
     drop(hold);
-    writer.close(Duration::from_secs(10));
+    writer.close(Instant::now() + Duration::from_secs(10));
     assert!(matches!(reader.latest(), Err(StoreError::Closed { .. })));
 }
