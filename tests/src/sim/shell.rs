@@ -298,8 +298,8 @@ impl Turn<'_> {
                 self.write(ticket, Content::Block { height: block.block.header.height, bytes, included });
                 Some(due)
             }
-            Command::Load { load, from, max_bytes } => {
-                let blocks = disk.load(from, max_bytes);
+            Command::Load { load, from, to, max_bytes } => {
+                let blocks = disk.load(from, to, max_bytes);
                 Some(application.load(now, rng, load, blocks))
             }
             _ => None,
