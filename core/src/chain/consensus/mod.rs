@@ -12,6 +12,10 @@
 mod act;
 mod own;
 mod proposals;
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
