@@ -1,7 +1,7 @@
 //! The blocks that are proposed at one height: what was said of each, how far its payload is, and what the
 //! application has been asked (rule C-8).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -61,6 +61,8 @@ pub(crate) struct Candidates {
     blocks: BTreeMap<BlockHash, Candidate>,
     /// The first proposal of each round.
     signed: BTreeMap<Round, SignedProposal>,
+    /// Rounds whose proposal is our own and not recorded yet: nobody is to see it (rule C-13).
+    unsaid: BTreeSet<Round>,
     assembly: Assembly,
 }
 
@@ -82,6 +84,7 @@ impl Candidates {
         self.height = height;
         self.blocks.clear();
         self.signed.clear();
+        self.unsaid.clear();
     }
 
     /// What was heard of the leader of a proposal's round.
@@ -148,6 +151,7 @@ impl Candidates {
     /// Proposals of earlier rounds than these are forgotten.
     pub(crate) fn forget_before(&mut self, round: Round) {
         self.signed = self.signed.split_off(&round);
+        self.unsaid = self.unsaid.split_off(&round);
     }
 
     /// A candidate.
@@ -165,9 +169,20 @@ impl Candidates {
         self.signed.values()
     }
 
-    /// The proposal of a round as it is sent.
+    /// Keeps our own proposal of a round back until it is recorded.
+    pub(crate) fn withhold(&mut self, round: Round) {
+        self.unsaid.insert(round);
+    }
+
+    /// Our own proposal of a round is recorded.
+    pub(crate) fn release(&mut self, round: Round) {
+        self.unsaid.remove(&round);
+    }
+
+    /// The proposal of a round as it is sent, unless it is kept back.
     pub(crate) fn proposal(&self, round: Round) -> Option<Proposal> {
-        self.message(self.signed.get(&round)?)
+        let signed = self.signed.get(&round).filter(|_| !self.unsaid.contains(&round))?;
+        self.message(signed)
     }
 
     /// A signed proposal as it is sent, if its block is here.

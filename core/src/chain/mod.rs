@@ -520,7 +520,7 @@ impl Chain {
             timeout,
             self.resend.deadline(),
             self.candidates.fetch_due(self.fetch_patience()),
-            self.speech.deadline().filter(|_| self.speaks_one_day()),
+            self.speech.deadline(now.mono).filter(|_| self.speaks_one_day()),
             self.sync.deadline(),
             self.serving.deadline(),
             self.mempool.deadline(),

@@ -167,6 +167,7 @@ impl Chain {
     fn send_proposal(&mut self, proposal: Box<Proposal>, effects: &mut Effects) {
         let (height, round) = (proposal.header.height, proposal.round);
         let block = proposal.header.hash(&self.genesis);
+        self.candidates.release(round);
         let polka = proposal.valid_round.and_then(|valid| self.consensus.as_ref()?.polka(valid));
         let fresh = proposal.valid_round.is_none();
         self.event(Event::Proposed { height, round, block }, effects);
@@ -295,6 +296,7 @@ impl Chain {
         let certificate = certificate.map(Box::new);
         let message = Proposal { header, round, valid_round: None, certificate, outline, signature };
         self.candidates.insert(now.mono, self.node, &signed, message, self.kept());
+        self.candidates.withhold(round);
         self.candidates.keep(block, payload, self.kept());
         self.said(now, &signed, crypto, effects);
     }
@@ -314,6 +316,7 @@ impl Chain {
             SignedProposal { height, round, valid_round: shown, block, proposer: self.node, signature };
         let Some(message) = self.candidates.message(&signed) else { return };
         self.candidates.insert(now.mono, self.node, &signed, message, self.kept());
+        self.candidates.withhold(round);
         self.said(now, &signed, crypto, effects);
     }
 

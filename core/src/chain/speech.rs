@@ -101,9 +101,10 @@ impl Speech {
     }
 
     /// When to look again whether the question may be asked.
-    pub(crate) fn deadline(&self) -> Option<Mono> {
+    pub(crate) fn deadline(&self, now: Mono) -> Option<Mono> {
         let waits = self.state == State::Waiting && self.record.is_some();
-        waits.then(|| self.since + PATIENCE)
+        // Once it has passed, what is still awaited comes with an input.
+        waits.then(|| self.since + PATIENCE).filter(|at| *at > now)
     }
 
     /// Asks, if the time has come: a quorum is linked (or, with a record, was waited for long enough), and every
