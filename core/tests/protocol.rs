@@ -116,6 +116,7 @@ fn every_bound_has_its_default() {
         sync_window,
         serving,
         serving_rate,
+        mempool,
         gate,
         frame_pool,
     } = Limits::for_registry(14);
@@ -133,6 +134,7 @@ fn every_bound_has_its_default() {
         ("sync_window", sync_window),
         ("serving", serving),
         ("serving_rate", serving_rate),
+        ("mempool", mempool),
         ("gate", gate),
         ("frame_pool", frame_pool),
     ];

@@ -26,14 +26,17 @@
 //! | part | where |
 //! |---|---|
 //! | the loop, its sockets, its doors to other threads | `event_loop` |
-//! | durable records, group commit | `store` |
+//! | durable records and blocks, group commit | `store` |
+//! | what blocks carry | [`application`] |
 
+pub mod application;
 pub mod daemon;
 mod event_loop;
 mod store;
+mod threads;
 
 pub use event_loop::{
     BindError, Busy, Core, EventSink, Exit, LoopCounters, NoReply, PendingReply, Remote, Shell, ShellConfig,
     ShellEvent, SocketOptions, StopCause, now,
 };
-pub use store::{Store, StoreError};
+pub use store::{BlockReader, Inclusion, Store, StoreError};

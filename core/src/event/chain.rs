@@ -92,6 +92,19 @@ pub enum NotProducing {
 }
 
 impl NotProducing {
+    /// Every reason code, for those who show all of them.
+    pub const CODES: [&str; 9] = [
+        "no_chain",
+        "starting",
+        "observer",
+        "stopping",
+        "syncing",
+        "no_quorum",
+        "min_peers",
+        "clock",
+        "voting_record",
+    ];
+
     /// The stable reason code.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -164,6 +177,27 @@ pub enum SyncState {
     },
 }
 
+impl SyncState {
+    /// The stable name in logs and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Synced => "synced",
+            Self::Syncing { .. } => "syncing",
+            Self::Stalled { .. } => "stalled",
+        }
+    }
+
+    /// The newest height that it has heard of, where it does not have it.
+    #[must_use]
+    pub const fn target(self) -> Option<Height> {
+        match self {
+            Self::Synced => None,
+            Self::Syncing { target, .. } | Self::Stalled { target, .. } => Some(target),
+        }
+    }
+}
+
 /// Where a round stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Step {
@@ -178,6 +212,20 @@ pub enum Step {
     Precommit,
     /// The height is decided.
     Decided,
+}
+
+impl Step {
+    /// The stable name in logs and the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Propose => "propose",
+            Self::Prevote => "prevote",
+            Self::Precommit => "precommit",
+            Self::Decided => "decided",
+        }
+    }
 }
 
 /// The height under way.
@@ -350,4 +398,26 @@ pub enum TxState {
     Pending,
     /// It does not wait here.
     NotPending,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_among_the_codes() {
+        let height = Height(1);
+        let all = [
+            NotProducing::NoChain,
+            NotProducing::Starting,
+            NotProducing::Observer,
+            NotProducing::Stopping,
+            NotProducing::Syncing { height, target: height },
+            NotProducing::NoQuorum { linked: 1, needed: 3, registered: 4 },
+            NotProducing::MinPeers { linked: 1, required: 3, quorum: false },
+            NotProducing::Clock { offset_ms: 1 },
+            NotProducing::VotingRecord { until_above: height },
+        ];
+        assert_eq!(all.map(|why| why.code()), NotProducing::CODES);
+    }
 }

@@ -271,6 +271,8 @@ pub struct MasternodeInfo {
     pub epoch: Option<BootEpoch>,
     /// Sequence of that heartbeat.
     pub sequence: Option<u64>,
+    /// Height of its newest final block, by its newest heartbeat; none for this node itself.
+    pub height: Option<Height>,
     /// Other masternodes that have named its newest attested heartbeat.
     pub witnesses: Vec<NodeId>,
     /// Whether its newest attested heartbeat is at most two and a half intervals old (rule M-6).

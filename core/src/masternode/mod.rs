@@ -391,6 +391,7 @@ impl Masternode {
                     heard: newest.map(|beat| now.since(beat.at)),
                     epoch: newest.map(|beat| beat.epoch),
                     sequence: newest.map(|beat| beat.sequence),
+                    height: seat.newest.as_ref().map(|(_, beat)| beat.height),
                     witnesses: witnesses.iter().filter_map(|by| Some(self.registry.at(by)?.id)).collect(),
                     attested: attested
                         .is_some_and(|beat| now.since(beat.at) <= self.timings.heartbeat * 5 / 2),

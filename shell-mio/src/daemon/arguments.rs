@@ -111,27 +111,27 @@ pub(crate) struct GenesisArgs {
 /// `timed devnet`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DevnetArgs {
-    /// How many masternodes, 1 to 128
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=128))]
-    pub(crate) nodes: u8,
-    /// Between two blocks
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = block_interval)]
-    pub(crate) block_interval: Duration,
-    /// Keep the nodes' files here, and use those of an earlier run [default: a temporary directory]
+    /// How many masternodes, 1 to 128 [default: 4, or as many as --dir holds]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=128))]
+    pub(crate) nodes: Option<u8>,
+    /// Between two blocks [default: 10s, or as the network in --dir has it]
+    #[arg(long, value_name = "DURATION", value_parser = block_interval)]
+    pub(crate) block_interval: Option<Duration>,
+    /// Keep the nodes' files here; the network of an earlier run goes on [default: a temporary directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
     /// Stop after this time [default: until Ctrl-C]
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(crate) run_for: Option<Duration>,
-    /// Address of the first node; the others follow it
-    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
-    pub(crate) base_ip: Ipv4Addr,
-    /// Where every node listens, on its own address
-    #[arg(long, default_value_t = 24100, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) port: u16,
-    /// Where every node serves its API, on its own address
-    #[arg(long, default_value_t = 8332, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) api_port: u16,
+    /// Address of the first node; the others follow it [default: 127.0.0.1, or as in --dir]
+    #[arg(long, value_name = "IP")]
+    pub(crate) base_ip: Option<Ipv4Addr>,
+    /// Where every node listens, on its own address [default: 24100, or as in --dir]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
+    /// Where every node serves its API, on its own address [default: 8332, or as in --dir]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) api_port: Option<u16>,
 }
 
 /// A verb that asks a running node.
@@ -159,6 +159,35 @@ pub(crate) struct PeerArgs {
     pub(crate) client: ClientArgs,
 }
 
+/// `timed block`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BlockArgs {
+    /// The block: its height, or latest
+    #[arg(value_name = "HEIGHT", default_value = "latest", value_parser = block_name)]
+    pub(crate) block: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// `timed tx`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TransactionArgs {
+    /// The transaction, as submit has named it
+    pub(crate) id: timed_core::TxId,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// `timed submit`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SubmitArgs {
+    /// A file with the transaction's bytes, 1 to 65,536 of them; - for standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
 /// `timed connect`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ConnectArgs {
@@ -166,6 +195,14 @@ pub(crate) struct ConnectArgs {
     pub(crate) peer: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+fn block_name(text: &str) -> Result<String, String> {
+    match text.parse::<u64>() {
+        Ok(height) => Ok(height.to_string()),
+        Err(_) if text == "latest" => Ok(text.to_owned()),
+        Err(_) => Err("expected a height, or latest".to_owned()),
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use timed_core::{CloseReason, Counters, Summary};
+use timed_core::{CloseReason, CommittedVia, Counters, NotProducing, Producing, Summary};
 
 use crate::LoopCounters;
 
@@ -18,10 +19,44 @@ pub(crate) enum Total {
     InboundFailed,
 }
 
+/// What is counted about blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChainTotal {
+    /// Final blocks that came by this node's own votes.
+    CommittedByConsensus,
+    /// Final blocks that were fetched.
+    CommittedBySync,
+    /// Proposals of this node.
+    Proposed,
+    /// Rounds after the first of a height.
+    LaterRound,
+    /// Proofs of equivocation.
+    Equivocation,
+}
+
+impl From<CommittedVia> for ChainTotal {
+    fn from(via: CommittedVia) -> Self {
+        match via {
+            CommittedVia::Consensus => Self::CommittedByConsensus,
+            CommittedVia::Sync => Self::CommittedBySync,
+        }
+    }
+}
+
+/// Upper bounds of the lateness of blocks, in milliseconds: from a fast network's to a round that failed.
+const LATENESS_BOUNDS_MS: [u64; 13] =
+    [10, 25, 50, 100, 200, 300, 500, 1_000, 2_000, 3_000, 5_000, 10_000, 30_000];
+
 /// Counters by reason, shared between the event loop and the API.
 #[derive(Debug)]
 pub(crate) struct Totals {
     by_reason: [Vec<AtomicU64>; 3],
+    chain: [AtomicU64; 5],
+    /// Blocks by lateness: a place for each bound, and one for those beyond the last.
+    lateness: [AtomicU64; LATENESS_BOUNDS_MS.len() + 1],
+    lateness_sum_ms: AtomicU64,
+    /// Thousandths of a block a second while this node catches up; zero while it does not.
+    sync_rate: AtomicU64,
     suppressed: AtomicU64,
     warnings: AtomicU64,
 }
@@ -32,6 +67,10 @@ impl Totals {
         let zeros = || CloseReason::ALL.iter().map(|_| AtomicU64::new(0)).collect();
         Self {
             by_reason: [zeros(), zeros(), zeros()],
+            chain: Default::default(),
+            lateness: Default::default(),
+            lateness_sum_ms: AtomicU64::new(0),
+            sync_rate: AtomicU64::new(0),
             suppressed: AtomicU64::new(0),
             warnings: AtomicU64::new(0),
         }
@@ -44,6 +83,36 @@ impl Totals {
         if let Some(counter) = position.and_then(|position| counters.get(position)) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts one about blocks.
+    pub(crate) fn count_chain(&self, total: ChainTotal) {
+        self.chain[total as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a block that became final so long after the start of its slot.
+    pub(crate) fn count_lateness(&self, late: Duration) {
+        let late = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
+        let place = LATENESS_BOUNDS_MS.iter().position(|bound| late <= *bound);
+        self.lateness[place.unwrap_or(LATENESS_BOUNDS_MS.len())].fetch_add(1, Ordering::Relaxed);
+        self.lateness_sum_ms.fetch_add(late, Ordering::Relaxed);
+    }
+
+    /// Notes how fast this node catches up: blocks a second, zero while it does not.
+    pub(crate) fn set_sync_rate(&self, rate: f64) {
+        // Saturates: no disk stores 10^16 blocks a second.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        self.sync_rate.store((rate * 1000.0) as u64, Ordering::Relaxed);
+    }
+
+    /// How fast this node catches up: blocks a second, if that is known.
+    pub(crate) fn sync_rate(&self) -> Option<f64> {
+        let rate = self.sync_rate.load(Ordering::Relaxed);
+        (rate > 0).then_some(rate as f64 / 1000.0)
+    }
+
+    fn chain(&self, total: ChainTotal) -> u64 {
+        self.chain[total as usize].load(Ordering::Relaxed)
     }
 
     /// Counts a log line that was left out.
@@ -98,7 +167,6 @@ pub(crate) fn prometheus(reading: &Reading<'_>) -> String {
         summary.active_masternodes,
     );
     out.one("connected_peers", "gauge", "Live sessions.", summary.connected_peers);
-    out.one("block_height", "gauge", "Height of the newest final block.", summary.height.0);
     out.one("links_expected", "gauge", "Links that should stand.", summary.links.expected);
     out.one("links_up", "gauge", "Expected links that stand.", summary.links.up);
     out.header("links", "gauge", "Live sessions by who dialed.");
@@ -117,6 +185,7 @@ pub(crate) fn prometheus(reading: &Reading<'_>) -> String {
         // A clock offset is far below 2^52 milliseconds, where this would lose precision.
         summary.clock_offset_ms as f64 / 1000.0,
     );
+    chain_numbers(&mut out, summary, totals);
     for (total, name, help) in [
         (Total::LinkClosed, "links_closed_total", "Live links that ended, by reason."),
         (Total::DialFailed, "dials_failed_total", "Dials that led to no session, by reason."),
@@ -148,6 +217,58 @@ pub(crate) fn prometheus(reading: &Reading<'_>) -> String {
     }
     loop_counters(&mut out, shell);
     out.0
+}
+
+fn chain_numbers(out: &mut Text, summary: &Summary, totals: &Totals) {
+    out.one("block_height", "gauge", "Height of the newest final block.", summary.height.0);
+    // The zero of no block yet is what the clients of such gauges expect.
+    let slot = Duration::from_millis(summary.last_slot.0).as_secs_f64();
+    out.one("block_slot_timestamp_seconds", "gauge", "Start of that block's slot, in Unix time.", slot);
+    let producing = summary.producing == Producing::Yes;
+    out.one("producing", "gauge", "Whether this node proposes blocks (1) or not (0).", u8::from(producing));
+    out.header("not_producing", "gauge", "Why this node proposes no blocks: 1 at the reason in force.");
+    for code in NotProducing::CODES {
+        let in_force = matches!(summary.producing, Producing::No(why) if why.code() == code);
+        out.sample("not_producing", &format!("{{reason=\"{code}\"}}"), u8::from(in_force));
+    }
+    out.header("sync_state", "gauge", "How far this node has caught up: 1 at the state in force.");
+    for known in ["synced", "syncing", "stalled"] {
+        out.sample("sync_state", &format!("{{state=\"{known}\"}}"), u8::from(known == summary.sync.as_str()));
+    }
+    let target = summary.sync.target().unwrap_or(summary.height);
+    out.one("sync_target_height", "gauge", "The newest final height that this node has heard of.", target.0);
+    let rate = totals.sync_rate().unwrap_or(0.0);
+    out.one("sync_blocks_per_second", "gauge", "How fast this node catches up; 0 while it does not.", rate);
+    let mempool = summary.mempool;
+    out.one("mempool_transactions", "gauge", "Transactions that wait for a block.", mempool.transactions);
+    out.one("mempool_bytes", "gauge", "Their bytes.", mempool.bytes);
+    out.header("blocks_committed_total", "counter", "Final blocks made durable, by how they came.");
+    for via in [CommittedVia::Consensus, CommittedVia::Sync] {
+        let labels = format!("{{via=\"{}\"}}", via.as_str());
+        out.sample("blocks_committed_total", &labels, totals.chain(via.into()));
+    }
+    for (total, name, help) in [
+        (ChainTotal::Proposed, "blocks_proposed_total", "Blocks that this node has proposed."),
+        (ChainTotal::LaterRound, "later_rounds_total", "Rounds that began because the one before failed."),
+        (ChainTotal::Equivocation, "equivocations_total", "Masternodes seen to contradict themselves."),
+    ] {
+        out.one(name, "counter", help, totals.chain(total));
+    }
+    lateness(out, totals);
+}
+
+fn lateness(out: &mut Text, totals: &Totals) {
+    let name = "block_lateness_seconds";
+    out.header(name, "histogram", "From the start of its slot until a block was final and durable here.");
+    let mut below = 0;
+    let bounds = LATENESS_BOUNDS_MS.iter().map(|ms| Duration::from_millis(*ms).as_secs_f64().to_string());
+    for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(&totals.lateness) {
+        below += count.load(Ordering::Relaxed);
+        out.sample(&format!("{name}_bucket"), &format!("{{le=\"{bound}\"}}"), below);
+    }
+    let sum = Duration::from_millis(totals.lateness_sum_ms.load(Ordering::Relaxed));
+    out.sample(&format!("{name}_sum"), "", sum.as_secs_f64());
+    out.sample(&format!("{name}_count"), "", below);
 }
 
 fn core_counters(out: &mut Text, counters: &Counters) {
@@ -186,14 +307,23 @@ fn loop_counters(out: &mut Text, shell: &LoopCounters) {
             shell.accept_failures,
         ),
         ("api_requests_total", "counter", "Requests taken from other threads.", shell.requests),
-        ("records_durable_total", "counter", "Records made durable.", shell.records),
+        ("records_durable_total", "counter", "Records and blocks made durable.", shell.records),
+        ("application_blocks_total", "counter", "Blocks that the application has taken in.", shell.blocks),
+        ("loads_total", "counter", "Ranges of blocks read for peers.", shell.loads),
         ("connections_open", "gauge", "Connections open or being dialed.", shell.open),
         ("pending_send_bytes", "gauge", "Bytes that wait for a socket.", shell.pending_bytes),
     ] {
         out.one(name, kind, help, value);
     }
-    let seconds = |nanos: u64| std::time::Duration::from_nanos(nanos).as_secs_f64();
+    let seconds = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64();
     out.one("loop_busy_seconds_total", "counter", "Time spent working.", seconds(shell.busy_ns));
+    out.one(
+        "store_seconds_total",
+        "counter",
+        "Time from asking for a durable write until it was done, over all writes.",
+        seconds(shell.store_ns),
+    );
+    out.one("store_max_seconds", "gauge", "The slowest durable write.", seconds(shell.store_max_ns));
     out.one("loop_turn_max_seconds", "gauge", "The longest turn.", seconds(shell.turn_max_ns));
     out.one(
         "loop_lag_max_seconds",
@@ -224,6 +354,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use timed_core::{Height, SyncState};
 
     #[test]
     fn every_sample_has_its_type_and_reasons_are_bounded() {
@@ -232,8 +363,13 @@ mod tests {
             totals.count(Total::LinkClosed, *reason);
             totals.count(Total::LinkClosed, *reason);
         }
+        for late in [5, 10, 11, 400_000] {
+            totals.count_lateness(Duration::from_millis(late));
+        }
+        totals.count_chain(CommittedVia::Sync.into());
+        let sync = SyncState::Syncing { height: Height(4), target: Height(9) };
         let text = prometheus(&Reading {
-            summary: Summary { connected_peers: 3, clock_offset_ms: -1500, ..Summary::default() },
+            summary: Summary { connected_peers: 3, clock_offset_ms: -1500, sync, ..Summary::default() },
             counters: Some(Counters::default()),
             shell: LoopCounters::default(),
             last_tick_seconds: 0.25,
@@ -243,10 +379,27 @@ mod tests {
         assert!(text.contains("\ntimed_connected_peers 3\n"), "{text}");
         assert!(text.contains("\ntimed_clock_offset_seconds -1.5\n"), "{text}");
         assert!(text.contains("\ntimed_links_closed_total{reason=\"silent\"} 2\n"), "{text}");
+        for sample in [
+            "block_lateness_seconds_bucket{le=\"0.01\"} 2",
+            "block_lateness_seconds_bucket{le=\"30\"} 3",
+            "block_lateness_seconds_bucket{le=\"+Inf\"} 4",
+            "block_lateness_seconds_sum 400.026",
+            "block_lateness_seconds_count 4",
+            "blocks_committed_total{via=\"sync\"} 1",
+            "not_producing{reason=\"starting\"} 1",
+            "not_producing{reason=\"clock\"} 0",
+            "sync_state{state=\"syncing\"} 1",
+            "sync_target_height 9",
+        ] {
+            assert!(text.contains(&format!("\ntimed_{sample}\n")), "{sample} not in:\n{text}");
+        }
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let (name, value) = line.split_once(' ').unwrap();
             let name = name.split('{').next().unwrap();
-            assert_eq!(text.matches(&format!("# TYPE {name} ")).count(), 1, "{line}");
+            let family = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+            let histogram = family.is_some_and(|f| text.contains(&format!("# TYPE {f} histogram\n")));
+            let family = family.filter(|_| histogram).unwrap_or(name);
+            assert_eq!(text.matches(&format!("# TYPE {family} ")).count(), 1, "{line}");
             assert!(value.parse::<f64>().is_ok() && name.starts_with("timed_"), "{line}");
         }
     }

@@ -6,10 +6,10 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use timed_core::{Bootstrap, CanonicalAddr, Node};
+use timed_core::{Bootstrap, CanonicalAddr, Event, Node};
 use tracing::{info, warn};
 
-use super::api::{self, ApiFacts};
+use super::api::{self, ApiFacts, Feed};
 use super::arguments::{NodeArgs, RunArgs};
 use super::assembly::{Assembly, read_config};
 use super::config::{Config, PeerEntry};
@@ -18,7 +18,7 @@ use super::failure::{Exit, Failure};
 use super::keys::{fill_random, hex};
 use super::logging::{self, Introduction, LogSink, Verbosity};
 use super::metrics::Totals;
-use crate::{Shell, ShellConfig, SocketOptions, Store, StoreError};
+use crate::{EventSink, Shell, ShellConfig, ShellEvent, SocketOptions, Store, StoreError};
 
 /// Names the process whose end is this one's too. Set by `timed devnet` for its children.
 pub(crate) const PARENT: &str = "TIMED_DEVNET_PARENT";
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let dir = DataDir::locate(args.node.dir.data_dir.as_deref())?;
     let assembly = Assembly::load(&dir, &args.node)?;
     let lock = dir.lock()?;
-    let verbosity = logging::start(assembly.config.logging);
+    let (verbosity, screen) = logging::start(assembly.config.logging);
     for warning in &assembly.warnings {
         warn!("{warning}");
     }
@@ -54,8 +54,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         let listener = bind_api(config.api.listen)?;
         let token = write_cookie(&dir)?;
         let facts = ApiFacts::new(&assembly, token, Arc::clone(&totals));
-        let (listen, handle) = api::start(listener, facts, shell.remote())?;
-        Some((listen, handle))
+        Some(api::start(listener, facts, shell.remote(), store.reader())?)
     } else {
         None
     };
@@ -65,18 +64,40 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         network: assembly.genesis.network.as_str().to_owned(),
         listen: shell.local_addr(),
         advertised: config.advertised(),
-        api: api.as_ref().map(|(listen, _)| *listen),
+        api: api.as_ref().map(|api| api.listen),
     };
     let reload = Reload { dir: dir.clone(), args: args.node.clone(), running: config.clone(), verbosity };
-    let sink = LogSink::new(introduction, &assembly.genesis.registry, totals, move || reload.clone().begin());
-    let exit = shell.run(node, store, sink);
+    let log = LogSink::new(introduction, &assembly.genesis.registry, totals, screen, move || {
+        reload.clone().begin();
+    });
+    let (feed, handle) = api.map(|api| (api.feed, api.handle)).unzip();
+    let exit = shell.run(node, store, Reporter { log, feed });
 
-    if let Some((_, handle)) = api {
+    if let Some(handle) = handle {
         handle.stop();
         let _ = std::fs::remove_file(dir.cookie());
     }
     drop(lock);
     outcome(exit)
+}
+
+/// Tells the log and those who listen to `/events`.
+struct Reporter {
+    log: LogSink,
+    feed: Option<Feed>,
+}
+
+impl EventSink for Reporter {
+    fn event(&mut self, event: &Event) {
+        self.log.event(event);
+        if let Some(feed) = &mut self.feed {
+            feed.event(event);
+        }
+    }
+
+    fn shell_event(&mut self, event: &ShellEvent) {
+        self.log.shell_event(event);
+    }
 }
 
 fn outcome(exit: crate::Exit) -> Result<ExitCode, Failure> {
@@ -92,6 +113,9 @@ fn outcome(exit: crate::Exit) -> Result<ExitCode, Failure> {
             Err(Failure::failed("stopping took too long; the remaining connections were cut"))
         }
         crate::Exit::Fatal(fatal) => Err(Failure::failed(format!("halted ({}): {fatal}", fatal.code()))),
+        crate::Exit::Application(error) => {
+            Err(Failure::failed(format!("the application cannot go on: {error}")))
+        }
         crate::Exit::Io(error) => Err(Failure::failed(format!("the event loop failed: {error}"))),
     }
 }

@@ -9,8 +9,10 @@ use super::connections::{self, Health, Io, Pace, Phase, Rest};
 use super::core::Core;
 use super::driver::Driver;
 use super::linger::Room;
-use super::sink::{EventSink, ShellEvent};
+use super::sink::EventSink;
 use super::sockets;
+use super::workers::{Load, Question};
+use crate::application::Wanted;
 
 /// Reads from one connection in one turn: then the others have theirs.
 const READS_PER_TURN: usize = 2;
@@ -28,16 +30,22 @@ impl<C: Core, S: EventSink> Driver<C, S> {
                 Command::Send { conn } => self.want_flush(conn),
                 Command::Close { conn, reason: _ } => self.close(conn),
                 Command::Reading { conn, reading } => self.set_reading(conn, reading),
-                Command::Produce { .. }
-                | Command::Validate { .. }
-                | Command::Commit { .. }
-                | Command::Load { .. } => {}
                 Command::Persist { ticket, key, record } => {
-                    if let Err(error) = self.store.persist(ticket, key, record) {
-                        self.sink.shell_event(&ShellEvent::StoreFailed(error));
-                        self.shared.notify();
-                    }
+                    let taken = self.store.persist(ticket, key, record);
+                    self.store_took(taken);
                 }
+                Command::Commit { ticket, hash: _, block, bytes, pace } => {
+                    let taken = self.store.commit(ticket, block, bytes, pace);
+                    self.store_took(taken);
+                }
+                Command::Produce { height, round, slot, by, max_bytes, transactions } => {
+                    let wanted = Wanted { height, slot, max_bytes, transactions };
+                    self.ask(Question::Produce { round, by, wanted });
+                }
+                Command::Validate { block, height, payload, by: _ } => {
+                    self.ask(Question::Validate { block, height, payload });
+                }
+                Command::Load { load, from, max_bytes } => self.load(Load { load, from, max_bytes }),
                 Command::Event(event) => self.report(event),
             }
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 use timed_core::{
@@ -12,6 +12,7 @@ use timed_core::{
 };
 use tokio::sync::oneshot;
 
+use super::answers::Standing;
 use super::connections::{Connections, Health, Phase};
 use super::core::Core;
 use super::inbox::{Asked, Shared, Snapshot};
@@ -22,8 +23,9 @@ use super::signals::{Order, Signals};
 use super::sink::{EventSink, ShellEvent, StopCause};
 use super::sockets::Dial;
 use super::token::Source;
+use super::workers::{Load, Loaded, Question, Word, Worker};
 use super::{Exit, ShellConfig, clock};
-use crate::store::{Answer, Writer};
+use crate::store::Writer;
 
 /// Longest wait for events: a loop that does not turn for longer than that is in trouble.
 const TURN_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
@@ -33,7 +35,7 @@ pub(super) const EVENTS: usize = 1024;
 const ACCEPTS_PER_TURN: usize = 64;
 /// How long the core may take to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
-/// How long the store may take to write what still waits.
+/// How long the store may take to write what still waits, and the other threads to end.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Everything that one run of the loop holds.
@@ -41,6 +43,8 @@ pub(super) struct Driver<C, S> {
     pub(super) core: C,
     pub(super) sink: S,
     pub(super) store: Writer,
+    pub(super) application: Worker<Question, Word>,
+    pub(super) loader: Worker<Load, Loaded>,
     pub(super) config: ShellConfig,
     pub(super) poll: Poll,
     pub(super) listener: Listener,
@@ -75,6 +79,7 @@ pub(super) struct State {
     stops_seen: u32,
     pub(super) stage: Stage,
     pub(super) fatal: Option<Fatal>,
+    pub(super) standing: Standing,
     pub(super) summary: Summary,
     pub(super) counters: LoopCounters,
 }
@@ -113,6 +118,7 @@ impl State {
             stops_seen: 0,
             stage: Stage::Running,
             fatal: None,
+            standing: Standing::default(),
             summary: Summary::default(),
             counters: LoopCounters::default(),
         }
@@ -139,7 +145,10 @@ impl<C: Core, S: EventSink> Driver<C, S> {
             Stage::Interrupted => Duration::ZERO,
             _ => CLOSE_WITHIN,
         };
-        self.store.close(patience);
+        let until = Instant::now() + patience;
+        self.store.close(until);
+        self.loader.close(until);
+        self.application.close(until);
         exit
     }
 
@@ -234,9 +243,16 @@ impl<C: Core, S: EventSink> Driver<C, S> {
             self.state.stage = Stage::Interrupted;
             return;
         }
-        let id = self.next_request();
-        self.begin_to_stop(cause);
-        self.core.handle(self.state.now, Input::Request { id, request: Request::Stop });
+        self.end_because_of(cause);
+    }
+
+    /// Has the core say goodbye, unless it does so already.
+    pub(super) fn end_because_of(&mut self, cause: StopCause) {
+        if self.state.stage == Stage::Running {
+            let id = self.next_request();
+            self.begin_to_stop(cause);
+            self.core.handle(self.state.now, Input::Request { id, request: Request::Stop });
+        }
     }
 
     fn begin_to_stop(&mut self, cause: StopCause) {
@@ -286,21 +302,6 @@ impl<C: Core, S: EventSink> Driver<C, S> {
     fn next_request(&mut self) -> RequestId {
         self.state.next_request += 1;
         RequestId(self.state.next_request)
-    }
-
-    /// Tells the core what became of its records.
-    fn take_answers(&mut self) {
-        while let Some(answer) = self.store.next_answer() {
-            match answer {
-                Answer::Durable(ticket) => {
-                    self.state.counters.records += 1;
-                    self.core.handle(self.state.now, Input::Persisted(ticket));
-                }
-                Answer::Lost(ticket) => self.core.handle(self.state.now, Input::PersistFailed(ticket)),
-                Answer::Broken(error) => self.sink.shell_event(&ShellEvent::StoreFailed(error)),
-            }
-            self.drain();
-        }
     }
 
     fn accept_some(&mut self) {
@@ -378,6 +379,9 @@ impl<C: Core, S: EventSink> Driver<C, S> {
             Stage::Stopping { until } if over(until) => Exit::StopTimedOut,
             Stage::Stopped { .. } | Stage::Stopping { .. } => return None,
         };
-        Some(self.state.fatal.take().map_or(exit, Exit::Fatal))
+        if let Some(fatal) = self.state.fatal.take() {
+            return Some(Exit::Fatal(fatal));
+        }
+        Some(self.state.standing.application_failed.take().map_or(exit, Exit::Application))
     }
 }

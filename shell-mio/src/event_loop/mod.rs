@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `driver` | the turn of the loop: wait, read, accept, tick, settle |
 //! | `commands` | the core's commands carried out, its bytes moved |
+//! | `answers` | what other threads do for the core: the store, the application, the loader |
+//! | `workers` | the threads of the application and the loader |
 //! | `core` | what the loop asks of the machine that it drives |
 //! | `connections` | the sockets by [`ConnId`](timed_core::ConnId), and what one read or write on them says |
 //! | `listener` | accepting, and waiting while the process is out of descriptors |
@@ -16,6 +18,7 @@
 //! | `token` | names of event sources at the poll |
 //! | `clock` | the two clocks |
 
+mod answers;
 mod clock;
 mod commands;
 mod connections;
@@ -29,6 +32,7 @@ mod signals;
 mod sink;
 mod sockets;
 mod token;
+mod workers;
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -43,6 +47,7 @@ use self::inbox::{Asked, Shared};
 use self::listener::Listener;
 use self::signals::Signals;
 use self::token::Source;
+use crate::application::{Application, ApplicationError, FifoPayload};
 use crate::store::Store;
 
 pub use self::clock::now;
@@ -110,6 +115,8 @@ pub enum Exit {
     StopTimedOut,
     /// The core halted.
     Fatal(Fatal),
+    /// The application could not go on.
+    Application(ApplicationError),
     /// The poll failed or a thread could not be started; no connection can be served.
     Io(io::Error),
 }
@@ -125,6 +132,7 @@ pub struct Shell {
     requests: Receiver<Asked>,
     shared: Arc<Shared>,
     remote: Remote,
+    application: Option<Arc<dyn Application>>,
 }
 
 impl Shell {
@@ -151,7 +159,7 @@ impl Shell {
         let shared = Arc::new(Shared::new(waker));
         let (asking, requests) = mpsc::sync_channel(inbox::QUEUE);
         let remote = Remote::new(asking, Arc::clone(&shared));
-        Ok(Self { config, local, poll, listener, signals: None, requests, shared, remote })
+        Ok(Self { config, local, poll, listener, signals: None, requests, shared, remote, application: None })
     }
 
     /// Where it listens, with the port that port 0 became.
@@ -176,20 +184,49 @@ impl Shell {
         Ok(())
     }
 
+    /// What blocks carry from now on; without it, [`FifoPayload`].
+    pub fn use_application(&mut self, application: Arc<dyn Application>) {
+        self.application = Some(application);
+    }
+
     /// Runs the loop on the calling thread until the core has stopped, halted, or the second order to stop.
     ///
-    /// `core` is a [`timed_core::Node`], made with a reading of [`now`]. `store` gets its records; when the
+    /// `core` is a [`timed_core::Node`], made with a reading of [`now`]. `store` gets its records and blocks; when the
     /// run ends every acknowledged record is durable and the store is closed. `sink` is called on this thread
     /// and must not block.
     pub fn run(self, core: impl Core, store: Store, sink: impl EventSink) -> Exit {
-        let Self { config, poll, listener, signals, requests, shared, .. } = self;
-        let awaken = Arc::clone(&shared);
-        match store.start(move || awaken.notify()) {
-            Ok(store) => {
-                let state = State::new();
-                Driver { core, sink, store, config, poll, listener, signals, requests, shared, state }.run()
-            }
+        match self.driver(core, store, sink) {
+            Ok(driver) => driver.run(),
             Err(error) => Exit::Io(error),
         }
+    }
+
+    /// Starts the other threads.
+    fn driver<C: Core, S: EventSink>(self, core: C, store: Store, sink: S) -> io::Result<Driver<C, S>> {
+        let Self { config, poll, listener, signals, requests, shared, application, .. } = self;
+        let wake = || {
+            let shared = Arc::clone(&shared);
+            move || shared.notify()
+        };
+        let reader = store.reader();
+        let carrying = application.unwrap_or_else(|| Arc::new(FifoPayload::new(reader.clone())));
+        let loader = workers::loader(reader, wake())?;
+        let application = workers::application(Arc::clone(&carrying), wake())?;
+        let store = store.start(carrying, wake())?;
+        let state = State::new();
+        Ok(Driver {
+            core,
+            sink,
+            store,
+            application,
+            loader,
+            config,
+            poll,
+            listener,
+            signals,
+            requests,
+            shared,
+            state,
+        })
     }
 }

@@ -115,8 +115,12 @@ pub struct LoopCounters {
     pub accept_failures: u64,
     /// Requests taken from other threads.
     pub requests: u64,
-    /// Records made durable.
+    /// Records and blocks made durable.
     pub records: u64,
+    /// Blocks that the application has taken in.
+    pub blocks: u64,
+    /// Ranges of blocks read for peers.
+    pub loads: u64,
     /// Connections closed before the peer had taken everything, because too many lingered.
     pub linger_cut: u64,
     /// Connections open or being dialed at present.
@@ -129,6 +133,10 @@ pub struct LoopCounters {
     pub lag_last_ns: u64,
     /// The longest of these.
     pub lag_max_ns: u64,
+    /// Nanoseconds from the command to write a record or a block until it was durable, summed over all.
+    pub store_ns: u64,
+    /// The longest of these.
+    pub store_max_ns: u64,
     /// Nanoseconds spent working rather than waiting for events.
     pub busy_ns: u64,
     /// The longest turn, in nanoseconds.

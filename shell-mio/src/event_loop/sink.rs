@@ -48,8 +48,15 @@ pub enum ShellEvent {
         /// How many attempts failed in between.
         failures: u32,
     },
-    /// A record could not be made durable. [`Event::Fatal`] follows.
+    /// A record or a block could not be made durable. [`Event::Fatal`] follows.
     StoreFailed(StoreError),
+    /// Stored blocks could not be read for a peer, which got none. Told once in a run.
+    LoadFailed(StoreError),
+    /// The application has so many questions before it that it is asked no more for now. Told once until it
+    /// answers.
+    ApplicationBehind,
+    /// The application cannot go on. The core is asked to stop.
+    ApplicationFailed(String),
 }
 
 /// Who wants the shell to stop.
@@ -59,6 +66,8 @@ pub enum StopCause {
     Signal,
     /// [`Remote::stop`](crate::Remote::stop) or a [`Request::Stop`](timed_core::Request::Stop).
     Order,
+    /// The application cannot go on.
+    Application,
 }
 
 impl fmt::Display for StopCause {
@@ -66,6 +75,7 @@ impl fmt::Display for StopCause {
         f.write_str(match self {
             Self::Signal => "signal",
             Self::Order => "order",
+            Self::Application => "application",
         })
     }
 }

@@ -1,12 +1,38 @@
-//! The durable store: records of the core, written in groups by a thread of its own.
+//! The durable store: what this key has promised, and the chain. Written by one thread, in the order that the
+//! core asks for.
+//!
+//! | file | mechanism |
+//! |---|---|
+//! | `file` | opening and creating a database file, its schema, its errors |
+//! | `journal` | records of the core, and transactions that were acknowledged here |
+//! | `chain` | blocks by height, heights by hash, the index of transactions |
+//! | `reader` | blocks for other threads |
+//! | `writer` | the thread: group commit, order, failures |
+//!
+//! The two are files of their own. The journal stays small: it is checked as a whole at every start, and a vote
+//! costs one flush. The blocks may be many: their file opens at once, after a crash too, each block is checked
+//! when it is read, and what is damaged there can be fetched again from peers without touching a promise.
 
-mod open;
+mod chain;
+mod file;
+mod journal;
+mod reader;
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::{Path, PathBuf};
 
-use timed_core::Record;
+use timed_core::{FinalBlock, Height, Record, RecordKey};
 
+use self::chain::Chain;
+use self::file::{DbFile, Holds};
+use self::journal::{Journal, Waiting};
+use crate::application::{Application, ApplicationError};
+
+pub use self::reader::{BlockReader, Inclusion};
 pub(crate) use self::writer::{Answer, Writer};
 
 /// Why the store cannot be used. Every message names the file; nothing is ever overwritten to get past one.
@@ -19,13 +45,26 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
-    /// Its content is damaged.
+    /// The journal's content is damaged.
     #[error(
         "database {path} is damaged: {detail}. It holds what this key has promised to the network: restore the \
          whole data directory from a healthy copy of this same node, or start with a new key",
         path = path.display()
     )]
     Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// The chain's content is damaged.
+    #[error(
+        "the chain in {path} is damaged: {detail}. Every node has the same: move this one file away, leave all \
+         others, and start again: the blocks are fetched from peers. Without a peer that has them, restore this \
+         file from a backup",
+        path = path.display()
+    )]
+    DamagedChain {
         /// The file.
         path: PathBuf,
         /// What was found.
@@ -49,39 +88,132 @@ pub enum StoreError {
         /// The operating system's words.
         error: std::io::Error,
     },
-    /// So many records wait for the disk that no more are taken.
-    #[error("database {path} does not keep up: {waiting} records wait for the disk", path = path.display())]
+    /// So much waits for the disk that no more is taken.
+    #[error("database {path} does not keep up: {waiting} records of {bytes} bytes wait for the disk", path = path.display())]
     Overloaded {
         /// The file.
         path: PathBuf,
         /// How many wait.
         waiting: usize,
+        /// Their bytes.
+        bytes: usize,
+    },
+    /// A block is not the next one of the chain.
+    #[error("database {path} ends at height {newest}: a block of height {given} cannot follow", path = path.display())]
+    NotNext {
+        /// The file.
+        path: PathBuf,
+        /// The newest height in it.
+        newest: Height,
+        /// The height of the block.
+        given: Height,
+    },
+    /// The application could not take a block in.
+    #[error("the application cannot take in the block of height {height}: {error}")]
+    Application {
+        /// The block's height.
+        height: Height,
+        /// The application's words.
+        error: ApplicationError,
+    },
+    /// The run that wrote it has ended.
+    #[error("database {path} is closed", path = path.display())]
+    Closed {
+        /// The file.
+        path: PathBuf,
     },
 }
 
-/// An open database. Give it to [`Shell::run`](crate::Shell::run), which writes through it.
+/// An open store. Give it to [`Shell::run`](crate::Shell::run), which writes through it.
 #[derive(Debug)]
 pub struct Store {
-    db: redb::Database,
-    path: PathBuf,
+    journal: Journal,
+    chain: Chain,
 }
 
 impl Store {
-    /// Opens the database at `path`, or creates it where there is no file, and reads every record of earlier
-    /// starts: the journal for [`Node::new`](timed_core::Node::new).
+    /// Opens the store at `path`, or creates it where there is no file, and reads every record of earlier
+    /// starts: the journal for [`Node::new`](timed_core::Node::new). The newest block is among them as
+    /// [`RecordKey::Tip`]; transactions that wait for a block come last, in the order of their arrival.
+    ///
+    /// The blocks are in a second file beside it: `timed.blocks.redb` for `timed.redb`.
     ///
     /// # Errors
-    /// If the file is in use, damaged, of a later version, or cannot be read, written or created. An existing
+    /// If a file is in use, damaged, of a later version, or cannot be read, written or created. An existing
     /// file is then left as it is.
     pub fn open(path: impl AsRef<Path>) -> Result<(Self, Vec<Record>), StoreError> {
         let path = path.as_ref();
-        let (db, journal) = open::open(path)?;
-        Ok((Self { db, path: path.into() }, journal))
+        let (journal, records, waiting) =
+            Journal::open(&DbFile { path: path.into(), holds: Holds::Journal })?;
+        let chain = Chain::open(&DbFile { path: blocks_beside(path), holds: Holds::Blocks })?;
+        Self::joined(journal, records, waiting, chain)
     }
 
-    /// The file.
+    /// The two files may be of two moments: the journal lets go of a transaction after its block is durable.
+    fn joined(
+        mut journal: Journal,
+        mut records: Vec<Record>,
+        waiting: Waiting,
+        chain: Chain,
+    ) -> Result<(Self, Vec<Record>), StoreError> {
+        let reader = chain.reader();
+        records.extend(reader.latest()?.map(|tip| Record { key: RecordKey::Tip, bytes: tip.bytes }));
+        let ids: Vec<_> = waiting.iter().map(|(id, _)| *id).collect();
+        for ((id, bytes), place) in waiting.into_iter().zip(reader.find_transactions(&ids)?) {
+            match place {
+                Some(_) => journal.settle(&[id]),
+                None => records.push(Record { key: RecordKey::Transaction(id), bytes }),
+            }
+        }
+        journal.tidy()?;
+        Ok((Self { journal, chain }, records))
+    }
+
+    /// The file of the records.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.journal.path()
     }
+
+    /// A door to the blocks for any thread; it works until the store is closed.
+    #[must_use]
+    pub fn reader(&self) -> BlockReader {
+        self.chain.reader()
+    }
+
+    /// Appends blocks to a store that no loop runs on, thousands a second; answers the newest height. They
+    /// must follow one another and what is stored; nothing else about them is checked.
+    ///
+    /// # Errors
+    /// If a block is not the next one, or the disk or the application refuses. Blocks before it may be stored.
+    pub fn append_blocks(
+        &mut self,
+        blocks: impl IntoIterator<Item = FinalBlock>,
+        application: &dyn Application,
+    ) -> Result<Height, StoreError> {
+        let mut blocks = blocks.into_iter().peekable();
+        while blocks.peek().is_some() {
+            let mut group = self.chain.begin()?;
+            while group.has_room() {
+                let Some(block) = blocks.next() else { break };
+                let commitment = group.add(&block, &block.encode(), application)?;
+                self.journal.settle(&commitment.included);
+            }
+            group.commit(chain::Seal::Later)?;
+        }
+        self.chain.seal()?;
+        self.journal.tidy()?;
+        self.chain.newest()
+    }
+}
+
+/// `timed.redb` keeps its blocks in `timed.blocks.redb`.
+fn blocks_beside(path: &Path) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(".blocks");
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
 }

@@ -1,77 +1,130 @@
-//! Group commit: whatever waits while one commit is under way goes into the next one together.
+//! The thread that writes, in the order that the core asks for. Whatever waits while one commit is under way
+//! goes into the next one together.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, TrySendError, channel, sync_channel};
+use std::sync::Arc;
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, TrySendError, channel, sync_channel,
+};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use redb::Database;
-use timed_core::{RecordKey, Ticket};
+use timed_core::{CommitPace, FinalBlock, Height, RecordKey, Ticket, TxId};
 
-use super::open::{JOURNAL, other_error};
+use super::chain::{Chain, Seal};
+use super::journal::Journal;
 use super::{Store, StoreError};
+use crate::application::{Application, Commitment};
+use crate::threads::join_by;
 
-/// Records that wait for the disk at most. The core parks far fewer handshakes behind them.
+/// Records and blocks that wait for the disk at most. The core parks far fewer behind them.
 pub(crate) const QUEUE: usize = 1024;
+/// Their bytes at most. The core has a few blocks under way at a time.
+const QUEUE_BYTES: usize = 64 * 1024 * 1024;
+/// How long blocks of a node that catches up wait for more of them. Nothing else waits for that.
+const GATHER: Duration = Duration::from_millis(2);
+/// What can be put off is done when nobody has asked for anything for so long.
+const IDLE: Duration = Duration::from_millis(10);
 
-/// Where records go. Lives on the loop's thread; the disk is on another.
+/// Where records and blocks go. Lives on the loop's thread; the disk is on another.
 #[derive(Debug)]
 pub(crate) struct Writer {
     path: PathBuf,
     queue: SyncSender<Write>,
-    commits: Receiver<Commit>,
+    reports: Receiver<Word>,
     thread: JoinHandle<()>,
     /// Handed to the thread, not yet answered, oldest first.
-    waiting: VecDeque<Ticket>,
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
     /// How many of the oldest are durable.
     durable: usize,
     health: Health,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    ticket: Ticket,
+    bytes: usize,
+    since: Instant,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Health {
     Sound,
-    /// A write failed. Nothing is written any more, so that no later record overtakes a lost one.
+    /// A write failed. Nothing is written any more, so that nothing overtakes what is lost.
     Failed,
 }
 
 #[derive(Debug)]
-struct Write {
-    key: RecordKey,
-    bytes: Bytes,
+enum Write {
+    Record(RecordKey, Bytes),
+    Block { block: Arc<FinalBlock>, bytes: Bytes, pace: CommitPace },
 }
 
-/// The thread's word on a group: how many records are durable, or why they and all later ones are not.
-type Commit = Result<usize, StoreError>;
+/// What the thread has done.
+#[derive(Debug)]
+enum Report {
+    /// So many more are durable.
+    Durable(usize),
+    /// The application has taken in the block of this height.
+    Committed(Height, Commitment),
+}
 
-/// What became of a record.
+/// A report, or why what waits and all that comes is lost.
+type Word = Result<Report, StoreError>;
+
+/// What became of a record or a block.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// It is durable, and so is every earlier one.
-    Durable(Ticket),
+    Durable {
+        /// What it was handed over with.
+        ticket: Ticket,
+        /// How long it has waited.
+        took: Duration,
+    },
+    /// The application has taken in the block of this height.
+    Committed(Height, Commitment),
     /// It is lost, as is every later one.
     Lost(Ticket),
-    /// Why records are lost; comes once, before them.
+    /// Why; comes once, before them.
     Broken(StoreError),
 }
 
 impl Store {
-    /// Starts the thread that writes. It calls `wake` whenever [`Writer::next_answer`] has something new.
-    pub(crate) fn start(self, wake: impl Fn() + Send + 'static) -> io::Result<Writer> {
+    /// Starts the thread that writes and hands blocks to the application. It calls `wake` whenever
+    /// [`Writer::next_answer`] has something new.
+    pub(crate) fn start(
+        self,
+        application: Arc<dyn Application>,
+        wake: impl Fn() + Send + 'static,
+    ) -> io::Result<Writer> {
         let (queue, writes) = sync_channel(QUEUE);
-        let (report, commits) = channel();
-        let path = self.path.clone();
+        let (report, reports) = channel();
+        let path = self.path().to_owned();
         let thread = thread::Builder::new().name("timed-store".into()).spawn(move || {
-            // However this thread ends, its report is closed first and the loop woken then.
+            // However this thread ends, its reports are closed first and the loop woken then.
             let wake = Alarm(wake);
             let report = report;
-            write_groups(&self, &writes, &report, &wake.0);
+            let Self { journal, chain } = self;
+            let told = Told { report: &report, wake: &wake.0 };
+            if let Err(error) = (Scribe { journal, chain, application, writes, told, next: None }).run() {
+                let _ = report.send(Err(error));
+            }
         })?;
-        let waiting = VecDeque::new();
-        Ok(Writer { path, queue, commits, thread, waiting, durable: 0, health: Health::Sound })
+        Ok(Writer {
+            path,
+            queue,
+            reports,
+            thread,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            durable: 0,
+            health: Health::Sound,
+        })
     }
 }
 
@@ -87,26 +140,52 @@ impl Writer {
     /// Hands a record to the thread; answered by [`Writer::next_answer`], in order.
     ///
     /// # Errors
-    /// If so many records wait that this one, and every later one, is lost.
+    /// If so much waits that this one, and every later one, is lost.
     pub(crate) fn persist(&mut self, ticket: Ticket, key: RecordKey, bytes: Bytes) -> Result<(), StoreError> {
-        self.waiting.push_back(ticket);
+        let size = bytes.len();
+        self.enqueue(ticket, size, Write::Record(key, bytes))
+    }
+
+    /// Hands a block to the thread: answered by [`Answer::Committed`] and by its ticket.
+    ///
+    /// # Errors
+    /// As [`Writer::persist`].
+    pub(crate) fn commit(
+        &mut self,
+        ticket: Ticket,
+        block: Arc<FinalBlock>,
+        bytes: Bytes,
+        pace: CommitPace,
+    ) -> Result<(), StoreError> {
+        let size = bytes.len();
+        self.enqueue(ticket, size, Write::Block { block, bytes, pace })
+    }
+
+    fn enqueue(&mut self, ticket: Ticket, bytes: usize, write: Write) -> Result<(), StoreError> {
+        let (waiting, waiting_bytes) = (self.waiting.len(), self.waiting_bytes);
+        self.waiting.push_back(Waiting { ticket, bytes, since: Instant::now() });
+        self.waiting_bytes += bytes;
         if self.health == Health::Failed {
             return Ok(());
         }
-        match self.queue.try_send(Write { key, bytes }) {
+        let full = waiting > 0 && self.waiting_bytes > QUEUE_BYTES;
+        match if full { Err(TrySendError::Full(write)) } else { self.queue.try_send(write) } {
             Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
             Err(TrySendError::Full(_)) => {
                 self.health = Health::Failed;
-                Err(StoreError::Overloaded { path: self.path.clone(), waiting: self.waiting.len() - 1 })
+                Err(StoreError::Overloaded { path: self.path.clone(), waiting, bytes: waiting_bytes })
             }
         }
     }
 
-    /// What became of the oldest record that has not been answered, if that is known.
+    /// What became of the oldest that has not been answered, if that is known.
     pub(crate) fn next_answer(&mut self) -> Option<Answer> {
         while self.durable == 0 && self.health == Health::Sound {
-            match self.commits.try_recv() {
-                Ok(Ok(records)) => self.durable += records,
+            match self.reports.try_recv() {
+                Ok(Ok(Report::Durable(count))) => self.durable += count,
+                Ok(Ok(Report::Committed(height, commitment))) => {
+                    return Some(Answer::Committed(height, commitment));
+                }
                 Ok(Err(error)) => {
                     self.health = Health::Failed;
                     return Some(Answer::Broken(error));
@@ -123,184 +202,152 @@ impl Writer {
                 }
             }
         }
-        let ticket = self.waiting.pop_front()?;
+        let Waiting { ticket, bytes, since } = self.waiting.pop_front()?;
+        self.waiting_bytes -= bytes;
         if self.durable == 0 {
             return Some(Answer::Lost(ticket));
         }
         self.durable -= 1;
-        Some(Answer::Durable(ticket))
+        Some(Answer::Durable { ticket, took: since.elapsed() })
     }
 
-    /// Writes what still waits and closes the database; gives up after `patience`.
-    pub(crate) fn close(self, patience: Duration) {
-        let until = Instant::now() + patience;
+    /// Writes what still waits and closes the store; gives up then.
+    pub(crate) fn close(self, until: Instant) {
         drop(self.queue);
-        while self.commits.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
-        while !self.thread.is_finished() && Instant::now() < until {
-            thread::sleep(Duration::from_millis(1));
-        }
-        if self.thread.is_finished() {
-            let _ = self.thread.join();
-        }
+        while self.reports.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
+        join_by(self.thread, until);
+    }
+}
+
+/// How the thread tells the loop.
+struct Told<'a, F: Fn()> {
+    report: &'a Sender<Word>,
+    wake: &'a F,
+}
+
+impl<F: Fn()> Told<'_, F> {
+    fn tell(&self, report: Report) {
+        // A loop that has ended does not want to know.
+        let _ = self.report.send(Ok(report));
+        (self.wake)();
     }
 }
 
 /// The thread: ends when the loop has dropped its end of the queue, or with the first failure.
-fn write_groups(store: &Store, writes: &Receiver<Write>, report: &Sender<Commit>, wake: &impl Fn()) {
-    while let Ok(first) = writes.recv() {
-        let mut group = vec![first];
-        group.extend(writes.try_iter().take(QUEUE));
-        let outcome = commit(&store.db, &group);
-        let verdict =
-            outcome.map(|()| group.len()).map_err(|error| other_error("write to", &store.path, error));
-        let failed = verdict.is_err();
-        if report.send(verdict).is_err() || failed {
-            return;
-        }
-        wake();
-    }
+struct Scribe<'a, F: Fn()> {
+    journal: Journal,
+    chain: Chain,
+    application: Arc<dyn Application>,
+    writes: Receiver<Write>,
+    told: Told<'a, F>,
+    /// Taken from the queue, of another kind than what came before it.
+    next: Option<Write>,
 }
 
-fn commit(db: &Database, group: &[Write]) -> Result<(), redb::Error> {
-    let txn = db.begin_write()?;
-    {
-        let mut journal = txn.open_table(JOURNAL)?;
-        for write in group {
-            journal.insert(write.key.name(), &write.bytes[..])?;
+impl<F: Fn()> Scribe<'_, F> {
+    fn run(mut self) -> Result<(), StoreError> {
+        while let Some(write) = self.wait()? {
+            match write {
+                Write::Record(key, bytes) => self.write_records(key, bytes)?,
+                Write::Block { block, bytes, pace } => self.write_blocks(block, bytes, pace)?,
+            }
         }
+        self.tidy()
     }
-    txn.commit()?;
-    Ok(())
+
+    /// The next write; does what was put off while there is none.
+    fn wait(&mut self) -> Result<Option<Write>, StoreError> {
+        if let Some(write) = self.next.take() {
+            return Ok(Some(write));
+        }
+        if !self.chain.is_sealed() || !self.journal.is_tidy() {
+            match self.writes.recv_timeout(IDLE) {
+                Ok(write) => return Ok(Some(write)),
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => self.tidy()?,
+            }
+        }
+        Ok(self.writes.recv().ok())
+    }
+
+    fn tidy(&mut self) -> Result<(), StoreError> {
+        self.chain.seal()?;
+        self.journal.tidy()
+    }
+
+    /// Writes a record together with the records right behind it.
+    fn write_records(&mut self, key: RecordKey, bytes: Bytes) -> Result<(), StoreError> {
+        let mut group = vec![(key, bytes)];
+        while group.len() < QUEUE {
+            match self.writes.try_recv() {
+                Ok(Write::Record(key, bytes)) => group.push((key, bytes)),
+                Ok(block @ Write::Block { .. }) => {
+                    self.next = Some(block);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        let committed = self.committed(&group)?;
+        self.journal.write(&group, &committed)?;
+        self.told.tell(Report::Durable(group.len()));
+        Ok(())
+    }
+
+    /// Which of the transactions among these records a block carries already: the journal need not keep them.
+    fn committed(&self, group: &[(RecordKey, Bytes)]) -> Result<BTreeSet<TxId>, StoreError> {
+        let transaction = |(key, _): &(RecordKey, Bytes)| match key {
+            RecordKey::Transaction(id) => Some(*id),
+            _ => None,
+        };
+        let ids: Vec<_> = group.iter().filter_map(transaction).collect();
+        let places = self.chain.reader().find_transactions(&ids)?;
+        Ok(ids.into_iter().zip(places).filter_map(|(id, place)| place.map(|_| id)).collect())
+    }
+
+    /// Writes a block together with the blocks right behind it; while this node catches up, also with those
+    /// that come within [`GATHER`].
+    fn write_blocks(
+        &mut self,
+        block: Arc<FinalBlock>,
+        bytes: Bytes,
+        mut pace: CommitPace,
+    ) -> Result<(), StoreError> {
+        let until = Instant::now() + GATHER;
+        let mut taken = Some((block, bytes));
+        let mut count = 0;
+        let mut group = self.chain.begin()?;
+        while let Some((block, bytes)) = taken.take() {
+            let commitment = group.add(&block, &bytes, &*self.application)?;
+            count += 1;
+            self.journal.settle(&commitment.included);
+            self.told.tell(Report::Committed(block.block.header.height, commitment));
+            if !group.has_room() {
+                break;
+            }
+            let patience = match pace {
+                CommitPace::Live => Duration::ZERO,
+                CommitPace::CatchUp => until.saturating_duration_since(Instant::now()),
+            };
+            match self.writes.recv_timeout(patience) {
+                Ok(Write::Block { block, bytes, pace: next }) => {
+                    if next == CommitPace::Live {
+                        pace = next;
+                    }
+                    taken = Some((block, bytes));
+                }
+                Ok(record @ Write::Record(..)) => self.next = Some(record),
+                Err(_) => {}
+            }
+        }
+        group.commit(match pace {
+            CommitPace::Live => Seal::Later,
+            CommitPace::CatchUp => Seal::Now,
+        })?;
+        self.told.tell(Report::Durable(count));
+        Ok(())
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-    use std::sync::{Arc, Mutex};
-
-    use redb::backends::InMemoryBackend;
-    use redb::{ReadableDatabase, StorageBackend};
-
-    use super::*;
-
-    /// A disk that counts, can be held up, and can break.
-    #[derive(Clone, Debug)]
-    struct Disk {
-        memory: Arc<InMemoryBackend>,
-        syncs: Arc<AtomicUsize>,
-        broken: Arc<AtomicBool>,
-        held: Arc<Mutex<()>>,
-    }
-
-    impl StorageBackend for Disk {
-        fn len(&self) -> io::Result<u64> {
-            self.memory.len()
-        }
-        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-            self.memory.read(offset, out)
-        }
-        fn set_len(&self, len: u64) -> io::Result<()> {
-            self.memory.set_len(len)
-        }
-        fn sync_data(&self) -> io::Result<()> {
-            drop(self.held.lock().unwrap());
-            self.syncs.fetch_add(1, Ordering::Relaxed);
-            if self.broken.load(Ordering::Relaxed) {
-                return Err(io::Error::other("disk on fire"));
-            }
-            self.memory.sync_data()
-        }
-        fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-            self.memory.write(offset, bytes)
-        }
-    }
-
-    fn started() -> (Disk, Writer, Receiver<()>) {
-        let disk = Disk {
-            memory: Arc::new(InMemoryBackend::new()),
-            syncs: Arc::default(),
-            broken: Arc::default(),
-            held: Arc::default(),
-        };
-        let db = Database::builder().create_with_backend(disk.clone()).unwrap();
-        let (wake, woken) = channel();
-        let store = Store { db, path: "memory".into() };
-        (disk, store.start(move || wake.send(()).unwrap_or_default()).unwrap(), woken)
-    }
-
-    fn answer(writer: &mut Writer, woken: &Receiver<()>) -> Answer {
-        loop {
-            if let Some(answer) = writer.next_answer() {
-                return answer;
-            }
-            woken.recv_timeout(Duration::from_secs(10)).expect("no answer and no wake-up");
-        }
-    }
-
-    fn put(writer: &mut Writer, ticket: u64) -> Result<(), StoreError> {
-        writer.persist(Ticket(ticket), RecordKey::Boot, Bytes::copy_from_slice(&ticket.to_le_bytes()))
-    }
-
-    #[test]
-    fn what_waits_is_committed_together_and_answered_in_order() {
-        let (disk, mut writer, woken) = started();
-        let hold = disk.held.lock().unwrap();
-        put(&mut writer, 1).unwrap();
-        thread::sleep(Duration::from_millis(50));
-        (2..=500).for_each(|ticket| put(&mut writer, ticket).unwrap());
-        assert!(writer.next_answer().is_none(), "answered before it is durable");
-        let before = disk.syncs.load(Ordering::Relaxed);
-        drop(hold);
-        for expected in 1..=500 {
-            let Answer::Durable(Ticket(ticket)) = answer(&mut writer, &woken) else {
-                panic!("{expected} is lost")
-            };
-            assert_eq!(ticket, expected);
-        }
-        let syncs = disk.syncs.load(Ordering::Relaxed) - before;
-        assert!(syncs <= 6, "{syncs} syncs for two groups");
-        assert!(writer.next_answer().is_none());
-    }
-
-    #[test]
-    fn closing_writes_what_still_waits() {
-        let (disk, mut writer, _woken) = started();
-        (1..=100).for_each(|ticket| put(&mut writer, ticket).unwrap());
-        writer.close(Duration::from_secs(10));
-        let db = Database::builder().create_with_backend(disk).unwrap();
-        let table = db.begin_read().unwrap().open_table(JOURNAL).unwrap();
-        assert_eq!(table.get(RecordKey::Boot.name()).unwrap().unwrap().value(), 100_u64.to_le_bytes());
-    }
-
-    #[test]
-    fn after_a_failed_write_everything_is_lost() {
-        let (disk, mut writer, woken) = started();
-        put(&mut writer, 1).unwrap();
-        assert!(matches!(answer(&mut writer, &woken), Answer::Durable(Ticket(1))));
-        disk.broken.store(true, Ordering::Relaxed);
-        put(&mut writer, 2).unwrap();
-        let Answer::Broken(error) = answer(&mut writer, &woken) else { panic!("not told why") };
-        assert_eq!(error.to_string(), "cannot write to database memory: disk on fire");
-        disk.broken.store(false, Ordering::Relaxed);
-        put(&mut writer, 3).unwrap();
-        assert!(matches!(answer(&mut writer, &woken), Answer::Lost(Ticket(2))));
-        assert!(matches!(answer(&mut writer, &woken), Answer::Lost(Ticket(3))));
-        assert!(writer.next_answer().is_none());
-    }
-
-    #[test]
-    fn a_disk_that_does_not_keep_up_is_an_error_and_not_a_wait() {
-        let (disk, mut writer, woken) = started();
-        let hold = disk.held.lock().unwrap();
-        let refused = (1..).find_map(|ticket| put(&mut writer, ticket).err().map(|error| (ticket, error)));
-        let (ticket, error) = refused.unwrap();
-        assert!(usize::try_from(ticket).unwrap() <= QUEUE * 2 + 2, "{ticket} records are held");
-        assert!(matches!(error, StoreError::Overloaded { .. }), "{error}");
-        drop(hold);
-        let mut lost = 0;
-        while !writer.waiting.is_empty() {
-            lost += usize::from(matches!(answer(&mut writer, &woken), Answer::Lost(_)));
-        }
-        assert!(lost > 0);
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub)] // Each test binary uses its part.
 #![allow(clippy::unwrap_used)] // A test fails where it cannot go on.
 
+pub mod chain;
 pub mod hosts;
 pub mod kernel;
 
@@ -28,6 +29,7 @@ pub const PORT: u16 = 24_100;
 /// A network in a /24 of its own: node `n` is at host number `n`.
 pub struct Network {
     net: [u8; 3],
+    interval: Duration,
     dir: tempfile::TempDir,
     hosts: Vec<u8>,
     ids: BTreeMap<u8, String>,
@@ -37,14 +39,24 @@ pub struct Network {
 impl Network {
     /// The files of a network with these masternodes. `salt` (0 to 62) tells the tests of all binaries apart.
     pub fn new(salt: u8, hosts: &[u8]) -> Self {
+        Self::with_blocks(salt, hosts, 10 * SECOND)
+    }
+
+    /// The same with a block at each of these intervals.
+    pub fn with_blocks(salt: u8, hosts: &[u8], interval: Duration) -> Self {
         let [_, low] = u16::try_from(std::process::id() % 0x1_0000).unwrap().to_be_bytes();
-        Self::at([127, 192 + salt, low], hosts)
+        Self::made([127, 192 + salt, low], hosts, interval)
     }
 
     /// The same at addresses that the test has made.
     pub fn at(net: [u8; 3], hosts: &[u8]) -> Self {
+        Self::made(net, hosts, 10 * SECOND)
+    }
+
+    fn made(net: [u8; 3], hosts: &[u8], interval: Duration) -> Self {
         let mut network = Self {
             net,
+            interval,
             dir: tempfile::tempdir().unwrap(),
             hosts: hosts.to_vec(),
             ids: BTreeMap::new(),
@@ -57,7 +69,8 @@ impl Network {
             masternodes.extend(["--masternode".to_owned(), format!("{id}@{ip}:{PORT}")]);
         }
         let genesis = network.dir.path().join("genesis.toml");
-        let mut arguments = vec!["genesis", "--out", text(&genesis)];
+        let interval = format!("{}ms", interval.as_millis());
+        let mut arguments = vec!["genesis", "--out", text(&genesis), "--block-interval", &interval];
         arguments.extend(masternodes.iter().map(String::as_str));
         let made = run(&arguments);
         assert_eq!(made.code, 0, "{made:?}");

@@ -135,6 +135,11 @@ pub fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool)
 
 /// An HTTP answer: status and body.
 pub fn http(method: &str, url: &str, token: Option<&str>, body: &str) -> (u16, serde_json::Value) {
+    http_bytes(method, url, token, body.as_bytes())
+}
+
+/// The same with a body that need not be text.
+pub fn http_bytes(method: &str, url: &str, token: Option<&str>, body: &[u8]) -> (u16, serde_json::Value) {
     let agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(Duration::from_secs(10)))
@@ -145,7 +150,7 @@ pub fn http(method: &str, url: &str, token: Option<&str>, body: &str) -> (u16, s
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
     }
-    match agent.run(request.body(body.to_owned()).unwrap()) {
+    match agent.run(request.body(body.to_vec()).unwrap()) {
         Ok(mut response) => {
             let text = response.body_mut().read_to_string().unwrap();
             (

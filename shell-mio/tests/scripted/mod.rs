@@ -3,6 +3,8 @@
 
 #![allow(dead_code)] // Each test file uses its own part.
 
+pub(crate) mod blocks;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::{SocketAddr, TcpStream};
@@ -13,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use timed_core::{
-    CloseReason, Command, ConnId, Event, Fatal, Input, Mono, Now, Reading, RecordKey, Refused, Reply,
-    Request, Ticket, Transmit, TransportCause,
+    BlockHash, CloseReason, Command, CommitPace, ConnId, Event, Fatal, FinalBlock, Height, Input, LoadId,
+    Mono, Now, PayloadVerdict, Reading, RecordKey, Refused, Reply, Request, Round, StoredBlock, Ticket,
+    Transmit, TransportCause, TxId, Wall,
 };
 use timed_mio::{Core, EventSink, Exit, Remote, Shell, ShellConfig, ShellEvent, Store};
 
@@ -74,6 +77,10 @@ pub(crate) struct Script {
     pub(crate) ticks: Vec<(Mono, Mono)>,
     pub(crate) persisted: Vec<u64>,
     pub(crate) persist_failed: Vec<u64>,
+    pub(crate) produced: Vec<(Height, Round, Option<Bytes>, Vec<TxId>)>,
+    pub(crate) validated: Vec<(BlockHash, PayloadVerdict)>,
+    pub(crate) committed: Vec<(Height, Vec<TxId>)>,
+    pub(crate) loaded: Vec<(LoadId, Vec<StoredBlock>)>,
     pub(crate) on_data: OnData,
     pub(crate) refuse: bool,
     /// Never reports `Stopped`.
@@ -134,6 +141,52 @@ impl Script {
             record: Bytes::copy_from_slice(bytes),
         });
         self.next_ticket
+    }
+
+    pub(crate) fn submit(&mut self, transaction: &[u8]) -> u64 {
+        self.next_ticket += 1;
+        self.commands.push_back(Command::Persist {
+            ticket: Ticket(self.next_ticket),
+            key: RecordKey::Transaction(blocks::id(transaction)),
+            record: Bytes::copy_from_slice(transaction),
+        });
+        self.next_ticket
+    }
+
+    pub(crate) fn produce(&mut self, round: u32, by: Mono, transactions: &[&[u8]]) {
+        self.commands.push_back(Command::Produce {
+            height: Height(1),
+            round: Round(round),
+            slot: Wall(1000),
+            by,
+            max_bytes: 100,
+            transactions: transactions.iter().map(|bytes| Bytes::copy_from_slice(bytes)).collect(),
+        });
+    }
+
+    pub(crate) fn validate(&mut self, block: &FinalBlock) {
+        self.commands.push_back(Command::Validate {
+            block: block.certificate.block,
+            height: block.block.header.height,
+            payload: block.block.payload.clone(),
+            by: Mono(0),
+        });
+    }
+
+    pub(crate) fn commit(&mut self, block: FinalBlock, pace: CommitPace) -> u64 {
+        self.next_ticket += 1;
+        self.commands.push_back(Command::Commit {
+            ticket: Ticket(self.next_ticket),
+            hash: block.certificate.block,
+            bytes: block.encode(),
+            block: Arc::new(block),
+            pace,
+        });
+        self.next_ticket
+    }
+
+    pub(crate) fn load(&mut self, load: u64, from: u64, max_bytes: usize) {
+        self.commands.push_back(Command::Load { load: LoadId(load), from: Height(from), max_bytes });
     }
 
     pub(crate) fn emit(&mut self, event: Event) {
@@ -223,10 +276,12 @@ impl Script {
                 self.live.remove(&conn.index());
                 self.stopped_if_all_closed();
             }
-            Input::Produced { .. }
-            | Input::Validated { .. }
-            | Input::Committed { .. }
-            | Input::Loaded { .. } => {}
+            Input::Produced { height, round, ref payload, ref stale } => {
+                self.produced.push((height, round, payload.clone(), stale.clone()));
+            }
+            Input::Validated { block, verdict } => self.validated.push((block, verdict)),
+            Input::Committed { height, ref included, .. } => self.committed.push((height, included.clone())),
+            Input::Loaded { load, ref blocks } => self.loaded.push((load, blocks.clone())),
             Input::Persisted(ticket) => {
                 self.persisted.push(ticket.0);
                 if let Some(told) = self.on_persisted {

@@ -11,18 +11,21 @@ use timed_core::{
 
 use super::super::rfc3339;
 
-fn text<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn text<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
 
-fn optional_text<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn optional_text<T: Display, S: Serializer>(
+    value: &Option<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match value {
         Some(value) => serializer.collect_str(value),
         None => serializer.serialize_none(),
     }
 }
 
-fn time<S: Serializer>(value: &Wall, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn time<S: Serializer>(value: &Wall, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*value))
 }
 
@@ -33,8 +36,15 @@ fn optional_time<S: Serializer>(value: &Option<Wall>, serializer: S) -> Result<S
     }
 }
 
-fn texts<T: Display, S: Serializer>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn texts<T: Display, S: Serializer>(values: &[T], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(values.iter().map(ToString::to_string))
+}
+
+pub(super) fn optional_texts<T: Display, S: Serializer>(
+    values: &[Option<T>],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(values.iter().map(|value| value.as_ref().map(ToString::to_string)))
 }
 
 /// A span in whole milliseconds.
@@ -256,6 +266,8 @@ pub(super) struct MasternodeJson {
     last_heartbeat: Option<Wall>,
     heard_ms: Option<u64>,
     boot_epoch: Option<u64>,
+    /// Of its newest block, by its newest heartbeat; this node's own is the present one.
+    height: Option<u64>,
     sequence: Option<u64>,
     #[serde(serialize_with = "texts")]
     witnesses: Vec<NodeId>,
@@ -274,6 +286,7 @@ impl From<MasternodeInfo> for MasternodeJson {
             last_heartbeat: info.last_heartbeat,
             heard_ms: info.heard.map(millis),
             boot_epoch: info.epoch.map(|epoch| epoch.0),
+            height: info.height.map(|height| height.0),
             sequence: info.sequence,
             witnesses: info.witnesses,
             attested: info.attested,

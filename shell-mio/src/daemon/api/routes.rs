@@ -1,4 +1,4 @@
-//! Every route and its handler.
+//! Every route, and the handlers of those that ask about links.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,24 +9,26 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router, middleware};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use timed_core::{CanonicalAddr, Height, NodeId, PeerRef, Reply, Request};
+use timed_core::{CanonicalAddr, Height, MasternodeInfo, NodeId, PeerRef, Reply, Request, Summary};
 use tokio::time::timeout;
 
 use super::super::metrics::{Reading, prometheus};
 use super::super::rfc3339;
 use super::answers::{CountersJson, LinksJson, MasternodeJson, MatrixJson, PeerJson, WhyJson, millis};
+use super::blocks;
+use super::consensus::{ConsensusJson, MempoolJson, ProducingJson, SyncJson, sync_state};
 use super::error::ApiError;
+use super::feed::{self, Listeners};
 use super::gate::{self, Gate};
-use super::readiness;
-use super::{ApiFacts, parse_peer};
-use crate::{Busy, NoReply, Remote};
+use super::{ApiFacts, evidence, parse_peer, readiness, transactions};
+use crate::{BlockReader, Busy, NoReply, Remote};
 
 /// The core answers within this time, or the route answers 503.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// A request's body must have arrived within this time.
-const BODY_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Largest request body.
 const MAX_BODY: usize = 64 * 1024;
 
@@ -34,10 +36,12 @@ const MAX_BODY: usize = 64 * 1024;
 pub(super) struct Context {
     pub(super) facts: ApiFacts,
     pub(super) remote: Remote,
+    pub(super) blocks: BlockReader,
+    pub(super) listeners: Listeners,
 }
 
-type Shared = State<Arc<Context>>;
-type Answer = Result<Response, ApiError>;
+pub(super) type Shared = State<Arc<Context>>;
+pub(super) type Answer = Result<Response, ApiError>;
 
 /// The routes behind their gate.
 pub(super) fn router(context: Arc<Context>, gate: Arc<Gate>) -> Router {
@@ -49,6 +53,12 @@ pub(super) fn router(context: Arc<Context>, gate: Arc<Gate>) -> Router {
         .route("/matrix", get(matrix))
         .route("/why/{peer}", get(why))
         .route("/masternodes", get(masternodes))
+        .route("/blocks", get(blocks::list))
+        .route("/blocks/{height}", get(blocks::one))
+        .route("/tx", post(transactions::submit))
+        .route("/tx/{id}", get(transactions::state))
+        .route("/evidence", get(evidence::list))
+        .route("/events", get(feed::events))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
@@ -64,19 +74,24 @@ pub(super) fn router(context: Arc<Context>, gate: Arc<Gate>) -> Router {
 }
 
 impl Context {
-    async fn ask(&self, request: Request) -> Result<Reply, ApiError> {
+    pub(super) async fn ask(&self, request: Request) -> Result<Reply, ApiError> {
+        self.ask_within(request, ANSWER_WITHIN).await
+    }
+
+    /// Asks what may take longer than a moment.
+    pub(super) async fn ask_within(&self, request: Request, within: Duration) -> Result<Reply, ApiError> {
         let pending = self.remote.request(request).map_err(|busy| match busy {
             Busy::QueueFull => ApiError::unavailable("busy", "too many requests wait for the node already"),
             Busy::Stopped => ApiError::unavailable("stopping", "the node has stopped"),
         })?;
-        match timeout(ANSWER_WITHIN, pending).await {
+        match timeout(within, pending).await {
             Ok(Ok(reply)) => refusal(reply),
             Ok(Err(NoReply::Stopped)) => Err(ApiError::unavailable("stopping", "the node has stopped")),
             Ok(Err(NoReply::TimedOut)) | Err(_) => Err(ApiError::unavailable(
                 "no_answer",
                 format!(
                     "the node's event loop did not answer within {} s; its last tick was {} ms ago",
-                    ANSWER_WITHIN.as_secs(),
+                    within.as_secs(),
                     millis(self.remote.last_tick_age())
                 ),
             )),
@@ -102,28 +117,59 @@ fn refusal(reply: Reply) -> Result<Reply, ApiError> {
 }
 
 /// An answer of another kind than the question's: an error of this program.
-fn unexpected() -> ApiError {
+pub(super) fn unexpected() -> ApiError {
     ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the node gave an answer of another kind")
+}
+
+/// The answer of `/consensus_info`: its first three fields never change.
+#[derive(Serialize)]
+struct ConsensusInfoJson {
+    active_masternodes: usize,
+    connected_peers: usize,
+    height: u64,
+    tip_hash: String,
+    last_block_time: Option<String>,
+    #[serde(flatten)]
+    producing: ProducingJson,
+    sync_state: &'static str,
+    links: LinksJson,
 }
 
 async fn consensus_info(State(context): Shared) -> Response {
     let summary = context.remote.summary();
     let Height(height) = summary.height;
-    Json(json!({
-        "active_masternodes": summary.active_masternodes,
-        "connected_peers": summary.connected_peers,
-        "height": height,
-        "producing": false,
-        "not_producing_reason": "no_chain",
-        "links": LinksJson::from(summary.links),
-    }))
+    Json(ConsensusInfoJson {
+        active_masternodes: summary.active_masternodes,
+        connected_peers: summary.connected_peers,
+        height,
+        tip_hash: summary.tip.to_string(),
+        last_block_time: last_block_time(&summary),
+        producing: summary.producing.into(),
+        sync_state: sync_state(&summary),
+        links: summary.links.into(),
+    })
     .into_response()
+}
+
+/// When the newest block's slot started; none before the first block.
+fn last_block_time(summary: &Summary) -> Option<String> {
+    (summary.height > Height(0)).then(|| rfc3339(summary.last_slot))
+}
+
+/// The height under way; none where there is no chain, or no answer.
+async fn under_way(context: &Context) -> Option<ConsensusJson> {
+    match context.ask(Request::Consensus).await {
+        Ok(Reply::Consensus(info)) => info.map(|info| ConsensusJson::new(*info, &context.facts.registry)),
+        _ => None,
+    }
 }
 
 async fn status(State(context): Shared) -> Answer {
     let Reply::Status(status) = context.ask(Request::Status).await? else { return Err(unexpected()) };
+    let consensus = under_way(&context).await;
     let facts = &context.facts;
     let summary = status.summary;
+    let ProducingJson { producing, not_producing_reason, not_producing_text } = summary.producing.into();
     Ok(Json(json!({
         "node_id": status.node.to_string(),
         "name": facts.name,
@@ -132,15 +178,22 @@ async fn status(State(context): Shared) -> Answer {
         "genesis_hash": facts.genesis_hash.to_string(),
         "role": if facts.place.own > 0 { "masternode" } else { "observer" },
         "masternode_index": status.masternode.map(|index| index.0),
-        "masternodes": { "registered": facts.registered, "active": summary.active_masternodes, "quorum": facts.place.quorum },
+        "masternodes": { "registered": facts.registry.size(), "active": summary.active_masternodes, "quorum": facts.place.quorum },
         "advertised": status.advertised.map(|addr| addr.to_string()),
         "boot_epoch": status.epoch.0,
         "started": rfc3339(facts.started),
         "uptime": facts.since.elapsed().as_secs(),
         "height": summary.height.0,
         "tip_hash": summary.tip.to_string(),
-        "last_block_time": null,
-        "sync_state": "no_chain",
+        "last_block_time": last_block_time(&summary),
+        "block_interval_ms": millis(facts.block_interval),
+        "producing": producing,
+        "not_producing_reason": not_producing_reason,
+        "not_producing_text": not_producing_text,
+        "sync_state": sync_state(&summary),
+        "sync": SyncJson::new(&summary, facts.totals.sync_rate()),
+        "consensus": consensus,
+        "mempool": MempoolJson::from(summary.mempool),
         "clock_offset_ms": summary.clock_offset_ms,
         "last_tick_age_ms": millis(context.remote.last_tick_age()),
         "connected_peers": summary.connected_peers,
@@ -164,7 +217,14 @@ async fn masternodes(State(context): Shared) -> Answer {
     let Reply::Masternodes(list) = context.ask(Request::Masternodes).await? else {
         return Err(unexpected());
     };
-    Ok(Json(list.into_iter().map(MasternodeJson::from).collect::<Vec<_>>()).into_response())
+    let own = context.remote.summary().height;
+    let entry = |mut info: MasternodeInfo| {
+        if info.node == context.facts.node {
+            info.height = Some(own);
+        }
+        MasternodeJson::from(info)
+    };
+    Ok(Json(list.into_iter().map(entry).collect::<Vec<_>>()).into_response())
 }
 
 async fn why(State(context): Shared, Path(peer): Path<String>) -> Answer {

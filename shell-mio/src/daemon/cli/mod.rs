@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::arguments::{
-    ClientArgs, ConnectArgs, DevnetArgs, DirArgs, GenesisArgs, InitArgs, NodeArgs, PeerArgs, RunArgs,
+    BlockArgs, ClientArgs, ConnectArgs, DevnetArgs, DirArgs, GenesisArgs, InitArgs, NodeArgs, PeerArgs,
+    RunArgs, SubmitArgs, TransactionArgs,
 };
 use super::failure::Failure;
 use super::{client, devnet, run};
@@ -50,6 +51,14 @@ enum Verb {
     Matrix(ClientArgs),
     /// List the registry and what a running node knows of each masternode
     Masternodes(ClientArgs),
+    /// Show a final block of a running node's chain
+    Block(BlockArgs),
+    /// Tell whether a transaction is in a block, and in which one
+    Tx(TransactionArgs),
+    /// Hand a transaction to a running node, print its id once it is durable there
+    Submit(SubmitArgs),
+    /// List the masternodes that were seen to contradict themselves, with what they signed
+    Evidence(ClientArgs),
     /// Explain why a running node is, or is not, connected to a peer
     Why(PeerArgs),
     /// Make a running node dial a peer now
@@ -104,6 +113,10 @@ fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Peers(args) => client::peers(&args),
         Verb::Matrix(args) => client::matrix(&args),
         Verb::Masternodes(args) => client::masternodes(&args),
+        Verb::Block(args) => client::block(&args),
+        Verb::Tx(args) => client::transaction(&args),
+        Verb::Submit(args) => client::submit(&args),
+        Verb::Evidence(args) => client::evidence(&args),
         Verb::Why(args) => client::why(&args),
         Verb::Connect(args) => client::connect(&args),
         Verb::Disconnect(args) => client::disconnect(&args),

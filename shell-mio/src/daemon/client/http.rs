@@ -16,6 +16,9 @@ use super::super::failure::Failure;
 /// Every question is answered within this time.
 const WITHIN: Duration = Duration::from_secs(10);
 
+/// Bytes of an answer at most: a full block of tiny transactions names many.
+const LARGEST_ANSWER: u64 = 64 * 1024 * 1024;
+
 /// A node's API.
 pub(crate) struct Api {
     base: String,
@@ -30,6 +33,8 @@ pub(crate) enum Method {
     Get,
     /// Order, with a JSON body.
     Post,
+    /// Hand over bytes as they are.
+    PostBytes,
     /// Take away.
     Delete,
 }
@@ -106,7 +111,12 @@ impl Api {
     }
 
     /// Asks, and takes only success for an answer.
-    pub(crate) fn call(&self, method: Method, path: &str, body: &str) -> Result<Answer, NoAnswer> {
+    pub(crate) fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl AsRef<[u8]>,
+    ) -> Result<Answer, NoAnswer> {
         let answer = self.exchange(method, path, body)?;
         if (200..300).contains(&answer.status) {
             return Ok(answer);
@@ -120,7 +130,12 @@ impl Api {
     }
 
     /// Asks, and returns whatever the node says.
-    pub(crate) fn exchange(&self, method: Method, path: &str, body: &str) -> Result<Answer, NoAnswer> {
+    pub(crate) fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl AsRef<[u8]>,
+    ) -> Result<Answer, NoAnswer> {
         let url = format!("{}{path}", self.base);
         let bearer = self.token.as_ref().map(|token| Zeroizing::new(format!("Bearer {}", token.as_str())));
         let sent = match method {
@@ -129,9 +144,13 @@ impl Api {
                 authorized(request, bearer.as_ref()).call()
             }
             Method::Delete => authorized(self.agent.delete(&url), bearer.as_ref()).call(),
-            Method::Post => {
-                let request = self.agent.post(&url).header("content-type", "application/json");
-                authorized(request, bearer.as_ref()).send(body)
+            Method::Post | Method::PostBytes => {
+                let kind = match method {
+                    Method::PostBytes => "application/octet-stream",
+                    _ => "application/json",
+                };
+                let request = self.agent.post(&url).header("content-type", kind);
+                authorized(request, bearer.as_ref()).send(body.as_ref())
             }
         };
         let unreachable = |error: ureq::Error| {
@@ -142,7 +161,8 @@ impl Api {
         };
         let mut response = sent.map_err(unreachable)?;
         let status = response.status().as_u16();
-        let text = response.body_mut().read_to_string().map_err(unreachable)?;
+        let text =
+            response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_string().map_err(unreachable)?;
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
         Ok(Answer { status, text, json })
     }

@@ -1,5 +1,6 @@
 //! The verbs that ask a running node, for people, or with `--json` as the API answered.
 
+mod blocks;
 mod http;
 mod matrix;
 mod table;
@@ -11,8 +12,9 @@ use serde_json::{Value, json};
 
 use super::arguments::{ClientArgs, ConnectArgs, PeerArgs};
 use super::failure::Failure;
+pub(crate) use blocks::{block, evidence, submit, transaction};
 pub(crate) use http::{Api, Method, url_of};
-pub(crate) use table::{aligned, short, span};
+pub(crate) use table::{aligned, short, span, thousands};
 use table::{facts, size};
 
 fn print(text: &str) -> Result<(), Failure> {
@@ -27,7 +29,7 @@ fn print(text: &str) -> Result<(), Failure> {
 /// Asks one question and prints the answer.
 fn ask(
     args: &ClientArgs,
-    (method, path, body): (Method, &str, &str),
+    (method, path, body): (Method, &str, impl AsRef<[u8]>),
     show: impl FnOnce(&Value) -> String,
 ) -> Result<ExitCode, Failure> {
     let answer = Api::of(args)?.call(method, path, body)?;
@@ -84,7 +86,19 @@ pub(crate) fn status(args: &ClientArgs) -> Result<ExitCode, Failure> {
                     links["up"], links["expected"], links["inbound"], links["outbound"], links["duplicates"]
                 ),
             ),
-            ("height", format!("{} ({})", cell(&status["height"]), cell(&status["sync_state"]))),
+            ("height", format!("{} ({})", cell(&status["height"]), blocks::sync(&status["sync"]))),
+            ("tip", cell(&status["tip_hash"])),
+            ("last block", blocks::last_block(&status["last_block_time"])),
+            ("producing", blocks::producing(status)),
+            ("under way", blocks::under_way(&status["consensus"])),
+            (
+                "mempool",
+                format!(
+                    "{} transactions, {}",
+                    status["mempool"]["transactions"],
+                    size(number(&status["mempool"]["bytes"]))
+                ),
+            ),
             ("clock offset", format!("{} ms", status["clock_offset_ms"])),
             ("last tick", format!("{} ms ago", status["last_tick_age_ms"])),
         ])
@@ -148,14 +162,25 @@ pub(crate) fn masternodes(args: &ClientArgs) -> Result<ExitCode, Failure> {
                 cell(&node["address"]),
                 if node["active"] == true { "active" } else { "inactive" }.to_owned(),
                 node["heard_ms"].as_u64().map_or("-".to_owned(), |ms| format!("{} ago", span(ms / 1000))),
+                cell(&node["height"]),
                 cell(&node["sequence"]),
                 node["witnesses"].as_array().map_or(0, Vec::len).to_string(),
                 cell(&node["attested"]),
                 node["uptime"].as_u64().map_or("-".to_owned(), span),
             ]
         };
-        let head =
-            ["#", "NODE", "ADDRESS", "STATE", "HEARTBEAT", "SEQUENCE", "WITNESSES", "ATTESTED", "ACTIVE FOR"];
+        let head = [
+            "#",
+            "NODE",
+            "ADDRESS",
+            "STATE",
+            "HEARTBEAT",
+            "HEIGHT",
+            "SEQUENCE",
+            "WITNESSES",
+            "ATTESTED",
+            "ACTIVE FOR",
+        ];
         let rows = rows(list, row);
         let active = list.as_array().into_iter().flatten().filter(|node| node["active"] == true).count();
         format!("{}{active} of {} active\n", aligned(&head, &rows), rows.len())
@@ -270,7 +295,8 @@ fn judged(args: &ClientArgs) -> Result<(Health, Vec<String>), Failure> {
     Ok(verdict(&ready.json, &info))
 }
 
-/// Not ready is critical; ready with fewer links than should stand, or more, is degraded.
+/// Not ready is critical; ready with fewer links than should stand, or more, or without proposing blocks, is
+/// degraded.
 fn verdict(ready: &Value, info: &Value) -> (Health, Vec<String>) {
     let failed: Vec<String> = ready["checks"]
         .as_array()
@@ -289,6 +315,12 @@ fn verdict(ready: &Value, info: &Value) -> (Health, Vec<String>) {
     }
     if number(&links["duplicates"]) > 0 {
         reasons.push(format!("links: {} duplicate", links["duplicates"]));
+    }
+    // Whether it should produce at all is settled for these.
+    let settled = ["no_chain", "observer"];
+    if let Some(reason) = info["not_producing_reason"].as_str().filter(|reason| !settled.contains(reason)) {
+        let text = info["not_producing_text"].as_str().unwrap_or(reason);
+        reasons.push(format!("blocks: this node proposes none: {text}"));
     }
     (if reasons.is_empty() { Health::Healthy } else { Health::Degraded }, reasons)
 }

@@ -35,6 +35,19 @@ pub(crate) fn span(seconds: u64) -> String {
     }
 }
 
+/// A number as people read it: digits in groups of three.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// A number of bytes as people read it.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -66,5 +79,6 @@ mod tests {
     fn spans_and_sizes_read_well() {
         assert_eq!([span(5), span(65), span(3_700), span(90_000)], ["5s", "1m 5s", "1h 1m", "1d 1h"]);
         assert_eq!([size(10), size(10_240), size(20 << 20)], ["10 B", "10 KiB", "20 MiB"]);
+        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 }

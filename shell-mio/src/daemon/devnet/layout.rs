@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use timed_core::{CanonicalAddr, Masternode, NetworkName, NodeId, Registry};
 
@@ -86,22 +87,73 @@ fn nth(base: Ipv4Addr, offset: usize) -> Result<IpAddr, Failure> {
         .ok_or_else(|| Failure::usage(format!("--base-ip {base}: there are not enough addresses after it")))
 }
 
-/// Makes the files of all nodes, or finds those of an earlier run.
-pub(super) fn members(args: &DevnetArgs, home: &Path) -> Result<Vec<Member>, Failure> {
-    let count = usize::from(args.nodes);
-    let existing = (1..).take_while(|number| node_dir(home, *number).node_key().exists()).count();
-    if existing != 0 && existing != count {
-        return Err(Failure::usage(format!(
-            "{} holds a network of {existing} nodes: give --nodes {existing}, or another --dir",
-            home.display()
-        )));
+/// Whether a network's files were there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// They were made for this run.
+    New,
+    /// An earlier run has left them, and its chain.
+    Kept,
+}
+
+/// What the network is to be: as the operator says, else as it was, else the usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) origin: Origin,
+    pub(super) nodes: usize,
+    pub(super) block_interval: Duration,
+    base_ip: Ipv4Addr,
+    port: u16,
+    api_port: u16,
+}
+
+impl Plan {
+    /// The plan of the arguments for the network in a directory, or for a new one.
+    pub(super) fn of(args: &DevnetArgs, home: &Path) -> Result<Self, Failure> {
+        let found = (1..).take_while(|number| node_dir(home, *number).node_key().exists()).count();
+        let mut plan = Self {
+            origin: if found > 0 { Origin::Kept } else { Origin::New },
+            nodes: if found > 0 { found } else { 4 },
+            block_interval: Duration::from_secs(10),
+            base_ip: Ipv4Addr::LOCALHOST,
+            port: 24_100,
+            api_port: 8_332,
+        };
+        let first = node_dir(home, 1);
+        if first.genesis().exists() {
+            plan.block_interval = Genesis::load(&first.genesis())?.block_interval;
+        }
+        if first.config().exists() {
+            let config = read_config(&first, &NodeArgs::without_overrides(None))?;
+            plan.port = config.network.listen.port();
+            plan.api_port = config.api.listen.port();
+            if let IpAddr::V4(ip) = config.network.listen.ip() {
+                plan.base_ip = ip;
+            }
+        }
+        plan.nodes = args.nodes.map_or(plan.nodes, usize::from);
+        if found > 0 && plan.nodes != found {
+            return Err(Failure::usage(format!(
+                "{} holds a network of {found} nodes: give --nodes {found}, or another --dir",
+                home.display()
+            )));
+        }
+        plan.block_interval = args.block_interval.unwrap_or(plan.block_interval);
+        plan.base_ip = args.base_ip.unwrap_or(plan.base_ip);
+        plan.port = args.port.unwrap_or(plan.port);
+        plan.api_port = args.api_port.unwrap_or(plan.api_port);
+        Ok(plan)
     }
-    let mut members = Vec::with_capacity(count);
-    for number in 1..=count {
+}
+
+/// Makes the files of all nodes, or finds those of an earlier run.
+pub(super) fn members(plan: &Plan, home: &Path) -> Result<Vec<Member>, Failure> {
+    let mut members = Vec::with_capacity(plan.nodes);
+    for number in 1..=plan.nodes {
         let dir = node_dir(home, number);
-        let ip = nth(args.base_ip, number - 1)?;
-        let (listen, api) = (SocketAddr::new(ip, args.port), SocketAddr::new(ip, args.api_port));
-        if existing == 0 {
+        let ip = nth(plan.base_ip, number - 1)?;
+        let (listen, api) = (SocketAddr::new(ip, plan.port), SocketAddr::new(ip, plan.api_port));
+        if plan.origin == Origin::New {
             dir.create()?;
             let path = dir.node_key();
             NodeKey::generate()?
@@ -111,7 +163,7 @@ pub(super) fn members(args: &DevnetArgs, home: &Path) -> Result<Vec<Member>, Fai
         let id = NodeKey::load(&dir.node_key())?.id();
         members.push(Member { number, id, listen, api, dir });
     }
-    let genesis = genesis(args, &members)?;
+    let genesis = genesis(plan, &members)?;
     for member in &members {
         member.settle(&genesis)?;
     }
@@ -123,7 +175,7 @@ fn node_dir(home: &Path, number: usize) -> DataDir {
 }
 
 /// The network's identity: that of an earlier run where there is one, which must be what is asked for now.
-fn genesis(args: &DevnetArgs, members: &[Member]) -> Result<Genesis, Failure> {
+fn genesis(plan: &Plan, members: &[Member]) -> Result<Genesis, Failure> {
     let mut entries = Vec::new();
     for member in members {
         let addr = CanonicalAddr::new(member.listen)
@@ -132,7 +184,7 @@ fn genesis(args: &DevnetArgs, members: &[Member]) -> Result<Genesis, Failure> {
     }
     let wanted = Genesis {
         network: NetworkName::new("devnet").map_err(|error| Failure::failed(error.to_string()))?,
-        block_interval: args.block_interval,
+        block_interval: plan.block_interval,
         genesis_time: Some(crate::now().wall),
         registry: Registry::new(entries).map_err(|error| Failure::usage(error.to_string()))?,
     };

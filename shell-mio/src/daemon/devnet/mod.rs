@@ -5,9 +5,11 @@
 //! | `layout` | keys, genesis and configurations of all nodes |
 //! | `children` | their processes |
 //! | `watch` | what they say of themselves |
+//! | `chronicle` | the blocks that they make |
 //! | `screen` | what a person sees |
 
 mod children;
+mod chronicle;
 mod layout;
 mod screen;
 mod watch;
@@ -23,7 +25,8 @@ use super::arguments::DevnetArgs;
 use super::client::url_of;
 use super::failure::{Exit, Failure};
 use children::{Children, End};
-use layout::{Home, Member};
+use chronicle::Chronicle;
+use layout::{Home, Member, Plan};
 use screen::{Screen, last_event};
 use watch::Watch;
 
@@ -35,11 +38,12 @@ const PAINT_EVERY: Duration = Duration::from_millis(500);
 pub(crate) fn devnet(args: &DevnetArgs) -> Result<ExitCode, Failure> {
     let mut orders = Orders::take()?;
     let home = Home::of(args)?;
-    let members = layout::members(args, home.path())?;
+    let plan = Plan::of(args, home.path())?;
+    let members = layout::members(&plan, home.path())?;
     layout::check_addresses(&members)?;
 
     let mut screen = Screen::open();
-    let interval = humantime::format_duration(args.block_interval);
+    let interval = humantime::format_duration(plan.block_interval);
     screen.line(&format!(
         "{} nodes, block interval {interval}, files in {} (logs: node1/log ...)",
         members.len(),
@@ -59,8 +63,12 @@ pub(crate) fn devnet(args: &DevnetArgs) -> Result<ExitCode, Failure> {
         ));
     }
 
-    let watch = Watch::begin(&members);
-    let mut network = Network { members, children, watch, screen, begun, up: false, shown: Shown::default() };
+    let watch = Watch::begin(&members, plan.block_interval);
+    let chronicle = Chronicle::begin(&members, plan.origin, plan.block_interval, &watch);
+    let shown = Shown::default();
+    let interval = plan.block_interval;
+    let mut network =
+        Network { members, interval, children, watch, chronicle, screen, begun, up: None, shown };
     let reason = network.run(args.run_for, &mut orders);
     network.finish(&reason, &mut orders, &home)
 }
@@ -103,12 +111,22 @@ impl Orders {
 
 struct Network {
     members: Vec<Member>,
+    interval: Duration,
     children: Children,
     watch: Watch,
+    chronicle: Chronicle,
     screen: Screen,
     begun: Instant,
-    up: bool,
+    up: Option<Up>,
     shown: Shown,
+}
+
+/// The moment when every link stood for the first time.
+#[derive(Clone, Copy, Debug)]
+struct Up {
+    at: Instant,
+    /// The highest node then.
+    height: u64,
 }
 
 /// The number of links that was last told, and one that may be told when it lasts.
@@ -151,12 +169,14 @@ impl Network {
             if run_for.is_some_and(|span| self.begun.elapsed() >= span) {
                 return Ending::TimeIsUp;
             }
-            if self.note_ends() && !self.up {
+            if self.note_ends() && self.up.is_none() {
                 return Ending::NodeFailed;
             }
             self.note_links();
+            self.note_blocks();
             if painted.is_none_or(|at| at.elapsed() >= PAINT_EVERY) {
-                self.screen.paint(self.children.nodes(), &self.watch.known(), self.begun.elapsed());
+                let (known, blocks) = (self.watch.known(), self.chronicle.last());
+                self.screen.paint(self.children.nodes(), &known, &blocks, self.begun.elapsed());
                 painted = Some(Instant::now());
             }
         }
@@ -188,8 +208,9 @@ impl Network {
         let said: Vec<_> = known.iter().filter_map(|known| known.said).collect();
         let links = said.iter().map(|said| said.up).sum::<u64>() / 2;
         let complete = said.len() == size && said.iter().all(|said| said.complete(size));
-        if !self.up && complete {
-            self.up = true;
+        if self.up.is_none() && complete {
+            let height = said.iter().map(|said| said.height).max().unwrap_or(0);
+            self.up = Some(Up { at: Instant::now(), height });
             self.shown.links = expected;
             let ready = known.iter().filter_map(|known| known.first).max().unwrap_or(self.begun);
             self.screen.line(&format!(
@@ -198,13 +219,30 @@ impl Network {
                 self.begun.elapsed().as_secs_f64(),
                 ready.elapsed().as_secs_f64()
             ));
-        } else if self.up && self.shown.is_news(links, Instant::now()) {
+        } else if self.up.is_some() && self.shown.is_news(links, Instant::now()) {
             let silent = known.iter().zip(&self.members).filter(|(known, _)| known.said.is_none());
             let silent: Vec<String> = silent.map(|(_, member)| member.number.to_string()).collect();
             let silent =
                 if silent.is_empty() { String::new() } else { format!(", silent: {}", silent.join(" ")) };
             self.screen.line(&format!("links: {links}/{expected}{silent}"));
         }
+    }
+
+    /// Tells of blocks, one line each, where no table shows them.
+    fn note_blocks(&mut self) {
+        for block in self.chronicle.news() {
+            if !self.screen.has_table() {
+                self.screen.line(&block.text);
+            }
+        }
+    }
+
+    /// What the network has made of its time, in words.
+    fn blocks_made(&self, height: u64) -> String {
+        let Some(up) = self.up else { return format!("height {height}") };
+        let slots = up.at.elapsed().as_nanos() / self.interval.as_nanos().max(1);
+        let blocks = height.saturating_sub(up.height);
+        format!("height {height}, {blocks} blocks in the {slots} slots since it was up")
     }
 
     /// Judges the network, stops every process, and says how it was.
@@ -224,9 +262,15 @@ impl Network {
         if survivors.is_empty() {
             faults.push("no node is left".to_owned());
         }
+        let mut made = String::new();
         if *ending != Ending::NodeFailed {
-            faults.extend(watch::faults(&survivors));
+            faults.extend(watch::link_faults(&survivors));
+            match watch::common_height(&survivors) {
+                Ok(height) => made = self.blocks_made(height),
+                Err(found) => faults.extend(found),
+            }
         }
+        self.note_blocks();
         self.screen.line(match ending {
             Ending::Ordered => "stopping all nodes",
             Ending::TimeIsUp => "the time is up: stopping all nodes",
@@ -239,7 +283,7 @@ impl Network {
         let pairs = survivors.len() * survivors.len().saturating_sub(1) / 2;
         if faults.is_empty() {
             self.screen.line(&format!(
-                "the network ended healthy: {} nodes, {pairs}/{pairs} links, 0 duplicate",
+                "the network ended healthy: {} nodes, {pairs}/{pairs} links, 0 duplicate, {made}",
                 survivors.len()
             ));
             if let Home::Temporary(path) = home {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::super::client::{aligned, short, span};
 use super::children::Running;
-use super::watch::Known;
+use super::chronicle::BlockLine;
+use super::watch::{ChainState, Known};
 
 /// Standard output.
 #[derive(Debug)]
@@ -34,12 +35,23 @@ impl Screen {
         let _ = writeln!(io::stdout(), "{erase}{text}").and_then(|()| io::stdout().flush());
     }
 
+    /// Whether the screen is a terminal, which shows the newest blocks in its table.
+    pub(super) const fn has_table(&self) -> bool {
+        matches!(self, Self::Terminal { .. })
+    }
+
     /// Paints the table anew, on a terminal.
-    pub(super) fn paint(&mut self, nodes: &[Running], known: &[Known], elapsed: Duration) {
+    pub(super) fn paint(
+        &mut self,
+        nodes: &[Running],
+        known: &[Known],
+        blocks: &[BlockLine],
+        elapsed: Duration,
+    ) {
         let erase = self.erase();
         let Self::Terminal { painted } = self else { return };
         let (columns, rows) = terminal_size();
-        let table = table(nodes, known, elapsed);
+        let table = table(nodes, known, blocks, elapsed);
         let room = rows.saturating_sub(2).max(3);
         let mut lines: Vec<String> = table.lines().map(|line| line.chars().take(columns).collect()).collect();
         if lines.len() > room {
@@ -73,7 +85,7 @@ fn terminal_size() -> (usize, usize) {
     }
 }
 
-fn table(nodes: &[Running], known: &[Known], elapsed: Duration) -> String {
+fn table(nodes: &[Running], known: &[Known], blocks: &[BlockLine], elapsed: Duration) -> String {
     let rows: Vec<Vec<String>> = nodes
         .iter()
         .zip(known)
@@ -82,8 +94,10 @@ fn table(nodes: &[Running], known: &[Known], elapsed: Duration) -> String {
                 (Some(end), None) => end.describe(),
                 (None, None) if known.first.is_none() => "starting".to_owned(),
                 (None, None) => "silent".to_owned(),
-                (_, Some(said)) if said.up == said.expected => "connected".to_owned(),
-                (_, Some(_)) => "connecting".to_owned(),
+                (_, Some(said)) if said.chain == ChainState::Syncing => "catching up".to_owned(),
+                (_, Some(said)) if said.up < said.expected => "connecting".to_owned(),
+                (_, Some(said)) if said.chain == ChainState::Producing => "producing".to_owned(),
+                (_, Some(_)) => "connected".to_owned(),
             };
             let said =
                 |show: &dyn Fn(&super::watch::Said) -> String| known.said.as_ref().map_or("-".into(), show);
@@ -103,8 +117,9 @@ fn table(nodes: &[Running], known: &[Known], elapsed: Duration) -> String {
     let up: u64 = known.iter().filter_map(|known| known.said).map(|said| said.up).sum();
     let expected = nodes.len() * (nodes.len() - 1) / 2;
     let head = ["NODE", "ADDRESS", "PID", "STATE", "LINKS", "DIRECTION", "ACTIVE", "HEIGHT", "LAST EVENT"];
+    let blocks: String = blocks.iter().map(|block| format!("{}\n", block.text)).collect();
     format!(
-        "\n{}{}/{expected} links, running for {}, Ctrl-C stops all nodes",
+        "\n{}{blocks}{}/{expected} links, running for {}, Ctrl-C stops all nodes",
         aligned(&head, &rows),
         up / 2,
         span(elapsed.as_secs())

@@ -13,8 +13,10 @@ use super::layout::Member;
 /// Between two questions to a node while its links are forming, and afterwards.
 const FORMING: Duration = Duration::from_millis(100);
 const STANDING: Duration = Duration::from_secs(2);
+/// Nodes may be at different heights for so long before that is a fault: they are not asked at one moment.
+const LEVEL_WITHIN: Duration = Duration::from_secs(5);
 /// A node that does not answer within this time is silent.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// What a node last said of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,18 @@ pub(super) struct Said {
     pub(super) inbound: u64,
     pub(super) outbound: u64,
     pub(super) duplicates: u64,
+    pub(super) chain: ChainState,
+}
+
+/// Where a node's chain stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChainState {
+    /// It proposes blocks.
+    Producing,
+    /// It fetches blocks.
+    Syncing,
+    /// It does neither.
+    Idle,
 }
 
 impl Said {
@@ -39,6 +53,11 @@ impl Said {
             inbound: links["inbound"].as_u64()?,
             outbound: links["outbound"].as_u64()?,
             duplicates: links["duplicates"].as_u64()?,
+            chain: match (info["producing"].as_bool()?, info["sync_state"].as_str()?) {
+                (_, "syncing" | "stalled") => ChainState::Syncing,
+                (true, _) => ChainState::Producing,
+                (false, _) => ChainState::Idle,
+            },
         })
     }
 
@@ -58,15 +77,16 @@ pub(super) struct Known {
 }
 
 /// Asks every node for as long as the process lives.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Watch {
     known: Arc<Mutex<Vec<Known>>>,
 }
 
 impl Watch {
     /// Begins to ask.
-    pub(super) fn begin(members: &[Member]) -> Self {
+    pub(super) fn begin(members: &[Member], interval: Duration) -> Self {
         let network = members.len();
+        let standing = STANDING.min(interval).max(FORMING);
         let known = Arc::new(Mutex::new(vec![Known::default(); network]));
         for (index, member) in members.iter().enumerate() {
             let (known, url) = (Arc::clone(&known), url_of(member.api));
@@ -79,8 +99,8 @@ impl Watch {
                         known.said = said;
                         known.first = known.first.or(said.map(|_| Instant::now()));
                     }
-                    let standing = said.is_some_and(|said| said.complete(network));
-                    thread::sleep(if standing { STANDING } else { FORMING });
+                    let complete = said.is_some_and(|said| said.complete(network));
+                    thread::sleep(if complete { standing } else { FORMING });
                 }
             });
         }
@@ -96,25 +116,30 @@ impl Watch {
 /// One node's sessions: peer by node id, link by its name.
 type Sessions = BTreeMap<String, String>;
 
-/// What is wrong with the links and heights among these nodes, exactly; nothing if the network is healthy.
-pub(super) fn faults(members: &[Member]) -> Vec<String> {
-    let mut faults = Vec::new();
-    let mut sessions: Vec<(&Member, Sessions)> = Vec::new();
-    let mut heights = Vec::new();
-    let answers: Vec<_> = thread::scope(|scope| {
+/// Asks all nodes at once.
+fn all<T: Send>(
+    members: &[Member],
+    ask: impl Fn(&Member) -> Result<T, String> + Copy + Send,
+) -> Vec<Result<T, String>> {
+    thread::scope(|scope| {
         let asked: Vec<_> = members.iter().map(|member| scope.spawn(move || ask(member))).collect();
         asked
             .into_iter()
             .map(|answer| answer.join().unwrap_or_else(|_| Err("it could not be asked".to_owned())))
             .collect()
-    });
-    for (member, answer) in members.iter().zip(answers) {
+    })
+}
+
+/// What is wrong with the links among these nodes, exactly; nothing if each pair has one.
+pub(super) fn link_faults(members: &[Member]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut sessions: Vec<(&Member, Sessions)> = Vec::new();
+    for (member, answer) in members.iter().zip(all(members, ask)) {
         match answer {
             Ok((said, held)) => {
                 if said.duplicates > 0 {
                     faults.push(format!("node {} holds {} duplicate links", member.number, said.duplicates));
                 }
-                heights.push(said.height);
                 sessions.push((member, held));
             }
             Err(error) => faults.push(format!("node {} does not answer: {error}", member.number)),
@@ -131,12 +156,54 @@ pub(super) fn faults(members: &[Member]) -> Vec<String> {
             }
         }
     }
-    if let (Some(low), Some(high)) = (heights.iter().min(), heights.iter().max())
-        && high - low > 1
-    {
+    faults
+}
+
+/// The chains of these nodes: the height that all have, or what is wrong with them.
+pub(super) fn common_height(members: &[Member]) -> Result<u64, Vec<String>> {
+    let until = Instant::now() + LEVEL_WITHIN;
+    let (low, high) = loop {
+        let heights: Result<Vec<u64>, String> = all(members, newest_height).into_iter().collect();
+        let heights = heights.map_err(|error| vec![format!("a node's height is not known: {error}")])?;
+        let (low, high) = (heights.iter().min(), heights.iter().max());
+        let (low, high) = (low.copied().unwrap_or(0), high.copied().unwrap_or(0));
+        if high - low <= 1 || Instant::now() >= until {
+            break (low, high);
+        }
+        thread::sleep(FORMING);
+    };
+    let mut faults = Vec::new();
+    if high - low > 1 {
         faults.push(format!("heights differ: {low} to {high}"));
     }
-    faults
+    if low > 0 {
+        let hashes = all(members, move |member| hash_at(member, low));
+        let known: BTreeMap<&String, usize> = hashes
+            .iter()
+            .zip(members)
+            .filter_map(|(hash, m)| Some((hash.as_ref().ok()?, m.number)))
+            .collect();
+        if known.len() > 1 {
+            let nodes: Vec<String> = known.values().map(ToString::to_string).collect();
+            faults.push(format!("nodes {} have different blocks at height {low}", nodes.join(", ")));
+        }
+    }
+    if faults.is_empty() { Ok(low) } else { Err(faults) }
+}
+
+fn newest_height(member: &Member) -> Result<u64, String> {
+    let api = Api::within(url_of(member.api), None, ANSWER_WITHIN);
+    let newest = api.exchange(Method::Get, "/blocks/latest", "").map_err(|none| none.to_string())?;
+    match newest.status {
+        404 => Ok(0),
+        _ => newest.json["height"].as_u64().ok_or_else(|| "its answer is not understood".to_owned()),
+    }
+}
+
+fn hash_at(member: &Member, height: u64) -> Result<String, String> {
+    let api = Api::within(url_of(member.api), None, ANSWER_WITHIN);
+    let block = api.call(Method::Get, &format!("/blocks/{height}"), "").map_err(|none| none.to_string())?;
+    block.json["hash"].as_str().map(str::to_owned).ok_or_else(|| "its answer is not understood".to_owned())
 }
 
 fn ask(member: &Member) -> Result<(Said, Sessions), String> {
@@ -167,6 +234,7 @@ mod tests {
         let info = |expected, up, duplicates| {
             json!({
                 "active_masternodes": 4, "connected_peers": 3, "height": 0,
+                "producing": false, "sync_state": "synced",
                 "links": { "expected": expected, "up": up, "inbound": 1, "outbound": 2, "duplicates": duplicates },
             })
         };

@@ -1,5 +1,8 @@
 //! Log lines: where they go, and which events become one.
 
+mod blocks;
+mod catch_up;
+mod screen;
 mod sink;
 mod throttle;
 
@@ -14,7 +17,8 @@ use tracing_subscriber::{Registry, fmt};
 
 use super::config::{LogFormat, LogLevel, LoggingSection};
 
-pub(crate) use sink::{Introduction, LogSink};
+pub(crate) use screen::Screen;
+pub(crate) use sink::{Introduction, LogSink, warning_kind};
 
 /// Changes how much is logged while the process runs.
 #[derive(Clone, Debug)]
@@ -40,11 +44,16 @@ fn targets(level: LogLevel) -> Targets {
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("timed", level)
 }
 
-/// Starts logging. Without a journal, `journald` becomes text and says so.
-pub(crate) fn start(logging: LoggingSection) -> Verbosity {
+/// Starts logging; the screen is where text goes. Without a journal, `journald` becomes text and says so.
+pub(crate) fn start(logging: LoggingSection) -> (Verbosity, Screen) {
     let (filter, handle) = reload::Layer::new(targets(logging.level));
     let registry = tracing_subscriber::registry();
     let mut missing_journal = None;
+    let mut screen = Screen::lines_only();
+    let mut text = || {
+        screen = Screen::open();
+        text(screen.clone())
+    };
     let layer = match logging.format {
         LogFormat::Json => json(),
         LogFormat::Text => text(),
@@ -61,13 +70,13 @@ pub(crate) fn start(logging: LoggingSection) -> Verbosity {
     if let Some(error) = missing_journal {
         tracing::warn!(%error, "no systemd journal here: logging as text");
     }
-    Verbosity(handle)
+    (Verbosity(handle), screen)
 }
 
 type Boxed = Box<dyn tracing_subscriber::Layer<Registry> + Send + Sync>;
 
-fn text() -> Boxed {
-    fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_target(false).boxed()
+fn text(screen: Screen) -> Boxed {
+    fmt::layer().with_writer(screen).with_ansi(io::stderr().is_terminal()).with_target(false).boxed()
 }
 
 fn json() -> Boxed {

@@ -9,6 +9,8 @@ use timed_core::{Activity, CanonicalAddr, CloseReason, ClosedBy, Event, NodeId, 
 use tracing::{debug, error, info, warn};
 
 use super::super::metrics::{Total, Totals};
+use super::blocks::BlockLines;
+use super::screen::Screen;
 use super::throttle::{Throttle, Verdict, doubled};
 use crate::{EventSink, ShellEvent};
 
@@ -68,6 +70,7 @@ pub(crate) struct LogSink {
     /// Addresses of incompatible peers that were told.
     incompatible: BTreeSet<(IpAddr, CloseReason)>,
     introduction: Introduction,
+    blocks: BlockLines,
     reload: Box<dyn FnMut()>,
 }
 
@@ -77,9 +80,11 @@ impl LogSink {
         introduction: Introduction,
         registry: &Registry,
         totals: Arc<Totals>,
+        screen: Screen,
         reload: impl FnMut() + 'static,
     ) -> Self {
         Self {
+            blocks: BlockLines::new(Arc::clone(&totals), screen),
             registered: registry.entries().iter().map(|entry| entry.id).collect(),
             totals,
             peers: Throttle::new(20, Duration::from_secs(180)),
@@ -310,7 +315,7 @@ impl EventSink for LogSink {
             Event::Warning(warning) => self.warning(warning),
             Event::Fatal(fatal) => error!(reason = %fatal.code(), "halted: {fatal}"),
             Event::Stopped => info!("all connections closed"),
-            _ => {}
+            other => self.blocks.event(other),
         }
     }
 
@@ -325,6 +330,11 @@ impl EventSink for LogSink {
             ),
             ShellEvent::AcceptResumed { failures } => info!(failures, "accepting connections again"),
             ShellEvent::StoreFailed(failed) => error!(error = %failed, "a record could not be made durable"),
+            ShellEvent::LoadFailed(failed) => error!(error = %failed, "blocks could not be read for a peer"),
+            ShellEvent::ApplicationBehind => {
+                warn!("the application does not keep up with building and judging payloads");
+            }
+            ShellEvent::ApplicationFailed(failed) => error!(error = %failed, "the application cannot go on"),
         }
     }
 }
@@ -336,7 +346,7 @@ const fn incompatible(reason: CloseReason) -> bool {
 }
 
 /// The stable name of a warning.
-fn warning_kind(warning: &Warning) -> &'static str {
+pub(crate) fn warning_kind(warning: &Warning) -> &'static str {
     match warning {
         Warning::Frozen { .. } => "frozen",
         Warning::ClockBackwards(_) => "clock_backwards",
@@ -360,7 +370,10 @@ mod tests {
     use super::*;
     use std::io;
     use std::sync::{Mutex, PoisonError};
-    use timed_core::{Masternode, Summary};
+    use timed_core::{
+        BlockHash, CommittedVia, Evidence, Height, Masternode, NotProducing, Producing, Round, Signature,
+        SignedProposal, Statement, Summary, SyncState, Wall,
+    };
     use tracing_subscriber::fmt::MakeWriter;
 
     #[derive(Clone, Default)]
@@ -395,7 +408,8 @@ mod tests {
             advertised: None,
             api: None,
         };
-        let mut sink = LogSink::new(introduction, &registry, Arc::new(Totals::new()), || {});
+        let totals = Arc::new(Totals::new());
+        let mut sink = LogSink::new(introduction, &registry, totals, Screen::lines_only(), || {});
         let written = Lines::default();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(written.clone()).finish();
         tracing::subscriber::with_default(subscriber, || feed(&mut sink));
@@ -474,8 +488,81 @@ mod tests {
                 if second % 120 == 0 {
                     sink.event(&Event::PeerCheck { expected: 3, up: 3 });
                 }
+                if second % 10 == 0 {
+                    committed(sink, second / 10, CommittedVia::Consensus);
+                }
             }
         });
         assert_eq!(hour.len(), 30);
+    }
+
+    fn committed(sink: &mut LogSink, height: u64, via: CommittedVia) {
+        sink.event(&Event::BlockCommitted {
+            height: Height(height),
+            hash: BlockHash([3; 32]),
+            round: Round(0),
+            slot: Wall(height),
+            proposer: NodeId([1; 32]),
+            payload_bytes: 0,
+            via,
+        });
+    }
+
+    #[test]
+    fn who_produces_and_why_not_is_told_when_it_changes() {
+        let written = lines(|sink| {
+            for linked in 1..=2 {
+                let why = NotProducing::NoQuorum { linked, needed: 3, registered: 4 };
+                sink.event(&Event::Producing(Producing::No(why)));
+            }
+            sink.event(&Event::Producing(Producing::Yes));
+            sink.event(&Event::Producing(Producing::No(NotProducing::Clock { offset_ms: 4_000 })));
+        });
+        assert_eq!(written.len(), 3, "{written:?}");
+        assert!(
+            written[0].contains("1 of 4 masternodes are linked") && written[0].contains("reason=no_quorum")
+        );
+        assert!(written[1].contains(" INFO ") && written[1].contains("producing blocks"), "{written:?}");
+        assert!(written[2].contains(" WARN ") && written[2].contains("your clock"), "{written:?}");
+    }
+
+    #[test]
+    fn an_absent_leader_and_an_equivocator_do_not_fill_the_log() {
+        let proposal = |block| {
+            Statement::Proposal(SignedProposal {
+                height: Height(1),
+                round: Round(0),
+                valid_round: None,
+                block: BlockHash([block; 32]),
+                proposer: NodeId([1; 32]),
+                signature: Signature([block; 64]),
+            })
+        };
+        let evidence = Evidence { node: NodeId([1; 32]), first: proposal(1), second: proposal(2) };
+        let written = lines(|sink| {
+            for height in 0..360 {
+                let (height, round, leader) = (Height(height), Round(1), NodeId([1; 32]));
+                sink.event(&Event::RoundStarted { height, round, leader });
+                sink.event(&Event::Equivocation(Box::new(evidence.clone())));
+            }
+        });
+        assert_eq!(written.len(), 10, "{written:?}");
+        let warned = written.iter().find(|line| line.contains("WARN")).unwrap();
+        assert!(warned.contains("kind=\"proposal\" height=1 round=0"), "{warned}");
+    }
+
+    #[test]
+    fn catching_up_is_a_beginning_and_an_end() {
+        let written = lines(|sink| {
+            for height in 0..1_000 {
+                let (height, target) = (Height(height), Height(1_000));
+                sink.event(&Event::Sync(SyncState::Syncing { height, target }));
+                committed(sink, height.0 + 1, CommittedVia::Sync);
+            }
+            sink.event(&Event::Sync(SyncState::Synced));
+        });
+        assert_eq!(written.len(), 2, "{written:?}");
+        assert!(written[0].contains("1,000 blocks are missing"), "{written:?}");
+        assert!(written[1].contains("caught up height=1000 blocks=1000"), "{written:?}");
     }
 }
