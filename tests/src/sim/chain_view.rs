@@ -155,7 +155,10 @@ impl World {
 
     /// Submits a transaction.
     pub fn submit(&mut self, host: HostId, transaction: &Bytes) -> Reply {
-        self.ask(host, Request::Submit(transaction.clone()))
+        let id = self.put(host, Request::Submit(transaction.clone()));
+        let answered = |world: &Self| world.hosts[host.0].replies.contains_key(&id);
+        self.expect("an answer to a submission", Duration::from_secs(1), answered);
+        self.hosts[host.0].replies.remove(&id).expect("it was answered")
     }
 
     /// True wall time now.

@@ -359,15 +359,21 @@ impl World {
 
     /// A request, answered at this very instant. Fails the world if no answer comes.
     pub fn ask(&mut self, host: HostId, request: Request) -> Reply {
-        self.requests += 1;
-        let id = RequestId(self.requests);
         let question = format!("{request:?}");
-        self.hosts[host.0].wake(&mut self.net, &mut self.cx, Some((id, request)));
-        self.check();
+        let id = self.put(host, request);
         match self.hosts[host.0].replies.remove(&id) {
             Some(reply) => reply,
             None => self.fail(&format!("{host} does not answer {question}")),
         }
+    }
+
+    /// A request, answered at once or later.
+    pub(crate) fn put(&mut self, host: HostId, request: Request) -> RequestId {
+        self.requests += 1;
+        let id = RequestId(self.requests);
+        self.hosts[host.0].wake(&mut self.net, &mut self.cx, Some((id, request)));
+        self.check();
+        id
     }
 
     /// Ends the run: prints what one needs to repeat and understand it.
