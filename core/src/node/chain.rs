@@ -192,6 +192,15 @@ impl Node {
         }
     }
 
+    /// The lane on which blocks are served to a peer has been drained, so far.
+    pub(super) fn chain_drained(&mut self, now: Now, conn: ConnId, peer: NodeId) {
+        let live = self.pool.get(&peer).and_then(|peer| peer.live);
+        let current = live.is_some_and(|live| live.conn == conn);
+        let Some(link) = self.links.get(conn).filter(|_| current) else { return };
+        let waiting = link.out.bulk_held();
+        self.with_chain(now, |chain, _, effects| chain.drained(now, peer, waiting, effects));
+    }
+
     /// A live link ended, and nothing has replaced it.
     pub(super) fn chain_link_down(&mut self, now: Now, peer: NodeId) {
         self.with_chain(now, |chain, crypto, effects| chain.link_down(now, peer, crypto, effects));
