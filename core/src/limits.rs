@@ -36,6 +36,12 @@ pub const PART: usize = 32 * 1024;
 pub const COMMITS_UNDER_WAY: usize = 64;
 /// While catching up, no more blocks are here or asked for than the window has this many bytes.
 pub const SYNC_BLOCK_LEAST: usize = 2 * 1024;
+/// A window smaller than this is enlarged to it: requests to two peers, and what they have brought.
+pub(crate) const LEAST_SYNC_WINDOW: usize = 4 * MAX_FINAL_BLOCK;
+/// A fetched block's place beside its bytes.
+pub(crate) const FETCHED_BYTES: usize = 256;
+/// A live peer's places in catching up and in serving.
+pub(crate) const SYNC_PEER_BYTES: usize = 1024;
 /// Ids in one offer of transactions at most.
 pub const MAX_OFFERED: usize = 512;
 /// Payloads of the height under way that are put together or kept, at most: the newest proposal's and the one
@@ -116,7 +122,7 @@ pub struct Limits {
     pub relay_lane: usize,
     /// Bytes waiting in the bulk lane of a link.
     pub bulk_lane: usize,
-    /// Bytes of blocks that were fetched and are not applied yet.
+    /// Bytes of blocks that were fetched and are not applied yet; 0 where there is no chain.
     pub sync_window: usize,
     /// Bytes of loaded blocks that are being served.
     pub serving: usize,
@@ -183,6 +189,9 @@ impl Limits {
             + self.frame_pool * (FRAME_REUSED + FRAME_COST)
             + self.own_addrs * OWN_ADDR_BYTES
             + self.gate * PARKED_BYTES
+            + Self::sync_bytes(self.sync_window)
+            + self.serving
+            + self.max_peers * SYNC_PEER_BYTES
             + self.mempool
             + self.mempool / RECENT_FOR * RECENT_BYTES
             + self.max_peers * MAX_OFFERED * WANTED_BYTES
@@ -191,6 +200,19 @@ impl Limits {
             + ARRIVALS_ROOM
             + 2 * record
             + NODE_BYTES
+    }
+
+    /// The window, the block that is being verified, decoded and encoded, and what is kept of blocks that are
+    /// on their way to the disk.
+    const fn sync_bytes(window: usize) -> usize {
+        if window == 0 {
+            return 0;
+        }
+        let window = if window < LEAST_SYNC_WINDOW { LEAST_SYNC_WINDOW } else { window };
+        window
+            + window / SYNC_BLOCK_LEAST * FETCHED_BYTES
+            + 2 * MAX_FINAL_BLOCK
+            + COMMITS_UNDER_WAY * (MAX_CERTIFICATE + FETCHED_BYTES)
     }
 }
 

@@ -185,6 +185,8 @@ fn c8_the_worst_case_bounds_what_peers_can_make_a_node_hold() {
         relay_lane: 64 * 1024,
         payload_lane: 0,
         bulk_lane: 0,
+        sync_window: 0,
+        serving: 0,
         ..Limits::for_registry(4)
     };
     let mut host = Host::new(limits);

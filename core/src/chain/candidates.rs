@@ -1,7 +1,7 @@
 //! The blocks that are proposed at one height: what was said of each, how far its payload is, and what the
 //! application has been asked (rule C-8).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -61,8 +61,6 @@ pub(crate) struct Candidates {
     blocks: BTreeMap<BlockHash, Candidate>,
     /// The first proposal of each round.
     signed: BTreeMap<Round, SignedProposal>,
-    /// Rounds whose proposal is our own and not recorded yet: nobody is to see it (rule C-13).
-    unsaid: BTreeSet<Round>,
     assembly: Assembly,
 }
 
@@ -84,7 +82,6 @@ impl Candidates {
         self.height = height;
         self.blocks.clear();
         self.signed.clear();
-        self.unsaid.clear();
     }
 
     /// What was heard of the leader of a proposal's round.
@@ -98,12 +95,12 @@ impl Candidates {
         }
     }
 
-    /// Takes in a verified proposal, the first of its round. `kept` is never given up.
+    /// Takes in the block of a proposal that `from` brought. `kept` is never given up.
     pub(crate) fn insert(
         &mut self,
         now: Mono,
         from: NodeId,
-        signed: &SignedProposal,
+        hash: BlockHash,
         proposal: Proposal,
         kept: Option<BlockHash>,
     ) {
@@ -115,8 +112,14 @@ impl Candidates {
             word: Word::Unasked,
             fetch: Fetch { since: now, asked: 0 },
         };
-        self.signed.entry(signed.round).or_insert_with(|| signed.clone());
-        self.put(signed.block, candidate, kept);
+        self.put(hash, candidate, kept);
+    }
+
+    /// Notes a proposal that may be shown to others: a verified one, or an own one whose record is durable.
+    pub(crate) fn note(&mut self, signed: &SignedProposal) {
+        if signed.height == self.height {
+            self.signed.entry(signed.round).or_insert_with(|| signed.clone());
+        }
     }
 
     /// Puts back a whole block that is known to be valid.
@@ -151,7 +154,6 @@ impl Candidates {
     /// Proposals of earlier rounds than these are forgotten.
     pub(crate) fn forget_before(&mut self, round: Round) {
         self.signed = self.signed.split_off(&round);
-        self.unsaid = self.unsaid.split_off(&round);
     }
 
     /// A candidate.
@@ -169,20 +171,9 @@ impl Candidates {
         self.signed.values()
     }
 
-    /// Keeps our own proposal of a round back until it is recorded.
-    pub(crate) fn withhold(&mut self, round: Round) {
-        self.unsaid.insert(round);
-    }
-
-    /// Our own proposal of a round is recorded.
-    pub(crate) fn release(&mut self, round: Round) {
-        self.unsaid.remove(&round);
-    }
-
-    /// The proposal of a round as it is sent, unless it is kept back.
+    /// The proposal of a round as it is sent.
     pub(crate) fn proposal(&self, round: Round) -> Option<Proposal> {
-        let signed = self.signed.get(&round).filter(|_| !self.unsaid.contains(&round))?;
-        self.message(signed)
+        self.message(self.signed.get(&round)?)
     }
 
     /// A signed proposal as it is sent, if its block is here.

@@ -73,7 +73,7 @@ use crate::event::{
     CommittedVia, ConsensusInfo, Event, Evidence, MempoolInfo, NotProducing, Producing, SyncState, TxState,
 };
 use crate::ids::{
-    BlockHash, BootEpoch, CertificateHash, GenesisHash, Height, LoadId, NodeId, RequestId, Round, TxId,
+    BlockHash, BootEpoch, CertificateHash, GenesisHash, Height, LoadId, NodeId, RequestId, TxId,
 };
 use crate::input::StoredBlock;
 use crate::journal::{Record, RecordKey};
