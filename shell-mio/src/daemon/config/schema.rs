@@ -129,8 +129,8 @@ pub(crate) const KEYS: &[Key] = &[
         "block",
         "min_peers",
         Value("\"auto\""),
-        "Live links, this node included, below which it proposes nothing. auto: a quorum. A number is\n\
-         honoured, with a warning where it forbids what a quorum could decide.",
+        "Linked masternodes, this node not counted, below which it proposes nothing. auto: with this node a\n\
+         quorum. A number is honoured, with a warning where it forbids what a quorum could decide.",
     ),
     key("api", "enabled", Value("true"), "Whether the API is served."),
     key(
