@@ -32,6 +32,10 @@ pub const MAX_CERTIFICATE: usize = 64 + 16 + MAX_MASTERNODES * 64;
 pub const MAX_FINAL_BLOCK: usize = MAX_PAYLOAD + 2 * MAX_CERTIFICATE + 256;
 /// Bytes of a part of an encoded block on the bulk lane.
 pub const PART: usize = 32 * 1024;
+/// Blocks that came by catching up and are applied, but not durable yet, at most.
+pub const COMMITS_UNDER_WAY: usize = 64;
+/// While catching up, no more blocks are here or asked for than the window has this many bytes.
+pub const SYNC_BLOCK_LEAST: usize = 2 * 1024;
 /// Ids in one offer of transactions at most.
 pub const MAX_OFFERED: usize = 512;
 /// Payloads of the height under way that are put together or kept, at most: the newest proposal's and the one
@@ -45,6 +49,15 @@ pub(crate) const EVIDENCE_KEPT: usize = 64;
 pub(crate) const OWN_PROPOSALS: usize = 8;
 /// Own votes of the latest rounds in the voting record, at most.
 pub(crate) const OWN_VOTES: usize = 16;
+/// Memory that a waiting transaction costs beside its bytes: its places in the tables, and what the allocator
+/// adds.
+pub const TRANSACTION_COST: usize = 512;
+/// The inclusion of one transaction in a block is remembered for so many bytes of the mempool.
+pub(crate) const RECENT_FOR: usize = 256;
+/// Such a memory.
+pub(crate) const RECENT_BYTES: usize = 64;
+/// A transaction that was asked for.
+pub(crate) const WANTED_BYTES: usize = 256;
 /// Memory that a frame costs beside its bytes while it waits: its place in the queue, its counters, and what
 /// the allocator adds.
 pub(crate) const FRAME_COST: usize = 96;
@@ -107,6 +120,11 @@ pub struct Limits {
     pub sync_window: usize,
     /// Bytes of loaded blocks that are being served.
     pub serving: usize,
+    /// Bytes a second that are served to all peers that catch up together; half of that to one.
+    pub serving_rate: usize,
+    /// Bytes of memory that waiting transactions hold: their own, and [`TRANSACTION_COST`] for each. What is
+    /// submitted here, and what others bring, may each be three quarters of it.
+    pub mempool: usize,
     /// Handshake answers parked behind a record at most.
     pub gate: usize,
     /// Free frame buffers kept for reuse.
@@ -136,6 +154,8 @@ impl Limits {
             bulk_lane: 1024 * 1024,
             sync_window: 16 * 1024 * 1024,
             serving: 16 * 1024 * 1024,
+            serving_rate: 32 * 1024 * 1024,
+            mempool: 16 * 1024 * 1024,
             gate: 128,
             frame_pool: 64,
         }
@@ -163,6 +183,9 @@ impl Limits {
             + self.frame_pool * (FRAME_REUSED + FRAME_COST)
             + self.own_addrs * OWN_ADDR_BYTES
             + self.gate * PARKED_BYTES
+            + self.mempool
+            + self.mempool / RECENT_FOR * RECENT_BYTES
+            + self.max_peers * MAX_OFFERED * WANTED_BYTES
             + MAX_MASTERNODES * MASTERNODE_BYTES
             + COMMANDS_KEPT * COMMAND_BYTES
             + ARRIVALS_ROOM

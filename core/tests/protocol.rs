@@ -115,6 +115,8 @@ fn every_bound_has_its_default() {
         bulk_lane,
         sync_window,
         serving,
+        serving_rate,
+        mempool,
         gate,
         frame_pool,
     } = Limits::for_registry(14);
@@ -131,6 +133,8 @@ fn every_bound_has_its_default() {
         ("bulk_lane", bulk_lane),
         ("sync_window", sync_window),
         ("serving", serving),
+        ("serving_rate", serving_rate),
+        ("mempool", mempool),
         ("gate", gate),
         ("frame_pool", frame_pool),
     ];

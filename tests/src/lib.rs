@@ -1,8 +1,11 @@
 //! Simulator, null cryptography and scripted peers: what the tests that cross the crates of timed stand on.
 
+pub mod chain_auditor;
+pub mod chain_generator;
 pub mod driver;
 pub mod explore;
 pub mod null_crypto;
+pub mod rounds;
 pub mod samples;
 pub mod scripted;
 pub mod sim;

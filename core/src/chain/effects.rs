@@ -8,7 +8,7 @@ use crate::command::{Command, CommitPace};
 use crate::event::Event;
 use crate::ids::{BlockHash, NodeId, RequestId, TxId};
 use crate::journal::RecordKey;
-use crate::registry::Registry;
+use crate::registry::{MasternodeIndex, Registry};
 use crate::wire::block::FinalBlock;
 use crate::wire::message::{Message, Proposal, Vote};
 
@@ -54,7 +54,7 @@ pub(crate) enum Recipients {
     /// not whoever brought it (rule C-15).
     Forward {
         /// Who signed the item.
-        author: NodeId,
+        author: MasternodeIndex,
         /// Who brought it.
         from: NodeId,
     },
@@ -75,7 +75,7 @@ pub(crate) enum Binding {
     /// What this node has signed: then it is sent, and its votes are counted like everybody's.
     Said(Box<Said>),
     /// An acknowledged transaction: then it waits for a block, is relayed, and the request is answered.
-    Transaction(RequestId, TxId, Bytes),
+    Transaction(RequestId, TxId),
     /// Nothing waits.
     Nothing,
 }

@@ -60,7 +60,7 @@ impl Chain {
             self.counts.invalid += 1;
             return;
         }
-        Self::forward(signed.proposer, from, Message::Proposal(proposal.clone()), effects);
+        self.forward(&signed.proposer, from, Message::Proposal(proposal.clone()), effects);
         if heard == Heard::Other {
             // One proposal a round is followed; the other is evidence.
             return self.hear(now, &signed, crypto, effects);
@@ -295,7 +295,7 @@ impl Chain {
             return;
         }
         self.counts.votes += 1;
-        Self::forward(vote.voter, from, Message::Vote(Box::new(vote.clone())), effects);
+        self.forward(&vote.voter, from, Message::Vote(Box::new(vote.clone())), effects);
         self.count(now, vote, crypto, effects);
     }
 

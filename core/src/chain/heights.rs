@@ -114,8 +114,8 @@ impl Chain {
         while let Some(Done { block, included }) = self.commits.next_done() {
             moved = true;
             let height = block.parent.height;
-            self.mempool.included(&included);
-            self.sync.durable(now.mono, height, effects);
+            self.mempool.included(now.mono, &included, effects);
+            self.sync.durable(height);
             self.event(
                 Event::BlockCommitted {
                     height,
@@ -174,6 +174,10 @@ impl Chain {
             };
             self.part = part;
             self.mempool.act_as(role);
+            for peer in self.linked.keys() {
+                let role = registry.get(peer).map_or(Role::Observer, |_| Role::Masternode);
+                self.mempool.peer_up(now.mono, *peer, role, effects);
+            }
             effects.push(Effect::Registry(registry));
         }
         self.registries.forget_below(height);
@@ -374,8 +378,10 @@ impl Chain {
     }
 
     /// A new item goes on to masternodes to which its author has no link (rule C-15).
-    pub(super) fn forward(author: NodeId, from: NodeId, message: Message, effects: &mut Effects) {
-        effects.push(Effect::Broadcast(Recipients::Forward { author, from }, message));
+    pub(super) fn forward(&self, author: &NodeId, from: NodeId, message: Message, effects: &mut Effects) {
+        if let Some(author) = self.registry().and_then(|registry| registry.index_of(author)) {
+            effects.push(Effect::Broadcast(Recipients::Forward { author, from }, message));
+        }
     }
 
     /// What the consensus of another height than the one under way wants done: it is not begun, or over.

@@ -304,7 +304,7 @@ impl Chain {
             mempool: Mempool::new(setup.limits, role, left.transactions)?,
             sync: Sync::new(sync_settings, &setup.registry, setup.node, tip, setup.rng),
             sync_told: SyncState::default(),
-            serving: Serving::new(setup.limits.serving, &setup.registry),
+            serving: Serving::new(setup.limits, &setup.registry),
             counts: Counts::default(),
             settings,
         })
@@ -448,7 +448,10 @@ impl Chain {
                 let seat = self.registry().and_then(|registry| registry.index_of(&from));
                 self.mempool.received(now.mono, from, seat, &bytes, effects);
             }
-            Message::TransactionOffer(ids) => self.mempool.offered(now.mono, from, &ids, effects),
+            Message::TransactionOffer(ids) => {
+                let seat = self.registry().and_then(|registry| registry.index_of(&from));
+                self.mempool.offered(now.mono, from, seat, &ids, effects);
+            }
             Message::TransactionWant(ids) => self.mempool.wanted(now.mono, from, &ids, effects),
             _ => {}
         }

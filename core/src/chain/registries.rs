@@ -62,11 +62,6 @@ impl Registries {
         Self { since: BTreeMap::from([(Height(0), InForce::new(registry))]), taken_in: tip }
     }
 
-    /// A node starts with a durable tip: blocks up to it whose changes are not recorded changed nothing.
-    pub(crate) fn resume_at(&mut self, tip: Height) {
-        self.taken_in = self.taken_in.max(tip);
-    }
-
     /// The registry in force at a height; none if that follows from blocks that were not taken in yet, or is
     /// forgotten.
     pub(crate) fn at(&self, height: Height) -> Option<&InForce> {
@@ -79,6 +74,13 @@ impl Registries {
     /// The newest block whose changes are known: what it and its predecessors changed is in here.
     pub(crate) const fn taken_in(&self) -> Height {
         self.taken_in
+    }
+
+    /// At a start: no block up to this one has changed anything that is not in here. The record of a block's
+    /// changes is written before the second block after it, so those of the two newest blocks may be missing:
+    /// the application is to be asked for them again.
+    pub(crate) fn resume_at(&mut self, height: Height) {
+        self.taken_in = self.taken_in.max(height);
     }
 
     /// Takes in what the block after the last one changes; a repeat is a no-op. The new registry's keys become
@@ -277,6 +279,12 @@ mod tests {
         assert_eq!(sizes(&read, 7..=11), [None, Some(10), Some(11), Some(12), None]);
         registries.forget_below(Height(8));
         assert_eq!(read, registries);
+        // Two more blocks became durable, and with them whatever they changed.
+        let mut resumed = read;
+        resumed.resume_at(Height(10));
+        assert_eq!(sizes(&resumed, 12..=13), [Some(12), None]);
+        resumed.resume_at(Height(3));
+        assert_eq!(resumed.taken_in(), Height(10));
     }
 
     #[test]

@@ -250,3 +250,228 @@ impl RoundMachine {
         moves.push(Move::Vote(kind, self.round, block));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const X: BlockHash = BlockHash([1; 32]);
+    const Y: BlockHash = BlockHash([2; 32]);
+    const NOTHING: Facts = Facts {
+        proposal: None,
+        prevotes: Outcome::Open,
+        polka_is_valid: false,
+        precommits: Outcome::Open,
+        later: None,
+    };
+
+    fn machine(round: u32, step: Step, locked: Option<(u32, BlockHash)>) -> RoundMachine {
+        let locked = locked.map(|(round, block)| (Round(round), block));
+        let mut machine = RoundMachine::resumed(Round(round), locked, locked);
+        machine.start(Round(round), step, &mut Vec::new());
+        machine
+    }
+
+    fn proposed(block: BlockHash, valid_round: Option<u32>, fit: Option<Fit>) -> Facts {
+        let seen = Seen { block, valid_round: valid_round.map(Round), shown: true, fit };
+        Facts { proposal: Some(seen), ..NOTHING }
+    }
+
+    /// Applies rules until none holds.
+    fn settle(machine: &mut RoundMachine, facts: &Facts) -> Vec<Move> {
+        let mut moves = Vec::new();
+        while machine.advance(facts, &mut moves) {}
+        moves
+    }
+
+    fn prevote(round: u32, block: Option<BlockHash>) -> Vec<Move> {
+        vec![Move::Vote(VoteKind::Prevote, Round(round), block)]
+    }
+
+    #[test]
+    fn line_11_a_round_begins_with_its_time_out() {
+        let mut moves = Vec::new();
+        let mut machine = RoundMachine::default();
+        assert_eq!(settle(&mut machine, &proposed(X, None, Some(Fit::Fit))), []);
+        machine.start(Round(2), Step::Propose, &mut moves);
+        assert_eq!(moves, [Move::Began(Round(2)), Move::Schedule(Timeout::Propose, Round(2))]);
+        assert_eq!((machine.round(), machine.step()), (Round(2), Step::Propose));
+    }
+
+    #[test]
+    fn line_22_a_fresh_proposal_is_prevoted_unless_another_block_is_locked() {
+        let (fit, unfit) = (Some(Fit::Fit), Some(Fit::Unfit));
+        for (locked, fit, vote) in [
+            (None, fit, Some(X)),
+            (None, unfit, None),
+            (Some((1, X)), fit, Some(X)),
+            (Some((1, X)), unfit, None),
+            (Some((1, Y)), fit, None),
+            (Some((1, Y)), unfit, None),
+            // Nothing that could still be found out about it would change this.
+            (Some((1, Y)), None, None),
+        ] {
+            let mut machine = machine(2, Step::Propose, locked);
+            let moves = settle(&mut machine, &proposed(X, None, fit));
+            assert_eq!((moves, machine.step()), (prevote(2, vote), Step::Prevote), "{locked:?} {fit:?}");
+        }
+    }
+
+    #[test]
+    fn line_28_a_block_with_a_polka_is_prevoted_unless_a_later_polka_is_locked() {
+        let (fit, unfit) = (Some(Fit::Fit), Some(Fit::Unfit));
+        for (locked, shown, fit, vote) in [
+            (None, 0, fit, Some(X)),
+            (None, 0, unfit, None),
+            (Some((1, Y)), 1, fit, Some(X)),
+            (Some((1, Y)), 2, fit, Some(X)),
+            (Some((1, Y)), 0, fit, None),
+            (Some((1, Y)), 0, None, None),
+            (Some((1, X)), 0, fit, Some(X)),
+            (Some((1, X)), 0, unfit, None),
+        ] {
+            let mut machine = machine(3, Step::Propose, locked);
+            let moves = settle(&mut machine, &proposed(X, Some(shown), fit));
+            assert_eq!(
+                (moves, machine.step()),
+                (prevote(3, vote), Step::Prevote),
+                "{locked:?} {shown} {fit:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn lines_22_and_28_wait_for_what_they_need() {
+        let unseen =
+            |facts: Facts| Facts { proposal: facts.proposal.map(|p| Seen { shown: false, ..p }), ..facts };
+        for (step, facts) in [
+            (Step::Propose, NOTHING),
+            // Its validity is not known.
+            (Step::Propose, proposed(X, None, None)),
+            // Its polka is not here, or cannot be one.
+            (Step::Propose, unseen(proposed(X, Some(0), Some(Fit::Fit)))),
+            (Step::Propose, unseen(proposed(X, Some(0), Some(Fit::Unfit)))),
+            (Step::Propose, proposed(X, Some(2), Some(Fit::Fit))),
+            (Step::Propose, proposed(X, Some(3), Some(Fit::Fit))),
+            // The prevote is cast.
+            (Step::Prevote, proposed(X, None, Some(Fit::Fit))),
+            (Step::Precommit, proposed(X, None, Some(Fit::Fit))),
+            (Step::Decided, proposed(X, None, Some(Fit::Fit))),
+        ] {
+            assert_eq!(settle(&mut machine(2, step, None), &facts), [], "{step:?} {facts:?}");
+        }
+    }
+
+    #[test]
+    fn line_34_the_prevote_time_out_is_set_once_and_only_after_the_own_prevote() {
+        let split = Facts { prevotes: Outcome::Split, ..NOTHING };
+        let without_the_block = Facts { prevotes: Outcome::Block(X), ..NOTHING };
+        for facts in [split, without_the_block] {
+            let mut prevoted = machine(1, Step::Prevote, None);
+            assert_eq!(settle(&mut prevoted, &facts), [Move::Schedule(Timeout::Prevote, Round(1))]);
+            assert_eq!(settle(&mut prevoted, &facts), []);
+            for step in [Step::Waiting, Step::Propose, Step::Precommit, Step::Decided] {
+                assert_eq!(settle(&mut machine(1, step, None), &facts), [], "{step:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn line_36_a_polka_locks_once_and_only_before_the_precommit() {
+        let facts = Facts { prevotes: Outcome::Block(X), polka_is_valid: true, ..NOTHING };
+        let polka = (Round(4), X);
+        let commits = [Move::Valid(polka), Move::Vote(VoteKind::Precommit, Round(4), Some(X))];
+        for (step, moves, locked) in [
+            (Step::Propose, &commits[..0], Some((Round(2), Y))),
+            (Step::Prevote, &commits[..], Some(polka)),
+            (Step::Precommit, &commits[..1], Some((Round(2), Y))),
+        ] {
+            let mut machine = machine(4, step, Some((2, Y)));
+            assert_eq!(settle(&mut machine, &facts), moves, "{step:?}");
+            assert_eq!(machine.locked(), locked, "{step:?}");
+            assert_eq!(machine.valid() == Some(polka), step != Step::Propose);
+            assert_eq!(settle(&mut machine, &facts), []);
+        }
+    }
+
+    #[test]
+    fn line_36_what_a_record_brought_back_is_not_made_durable_again() {
+        let facts = Facts { prevotes: Outcome::Block(X), polka_is_valid: true, ..NOTHING };
+        assert_eq!(settle(&mut machine(4, Step::Precommit, Some((4, X))), &facts), []);
+    }
+
+    #[test]
+    fn line_44_a_quorum_for_nil_precommits_nil_and_keeps_the_lock() {
+        let facts = Facts { prevotes: Outcome::Nil, ..NOTHING };
+        let mut prevoted = machine(3, Step::Prevote, Some((1, Y)));
+        assert_eq!(settle(&mut prevoted, &facts), [Move::Vote(VoteKind::Precommit, Round(3), None)]);
+        assert_eq!((prevoted.step(), prevoted.locked()), (Step::Precommit, Some((Round(1), Y))));
+        for step in [Step::Propose, Step::Precommit, Step::Decided] {
+            assert_eq!(settle(&mut machine(3, step, None), &facts), [], "{step:?}");
+        }
+    }
+
+    #[test]
+    fn line_47_the_precommit_time_out_is_set_once_in_any_step() {
+        for outcome in [Outcome::Split, Outcome::Nil, Outcome::Block(X)] {
+            let facts = Facts { precommits: outcome, ..NOTHING };
+            for step in [Step::Propose, Step::Prevote, Step::Precommit] {
+                let mut machine = machine(1, step, None);
+                assert_eq!(settle(&mut machine, &facts), [Move::Schedule(Timeout::Precommit, Round(1))]);
+                assert_eq!(settle(&mut machine, &facts), []);
+            }
+            for step in [Step::Waiting, Step::Decided] {
+                assert_eq!(settle(&mut machine(1, step, None), &facts), []);
+            }
+        }
+    }
+
+    #[test]
+    fn line_55_more_than_a_third_in_a_later_round_take_it_along() {
+        let later = |round| Facts { later: Some(Round(round)), ..NOTHING };
+        for step in [Step::Propose, Step::Prevote, Step::Precommit] {
+            let mut behind = machine(1, step, Some((0, X)));
+            let moves = settle(&mut behind, &later(3));
+            assert_eq!(moves, [Move::Began(Round(3)), Move::Schedule(Timeout::Propose, Round(3))]);
+            assert_eq!((behind.round(), behind.step()), (Round(3), Step::Propose));
+            assert_eq!((behind.locked(), behind.valid()), (Some((Round(0), X)), Some((Round(0), X))));
+            assert_eq!(settle(&mut machine(1, step, None), &later(1)), []);
+        }
+        assert_eq!(settle(&mut machine(1, Step::Decided, None), &later(3)), []);
+        assert_eq!(settle(&mut machine(1, Step::Waiting, None), &later(3)), []);
+    }
+
+    #[test]
+    fn lines_57_to_67_time_outs_act_in_their_round_and_step_only() {
+        let began = [Move::Began(Round(3)), Move::Schedule(Timeout::Propose, Round(3))];
+        let nil = |kind| [Move::Vote(kind, Round(2), None)];
+        for (timeout, step, moves) in [
+            (Timeout::Propose, Step::Propose, &nil(VoteKind::Prevote)[..]),
+            (Timeout::Prevote, Step::Prevote, &nil(VoteKind::Precommit)[..]),
+            (Timeout::Precommit, Step::Propose, &began[..]),
+            (Timeout::Precommit, Step::Prevote, &began[..]),
+            (Timeout::Precommit, Step::Precommit, &began[..]),
+            (Timeout::Propose, Step::Prevote, &[]),
+            (Timeout::Propose, Step::Precommit, &[]),
+            (Timeout::Prevote, Step::Propose, &[]),
+            (Timeout::Prevote, Step::Precommit, &[]),
+            (Timeout::Precommit, Step::Waiting, &[]),
+            (Timeout::Precommit, Step::Decided, &[]),
+        ] {
+            for (round, moves) in [(2, moves), (1, &[]), (3, &[])] {
+                let mut out = Vec::new();
+                machine(2, step, None).timeout(timeout, Round(round), &mut out);
+                assert_eq!(out, moves, "{timeout:?} of round {round} in {step:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_time_of_lines_34_36_and_47_is_that_of_each_round() {
+        let facts = Facts { prevotes: Outcome::Split, precommits: Outcome::Split, ..NOTHING };
+        let mut machine = machine(0, Step::Prevote, None);
+        assert_eq!(settle(&mut machine, &facts).len(), 2);
+        machine.start(Round(1), Step::Prevote, &mut Vec::new());
+        assert_eq!(settle(&mut machine, &facts).len(), 2);
+    }
+}

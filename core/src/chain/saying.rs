@@ -131,8 +131,8 @@ impl Chain {
     ) {
         match binding {
             Binding::Nothing => {}
-            Binding::Transaction(request, id, bytes) => {
-                self.mempool.durable(now.mono, request, id, &bytes, effects);
+            Binding::Transaction(request, id) => {
+                self.mempool.durable(now.mono, request, id, effects);
             }
             Binding::Said(said) => {
                 let Said { proposal, votes } = *said;

@@ -210,7 +210,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::chain::fixture::{self, GENESIS, NOON};
+    use crate::chain::fixture::{self, NOON};
     use crate::ids::{PayloadRoot, Signature};
 
     /// A height in the middle of a chain.

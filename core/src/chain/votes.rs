@@ -6,6 +6,8 @@
 //! show what the quorum wants, and whoever is locked on it could not convince us.
 
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

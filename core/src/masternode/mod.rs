@@ -312,7 +312,7 @@ impl Masternode {
             beat.links.clear();
             beat.witnessed.clear();
         }
-        let audience = Audience::new(Some(seat), &beat.links, from);
+        let audience = Audience::new(seat, &beat.links, from);
         if let Some(known) = self.seats.get_mut(usize::from(seat.0)) {
             known.mark = (beat.epoch, beat.sequence);
             known.allowance.charge(now.mono, self.timings.heartbeat / 10);
@@ -357,11 +357,10 @@ impl Masternode {
 
     /// To whom else an item of `author` goes that `from` brought (rule C-15): not to those to which the author has
     /// a link, by its newest heartbeat younger than 35 s.
-    pub(crate) fn audience(&self, now: Mono, author: &NodeId, from: NodeId) -> Audience {
-        let seat = self.registry.index_of(author);
-        let newest = seat.and_then(|seat| self.seats.get(usize::from(seat.0))?.newest.as_ref());
+    pub(crate) fn audience(&self, now: Mono, author: MasternodeIndex, from: NodeId) -> Audience {
+        let newest = self.seats.get(usize::from(author.0)).and_then(|seat| seat.newest.as_ref());
         let fresh = newest.filter(|(at, _)| now.since(*at) < self.timings.active_for);
-        Audience::new(seat, fresh.map(|(_, beat)| beat.links.as_slice()).unwrap_or_default(), from)
+        Audience::new(author, fresh.map(|(_, beat)| beat.links.as_slice()).unwrap_or_default(), from)
     }
 
     /// How many masternodes are active, this node included if it is one.

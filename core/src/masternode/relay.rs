@@ -9,8 +9,7 @@ use crate::wire::message::LinkEntry;
 /// Who still has to hear an item, as seen from the node that just verified it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Audience {
-    /// The author's position in the registry, if it has one.
-    author: Option<MasternodeIndex>,
+    author: MasternodeIndex,
     /// Whom the author says it is linked to.
     linked: SeatSet,
     from: NodeId,
@@ -18,7 +17,7 @@ pub(crate) struct Audience {
 
 impl Audience {
     /// For an item of `author`, with these links by its signed word, that `from` brought.
-    pub(crate) fn new(author: Option<MasternodeIndex>, links: &[LinkEntry], from: NodeId) -> Self {
+    pub(crate) fn new(author: MasternodeIndex, links: &[LinkEntry], from: NodeId) -> Self {
         Self { author, linked: links.iter().map(|link| link.peer).collect(), from }
     }
 
@@ -27,7 +26,7 @@ impl Audience {
     /// Signed links name masternodes only, so nobody can tell which observers the author serves itself: an
     /// observer gets every new heartbeat over each of its links, once, and drops what it has.
     pub(crate) fn includes(&self, peer: &NodeId, seat: Option<MasternodeIndex>) -> bool {
-        let needs = seat.is_none_or(|seat| Some(seat) != self.author && !self.linked.contains(seat));
+        let needs = seat.is_none_or(|seat| seat != self.author && !self.linked.contains(seat));
         needs && *peer != self.from
     }
 }
@@ -47,13 +46,13 @@ mod tests {
             session: LinkTag([peer; 8]),
         };
         let peer = |key| NodeId([key; 32]);
-        let audience = Audience::new(Some(MasternodeIndex(0)), &[link(1), link(2)], peer(2));
+        let audience = Audience::new(MasternodeIndex(0), &[link(1), link(2)], peer(2));
         let includes = |key, seat: Option<u8>| audience.includes(&peer(key), seat.map(MasternodeIndex));
         assert!(!includes(0, Some(0)), "the author");
         assert!(!includes(1, Some(1)), "linked to the author");
         assert!(!includes(2, Some(2)), "who brought it");
         assert!(includes(3, Some(3)), "a masternode without a link to the author");
         assert!(includes(99, None), "an observer");
-        assert!(!Audience::new(Some(MasternodeIndex(0)), &[], peer(99)).includes(&peer(99), None));
+        assert!(!Audience::new(MasternodeIndex(0), &[], peer(99)).includes(&peer(99), None));
     }
 }

@@ -137,8 +137,8 @@ impl Node {
                 live.filter(|(peer, _)| chain.is_registered(&peer.id)).map(|(_, conn)| conn).collect()
             }
             Recipients::Forward { author, from } => {
-                let audience = self.masternode.audience(now.mono, &author, from);
-                live.filter(|(peer, _)| chain.is_registered(&peer.id) && peer.id != author)
+                let audience = self.masternode.audience(now.mono, author, from);
+                live.filter(|(peer, _)| chain.is_registered(&peer.id))
                     .filter(|(peer, _)| audience.includes(&peer.id, peer.masternode))
                     .map(|(_, conn)| conn)
                     .collect()

@@ -21,7 +21,16 @@ use crate::wire::message::{
 };
 use crate::wire::preamble::{NetworkId, Version, VersionRange};
 
+pub(crate) mod blocks;
+
 pub(crate) fn message() -> impl Strategy<Value = Message> {
+    prop_oneof![
+        14 => blocks::message(),
+        7 => about_links(),
+    ]
+}
+
+fn about_links() -> impl Strategy<Value = Message> {
     prop_oneof![
         hello().prop_map(|hello| Message::Hello(Box::new(hello))),
         hello_ack().prop_map(|ack| Message::HelloAck(Box::new(ack))),

@@ -181,3 +181,87 @@ impl FinalBlock {
         Ok(Self { block, certificate })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::wire::arbitrary::blocks::{certificate, header};
+
+    /// Values one bit away in some field.
+    fn neighbours(header: &Header) -> Vec<Header> {
+        let mut all = Vec::new();
+        let mut put = |change: &dyn Fn(&mut Header)| {
+            let mut other = header.clone();
+            change(&mut other);
+            all.push(other);
+        };
+        for bit in 0..64 {
+            put(&|h| h.height.0 ^= 1 << bit);
+            put(&|h| h.slot.0 ^= 1 << bit);
+        }
+        for bit in 0..32 {
+            put(&|h| h.round.0 ^= 1 << bit);
+        }
+        for at in 0..32 {
+            put(&|h| h.parent.0[at] ^= 1);
+            put(&|h| h.certificate.0[at] ^= 1);
+            put(&|h| h.payload.0[at] ^= 1);
+            put(&|h| h.registry.0[at] ^= 1);
+            put(&|h| h.proposer.0[at] ^= 1);
+        }
+        all
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn every_field_of_a_header_counts(header in header(), genesis in any::<[u8; 32]>().prop_map(GenesisHash)) {
+            let near = neighbours(&header);
+            let hashes: BTreeSet<BlockHash> = near.iter().map(|other| other.hash(&genesis)).collect();
+            prop_assert_eq!(hashes.len(), near.len());
+            prop_assert!(!hashes.contains(&header.hash(&genesis)));
+            prop_assert_ne!(header.hash(&genesis), header.hash(&GenesisHash([0; 32])));
+        }
+
+        #[test]
+        fn every_part_of_a_certificate_counts(original in certificate(VoteKind::Precommit)) {
+            let hash = original.hash();
+            let changed = |change: &dyn Fn(&mut Certificate)| {
+                let mut other = original.clone();
+                change(&mut other);
+                other.hash()
+            };
+            prop_assert_ne!(changed(&|c| c.kind = VoteKind::Prevote), hash);
+            prop_assert_ne!(changed(&|c| c.height.0 ^= 1), hash);
+            prop_assert_ne!(changed(&|c| c.round.0 ^= 1), hash);
+            prop_assert_ne!(changed(&|c| c.block.0[0] ^= 1), hash);
+            prop_assert_ne!(changed(&|c| c.signers.0 ^= 1), hash);
+            for at in 0..original.signatures.len() {
+                prop_assert_ne!(changed(&|c| c.signatures[at].0[63] ^= 1), hash);
+            }
+        }
+    }
+
+    #[test]
+    fn the_root_holds_the_length_and_every_chunk_in_its_place() {
+        let payload: Vec<u8> = (0..2 * CHUNK + 1).map(|at| (at / CHUNK) as u8).collect();
+        let outline = Outline::of(&payload);
+        assert!(outline.is_consistent() && outline.chunks.len() == 3);
+        let mut others = vec![Outline { length: outline.length - 1, ..outline.clone() }];
+        for (a, b) in [(0, 1), (1, 2)] {
+            let mut other = outline.clone();
+            other.chunks.swap(a, b);
+            others.push(other);
+        }
+        others.push(Outline::of(&payload[..2 * CHUNK]));
+        others.push(Outline::default());
+        for other in others {
+            assert_ne!(other.root(), outline.root());
+        }
+        assert_eq!(Outline::of(&[]), Outline::default());
+    }
+}

@@ -6,6 +6,7 @@ use timed_core::Rng;
 use super::agenda::Agenda;
 use super::clock::SimTime;
 use super::host::HostId;
+use super::ledger::Ledger;
 use super::net::NetEvent;
 use super::trace::Trace;
 
@@ -20,6 +21,8 @@ pub(crate) enum Due {
     Timer(HostId),
     /// A disk write ends.
     Disk(HostId),
+    /// An application has an answer.
+    Answer(HostId),
     /// The action with this number, entered by a test or a fault plan.
     Action(u64),
 }
@@ -31,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) rng: Rng,
     pub(crate) agenda: Agenda<Due>,
     pub(crate) trace: Trace,
+    /// The chain, if the world has one.
+    pub(crate) ledger: Option<Ledger>,
     violations: Vec<String>,
 }
 
@@ -43,6 +48,7 @@ impl Context {
             rng: Rng::new(key),
             agenda: Agenda::new(),
             trace: Trace::new(),
+            ledger: None,
             violations: Vec::new(),
         }
     }

@@ -1,10 +1,11 @@
-//! A host's disk: records become durable in order, some time after they were written; a crash loses the rest.
+//! A host's disk: records and final blocks become durable in one order, some time after they were written; a
+//! crash loses the rest.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use timed_core::{Record, RecordKey, Rng, Ticket};
+use timed_core::{Height, Record, RecordKey, Rng, StoredBlock, Ticket, TxId};
 
 use super::clock::SimTime;
 
@@ -17,9 +18,38 @@ pub enum DiskHealth {
     Failing,
 }
 
-/// What a data directory holds: give it back with [`Disk::restore`] to play a restored backup.
+/// What a data directory holds: give it back with [`World::restore`](super::World::restore) to play a restored
+/// backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Snapshot(BTreeMap<RecordKey, Bytes>);
+pub struct Snapshot {
+    records: BTreeMap<RecordKey, Bytes>,
+    blocks: BTreeMap<Height, Bytes>,
+}
+
+impl Snapshot {
+    /// Without the records of a kind, as after a partial loss.
+    #[must_use]
+    pub fn without(mut self, key: RecordKey) -> Self {
+        self.records.remove(&key);
+        self
+    }
+
+    /// Without its blocks.
+    #[must_use]
+    pub fn without_blocks(mut self) -> Self {
+        self.blocks.clear();
+        self
+    }
+}
+
+/// What is to be written.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    /// A record of the core's.
+    Record(RecordKey, Bytes),
+    /// A final block; the transactions that it carries wait no longer.
+    Block { height: Height, bytes: Bytes, included: Vec<TxId> },
+}
 
 /// How a write ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +61,7 @@ pub(crate) enum Written {
 /// One disk.
 #[derive(Debug)]
 pub struct Disk {
-    durable: BTreeMap<RecordKey, Bytes>,
+    durable: Snapshot,
     waiting: VecDeque<Write>,
     health: DiskHealth,
     latency: (Duration, Duration),
@@ -40,16 +70,15 @@ pub struct Disk {
 #[derive(Debug)]
 struct Write {
     ticket: Ticket,
-    key: RecordKey,
-    record: Bytes,
+    content: Content,
     done_at: SimTime,
 }
 
 impl Disk {
     /// An empty disk whose writes take between `latency.0` and `latency.1` to become durable.
     #[must_use]
-    pub const fn new(latency: (Duration, Duration)) -> Self {
-        Self { durable: BTreeMap::new(), waiting: VecDeque::new(), health: DiskHealth::Sound, latency }
+    pub fn new(latency: (Duration, Duration)) -> Self {
+        Self { durable: Snapshot::default(), waiting: VecDeque::new(), health: DiskHealth::Sound, latency }
     }
 
     /// Sets how long writes take from now on.
@@ -65,31 +94,77 @@ impl Disk {
     /// What is durable at present.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot(self.durable.clone())
+        self.durable.clone()
     }
 
     /// Replaces the content, as an operator who restores a backup does. The process must be down.
     pub fn restore(&mut self, snapshot: Snapshot) {
-        self.durable = snapshot.0;
+        self.durable = snapshot;
         self.waiting.clear();
     }
 
     /// What the next start reads.
     #[must_use]
     pub fn journal(&self) -> Vec<Record> {
-        self.durable.iter().map(|(key, bytes)| Record { key: *key, bytes: bytes.clone() }).collect()
+        let tip = self.durable.blocks.last_key_value().map(|(_, bytes)| (RecordKey::Tip, bytes));
+        let records = self.durable.records.iter().map(|(key, bytes)| (*key, bytes));
+        records.chain(tip).map(|(key, bytes)| Record { key, bytes: bytes.clone() }).collect()
+    }
+
+    /// A durable record.
+    #[must_use]
+    pub fn record(&self, key: RecordKey) -> Option<&[u8]> {
+        self.durable.records.get(&key).map(|bytes| &bytes[..])
+    }
+
+    /// Height of the newest durable block.
+    #[must_use]
+    pub fn height(&self) -> Height {
+        self.durable.blocks.last_key_value().map_or(Height(0), |(height, _)| *height)
+    }
+
+    /// How many blocks are durable.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.durable.blocks.len()
+    }
+
+    /// A durable block, encoded.
+    #[must_use]
+    pub fn block(&self, height: Height) -> Option<&Bytes> {
+        self.durable.blocks.get(&height)
+    }
+
+    /// All durable blocks, by ascending height.
+    pub fn blocks(&self) -> impl Iterator<Item = (Height, &Bytes)> {
+        self.durable.blocks.iter().map(|(height, bytes)| (*height, bytes))
+    }
+
+    /// Puts blocks there that no process of this disk has written. The process must be down.
+    pub fn append(&mut self, blocks: impl IntoIterator<Item = StoredBlock>) {
+        self.durable.blocks.extend(blocks.into_iter().map(|block| (block.height, block.bytes)));
+    }
+
+    /// Durable blocks of consecutive heights from one on: as many as fit, one at least if it is there.
+    #[must_use]
+    pub fn load(&self, from: Height, max_bytes: usize) -> Vec<StoredBlock> {
+        let mut blocks = Vec::new();
+        let mut room = max_bytes;
+        for (next, (height, bytes)) in (from.0..).zip(self.durable.blocks.range(from..)) {
+            if height.0 != next || (!blocks.is_empty() && bytes.len() > room) {
+                break;
+            }
+            room = room.saturating_sub(bytes.len());
+            blocks.push(StoredBlock { height: *height, bytes: bytes.clone() });
+        }
+        blocks
     }
 
     /// Takes a write; returns when it ends.
-    pub(crate) fn write(
-        &mut self,
-        now: SimTime,
-        rng: &mut Rng,
-        (ticket, key, record): (Ticket, RecordKey, Bytes),
-    ) -> SimTime {
+    pub(crate) fn write(&mut self, now: SimTime, rng: &mut Rng, ticket: Ticket, content: Content) -> SimTime {
         let latest = self.waiting.back().map_or(SimTime(0), |write| write.done_at);
         let done_at = (now + rng.between(self.latency.0, self.latency.1)).max(latest);
-        self.waiting.push_back(Write { ticket, key, record, done_at });
+        self.waiting.push_back(Write { ticket, content, done_at });
         done_at
     }
 
@@ -102,21 +177,39 @@ impl Disk {
         if self.health == DiskHealth::Failing {
             return Some(Written::Failed(write.ticket));
         }
-        self.durable.insert(write.key, write.record);
+        self.durable.put(write.content);
         Some(Written::Durable(write.ticket))
     }
 
-    /// The process or the machine died: any number of the oldest waiting writes got through, nobody knows.
-    pub(crate) fn crash(&mut self, rng: &mut Rng) {
+    /// The process or the machine died: any number of the oldest waiting writes got through. Returns which;
+    /// the next process learns it from the content alone.
+    pub(crate) fn crash(&mut self, rng: &mut Rng) -> Vec<Ticket> {
         let waiting = u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
-        for _ in 0..rng.below(waiting + 1) {
-            if let Some(write) = self.waiting.pop_front()
-                && self.health == DiskHealth::Sound
-            {
-                self.durable.insert(write.key, write.record);
+        let through = usize::try_from(rng.below(waiting + 1)).unwrap_or(0);
+        let mut tickets = Vec::new();
+        for write in self.waiting.drain(..).take(through) {
+            if self.health == DiskHealth::Sound {
+                self.durable.put(write.content);
+                tickets.push(write.ticket);
             }
         }
-        self.waiting.clear();
+        tickets
+    }
+}
+
+impl Snapshot {
+    fn put(&mut self, content: Content) {
+        match content {
+            Content::Record(key, bytes) => {
+                self.records.insert(key, bytes);
+            }
+            Content::Block { height, bytes, included } => {
+                self.blocks.insert(height, bytes);
+                for id in included {
+                    self.records.remove(&RecordKey::Transaction(id));
+                }
+            }
+        }
     }
 }
 
@@ -127,7 +220,14 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn put(disk: &mut Disk, rng: &mut Rng, now: SimTime, ticket: u64, content: &'static [u8]) -> SimTime {
-        disk.write(now, rng, (Ticket(ticket), RecordKey::Boot, Bytes::from_static(content)))
+        let content = Content::Record(RecordKey::Boot, Bytes::from_static(content));
+        disk.write(now, rng, Ticket(ticket), content)
+    }
+
+    fn put_block(disk: &mut Disk, rng: &mut Rng, height: u64, included: Vec<TxId>) {
+        let bytes = Bytes::from(vec![7; 100]);
+        let content = Content::Block { height: Height(height), bytes, included };
+        disk.write(SimTime(0), rng, Ticket(height), content);
     }
 
     #[test]
@@ -154,10 +254,12 @@ mod tests {
             let mut disk = Disk::new((MS, MS));
             put(&mut disk, &mut rng, SimTime(0), 1, b"old");
             put(&mut disk, &mut rng, SimTime(0), 2, b"new");
-            disk.crash(&mut rng);
+            let through = disk.crash(&mut rng).len();
             assert_eq!(disk.finished(SimTime(u64::MAX)), None);
             let journal = disk.journal();
-            kept[journal.first().map_or(0, |record| if record.bytes == "old" { 1 } else { 2 })] += 1;
+            let content = journal.first().map_or(0, |record| if record.bytes == "old" { 1 } else { 2 });
+            assert_eq!(through, content);
+            kept[content] += 1;
         }
         assert!(kept.iter().all(|count| *count > 10), "{kept:?}");
 
@@ -179,5 +281,39 @@ mod tests {
         assert_ne!(disk.snapshot(), backup);
         disk.restore(backup.clone());
         assert_eq!(disk.snapshot(), backup);
+    }
+
+    #[test]
+    fn a_block_comes_behind_the_records_before_it_and_takes_its_transactions_along() {
+        let (mut disk, mut rng) = (Disk::new((MS, MS)), Rng::new([4; 32]));
+        let (waits, included) = (TxId([1; 32]), TxId([2; 32]));
+        for (ticket, id) in [(1, waits), (2, included)] {
+            let content = Content::Record(RecordKey::Transaction(id), Bytes::from_static(b"tx"));
+            disk.write(SimTime(0), &mut rng, Ticket(ticket), content);
+        }
+        put_block(&mut disk, &mut rng, 1, vec![included]);
+        let end = SimTime(u64::MAX);
+        let _ = (disk.finished(end), disk.finished(end));
+        assert_eq!((disk.height(), disk.journal().len()), (Height(0), 2));
+        assert_eq!(disk.finished(end), Some(Written::Durable(Ticket(1))));
+        let keys: Vec<RecordKey> = disk.journal().iter().map(|record| record.key).collect();
+        assert_eq!(keys, [RecordKey::Transaction(waits), RecordKey::Tip]);
+    }
+
+    #[test]
+    fn blocks_are_loaded_in_a_row_within_the_bytes_asked_for() {
+        let (mut disk, mut rng) = (Disk::new((MS, MS)), Rng::new([5; 32]));
+        for height in [1, 2, 3, 5] {
+            put_block(&mut disk, &mut rng, height, vec![]);
+            let _ = disk.finished(SimTime(u64::MAX));
+        }
+        let heights = |from, max_bytes| -> Vec<u64> {
+            disk.load(Height(from), max_bytes).iter().map(|block| block.height.0).collect()
+        };
+        assert_eq!(heights(1, 10_000), [1, 2, 3]);
+        assert_eq!(heights(1, 200), [1, 2]);
+        assert_eq!(heights(2, 1), [2]);
+        assert_eq!(heights(4, 10_000), [0; 0]);
+        assert_eq!(heights(6, 10_000), [0; 0]);
     }
 }

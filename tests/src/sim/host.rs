@@ -5,14 +5,18 @@ use std::fmt;
 
 use timed_core::crypto::Provider;
 use timed_core::{
-    Config, ConfigError, ConnId, Fatal, Node, NodeId, Reading, Reply, Request, RequestId, TransportCause,
+    Config, ConfigError, ConnId, Fatal, Height, Node, NodeId, Reading, RecordKey, Reply, Request, RequestId,
+    TransportCause,
 };
 
+use super::application::Application;
+use super::chain_rules;
 use super::clock::{HostClock, SimTime};
-use super::context::{Context, Due};
+use super::context::Context;
 use super::disk::Disk;
 use super::net::Net;
 use super::observe::Seen;
+use super::promises::Promises;
 use super::shell;
 use super::trace::What;
 use super::wire::{Side, TcpId};
@@ -80,6 +84,8 @@ pub struct Host {
     pub config: Config,
     /// Its disk.
     pub disk: Disk,
+    /// The application of its shell.
+    pub application: Application,
     /// What the present process has shown, or the last one if none runs.
     pub seen: Seen,
     /// How the last process ended.
@@ -110,6 +116,10 @@ pub(crate) struct Process {
     pub(crate) durability: Durability,
     /// Connections that the core has closed by command: nothing may follow on them.
     pub(crate) commanded: BTreeSet<ConnId>,
+    /// What it has signed of blocks.
+    pub(crate) promises: Promises,
+    /// Height of the newest block that it was told to commit, or that was there at its start.
+    pub(crate) committed: Height,
     /// Calls of `handle` within one instant.
     pub(crate) busy: (SimTime, usize),
 }
@@ -171,7 +181,12 @@ impl Host {
     pub(crate) fn start(&mut self, net: &mut Net, cx: &mut Context) -> Result<(), ConfigError> {
         let mut seed = [0; 32];
         cx.rng.fill(&mut seed);
-        let provider = (self.provider)(&self.key);
+        let promises = Promises::of(self.disk.record(RecordKey::Voting));
+        let mut provider = (self.provider)(&self.key);
+        if self.config.chain.is_some() {
+            provider = promises.notary.watch(provider);
+        }
+        self.application.restart();
         let now = self.clock.read(cx.now);
         let node = Node::new(self.config.clone(), provider, seed, self.disk.journal(), now)?;
         cx.trace.note(cx.now, Some(self.id), What::Started);
@@ -186,6 +201,8 @@ impl Host {
             ended: None,
             durability: Durability::NothingYet,
             commanded: BTreeSet::new(),
+            promises,
+            committed: self.disk.height(),
             busy: (cx.now, 0),
         }));
         self.exit = None;
@@ -206,6 +223,8 @@ impl Host {
                 None => self.process = Some(process),
                 Some(exit) => {
                     net.process_died(self.id, cx);
+                    // After a failed write others may still wait for the disk.
+                    self.crash(process, cx);
                     self.exited(exit, cx);
                 }
             }
@@ -233,9 +252,9 @@ impl Host {
 
     /// `kill -9`.
     pub(crate) fn kill(&mut self, net: &mut Net, cx: &mut Context) {
-        if self.process.take().is_some() {
+        if let Some(process) = self.process.take() {
             net.process_died(self.id, cx);
-            self.disk.crash(&mut cx.rng);
+            self.crash(process, cx);
             self.exited(Exit::Killed, cx);
         }
     }
@@ -244,9 +263,16 @@ impl Host {
     pub(crate) fn cut_power(&mut self, net: &mut Net, cx: &mut Context) {
         net.power_off(self.id);
         self.clock.reboot(cx.rng.below(1 << 50));
-        if self.process.take().is_some() {
-            self.disk.crash(&mut cx.rng);
+        if let Some(process) = self.process.take() {
+            self.crash(process, cx);
             self.exited(Exit::PowerCut, cx);
+        }
+    }
+
+    /// What the disk had taken and not made durable is lost, all but the first of it.
+    fn crash(&mut self, mut process: Box<Process>, cx: &mut Context) {
+        for ticket in self.disk.crash(&mut cx.rng) {
+            chain_rules::durable(self, &mut process, cx, ticket);
         }
     }
 
@@ -255,10 +281,5 @@ impl Host {
         self.exit = Some(exit);
         self.seen.live.clear();
         self.disturbed_at = cx.now;
-    }
-
-    /// Enters the end of a disk write.
-    pub(crate) fn enter_write(id: HostId, at: SimTime, cx: &mut Context) {
-        cx.agenda.enter(at, Due::Disk(id));
     }
 }

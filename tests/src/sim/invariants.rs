@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use timed_core::{Command, ConnId, Event};
 
+use super::chain_rules;
 use super::clock::SimTime;
 use super::context::Context;
 use super::host::{Durability, Host, HostId, Process, RunState};
@@ -110,6 +111,7 @@ pub(crate) fn after_wake(host: &Host, process: &Process, cx: &mut Context) {
 pub(crate) fn sweep(hosts: &[Host], net: &Net, cx: &mut Context) {
     for host in hosts {
         links_are_true(host, hosts, cx);
+        chain_rules::sweep(host, cx);
     }
     one_connection_a_pair(hosts, net, cx);
 }

@@ -28,17 +28,25 @@
 //! event as it happens.
 
 mod agenda;
+mod application;
+mod chain_faults;
+mod chain_rules;
+mod chain_view;
 mod clock;
 mod context;
 mod disk;
 mod faults;
 mod host;
 mod invariants;
+mod ledger;
 mod net;
 #[cfg(test)]
 mod net_tests;
+mod notary;
 mod observe;
 mod path;
+mod promises;
+mod puppet;
 mod setup;
 mod shell;
 mod stranger;
@@ -48,13 +56,16 @@ mod view;
 mod wire;
 mod world;
 
+pub use application::{Application, Conduct, Judgement, Offer, assemble, disassemble, tx_id};
 pub use clock::{HostClock, SimTime, WALL_AT_START};
 pub use disk::{Disk, DiskHealth, Snapshot};
 pub use faults::{Fault, Swarm};
 pub use host::{Exit, Host, HostId, MakeProvider, NodeKey, Role};
 pub use net::Power;
+pub use notary::{StatementKind, Subject};
 pub use observe::{LiveLink, Seen};
 pub use path::{Cut, Dials, Draining, Packets, Profile};
+pub use puppet::{Draft, Puppet, Script, forged};
 pub use setup::{HostPlan, PORT, Setup, base_config, derived_key, noise, null};
 pub use trace::TraceHash;
 pub use view::Link;

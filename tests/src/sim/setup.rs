@@ -6,14 +6,16 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
+use timed_core::limits::MAX_ASSEMBLED;
 use timed_core::{
-    CanonicalAddr, Config, GenesisHash, Limits, Masternode, MasternodeMode, NetworkName, NodeId, Registry,
-    Timings,
+    CanonicalAddr, ChainConfig, Config, GenesisHash, Limits, Masternode, MasternodeMode, MinPeers,
+    NetworkName, NodeId, Registry, Timings, Wall,
 };
 use zeroize::Zeroizing;
 
 use crate::null_crypto::NullProvider;
 
+use super::clock::WALL_AT_START;
 use super::host::{HostId, MakeProvider, NodeKey};
 use super::path::Profile;
 
@@ -30,6 +32,7 @@ pub struct Setup {
     pub(crate) behind_nat: Vec<usize>,
     pub(crate) profile: Option<Profile>,
     pub(crate) fsync: (Duration, Duration),
+    pub(crate) chain: Option<ChainConfig>,
     pub(crate) edit: Edit,
 }
 
@@ -59,6 +62,7 @@ impl Setup {
             behind_nat: Vec::new(),
             profile: Some(Profile::lan()),
             fsync: (Duration::from_micros(200), Duration::from_millis(3)),
+            chain: None,
             edit: Box::new(|_, _| {}),
         }
     }
@@ -116,6 +120,36 @@ impl Setup {
         self
     }
 
+    /// Has the network make blocks, one an interval; its first slot starts when the world does.
+    #[must_use]
+    pub fn chain(mut self, interval: Duration) -> Self {
+        self.chain = Some(ChainConfig {
+            genesis_time: Wall(WALL_AT_START),
+            interval,
+            max_bytes: MAX_ASSEMBLED,
+            min_peers: MinPeers::Auto,
+        });
+        self
+    }
+
+    /// Has the first slot start so many slots before the world, so that a chain of fewer blocks fits in between.
+    #[must_use]
+    pub fn slots_before(mut self, slots: u32) -> Self {
+        if let Some(chain) = &mut self.chain {
+            chain.genesis_time = Wall(WALL_AT_START) - chain.interval * slots;
+        }
+        self
+    }
+
+    /// Sets when masternodes propose.
+    #[must_use]
+    pub const fn min_peers(mut self, min_peers: MinPeers) -> Self {
+        if let Some(chain) = &mut self.chain {
+            chain.min_peers = min_peers;
+        }
+        self
+    }
+
     /// Edits every host's configuration before the world begins.
     #[must_use]
     pub fn config(mut self, edit: impl Fn(HostId, &mut Config) + 'static) -> Self {
@@ -142,6 +176,7 @@ impl Setup {
             .enumerate()
             .map(|(index, (addr, key))| {
                 let mut config = base_config(seed, registry.clone(), Some(canonical(addr)));
+                config.chain.clone_from(&self.chain);
                 (self.edit)(HostId(index), &mut config);
                 let seen_as = addr.ip().to_canonical();
                 let ip = if self.behind_nat.contains(&index) { numbered(2, index) } else { seen_as };

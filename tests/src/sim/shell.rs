@@ -4,10 +4,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use timed_core::{Command, ConnId, Event, Input, Now, Reading, Request, RequestId, Transmit, TransportCause};
+use timed_core::{
+    Command, ConnId, Event, Input, Now, Reading, Request, RequestId, Ticket, Transmit, TransportCause,
+};
 
+use super::application::Wanted;
+use super::chain_rules;
 use super::context::{Context, Due};
-use super::disk::Written;
+use super::disk::{Content, Written};
 use super::host::{Durability, Exit, Host, Pending, Phase, Process, Socket};
 use super::invariants;
 use super::net::{Net, Read};
@@ -64,6 +68,7 @@ impl Turn<'_> {
         let mut ready = self.net.take_ready(self.host.id);
         self.look_at(&mut ready);
         self.disk();
+        self.answers();
         if let Some((id, request)) = request {
             self.note(What::Request(request.clone()));
             self.handle(Input::Request { id, request });
@@ -92,6 +97,7 @@ impl Turn<'_> {
     fn handle(&mut self, input: Input<'_>) {
         self.process.node.handle(self.now, input);
         invariants::count_call(self.host, self.process, self.cx);
+        chain_rules::after_call(self.process);
         if self.net.paths.profile.draining == Draining::EachInput {
             self.drain();
         }
@@ -188,6 +194,7 @@ impl Turn<'_> {
             match written {
                 Written::Durable(ticket) => {
                     self.process.durability = Durability::BootRecord;
+                    chain_rules::durable(self.host, self.process, self.cx, ticket);
                     self.note(What::Persisted(ticket));
                     self.handle(Input::Persisted(ticket));
                 }
@@ -196,6 +203,14 @@ impl Turn<'_> {
                     self.handle(Input::PersistFailed(ticket));
                 }
             }
+        }
+    }
+
+    /// What the application has to say.
+    fn answers(&mut self) {
+        while let Some(answer) = self.host.application.due(self.cx.now) {
+            self.note(What::Answer(answer.clone()));
+            self.handle(answer.into_input());
         }
     }
 
@@ -220,6 +235,7 @@ impl Turn<'_> {
             any = true;
             self.note(What::Command(command.clone()));
             invariants::command(self.host, self.process, self.cx, &command);
+            chain_rules::command(self.host, self.process, self.cx, &command);
             self.carry_out(command);
         }
         any
@@ -254,15 +270,43 @@ impl Turn<'_> {
                     }
                 }
             }
+            Command::Persist { ticket, key, record } => self.write(ticket, Content::Record(key, record)),
             Command::Produce { .. }
             | Command::Validate { .. }
             | Command::Commit { .. }
-            | Command::Load { .. } => {}
-            Command::Persist { ticket, key, record } => {
-                let at = self.host.disk.write(self.cx.now, &mut self.cx.rng, (ticket, key, record));
-                Host::enter_write(self.host.id, at, self.cx);
-            }
+            | Command::Load { .. } => self.apply(command),
             Command::Event(event) => self.event(event),
+        }
+    }
+
+    fn write(&mut self, ticket: Ticket, content: Content) {
+        let at = self.host.disk.write(self.cx.now, &mut self.cx.rng, ticket, content);
+        self.cx.agenda.enter(at, Due::Disk(self.host.id));
+    }
+
+    /// Commands that the application answers.
+    fn apply(&mut self, command: Command) {
+        let Host { application, disk, .. } = &mut *self.host;
+        let (now, rng) = (self.cx.now, &mut self.cx.rng);
+        let due = match command {
+            Command::Produce { height, round, max_bytes, transactions, .. } => {
+                application.produce(now, rng, disk, Wanted { height, round, max_bytes, transactions })
+            }
+            Command::Validate { block, payload, .. } => application.validate(now, rng, disk, block, &payload),
+            Command::Commit { ticket, block, bytes, .. } => {
+                let (due, included) = application.commit(now, rng, disk, &block);
+                self.write(ticket, Content::Block { height: block.block.header.height, bytes, included });
+                Some(due)
+            }
+            Command::Load { load, from, to, max_bytes } => {
+                let mut blocks = disk.load(from, max_bytes);
+                blocks.retain(|block| block.height <= to);
+                Some(application.load(now, rng, load, blocks))
+            }
+            _ => None,
+        };
+        if let Some(at) = due {
+            self.cx.agenda.enter(at, Due::Answer(self.host.id));
         }
     }
 
@@ -315,6 +359,7 @@ impl Turn<'_> {
                 self.cx.violate(format!("{}: transmit exceeds its budget on {conn}", self.host.id));
             }
             invariants::sent(self.host, self.process, self.cx, conn);
+            chain_rules::leaving(self.host, self.process, self.cx, &buffer);
             let stuck = buffer.is_empty();
             if !stuck {
                 self.note(What::Sent(conn, buffer.len()));

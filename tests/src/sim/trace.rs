@@ -5,9 +5,11 @@ use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use timed_core::{Command, ConnId, Event, Request, Ticket, TransportCause};
+use timed_core::{Command, ConnId, Event, RecordKey, Request, Ticket, TransportCause};
 
+use super::application::Answer;
 use super::clock::SimTime;
 use super::host::HostId;
 
@@ -39,6 +41,7 @@ pub(crate) enum What {
     PersistFailed(Ticket),
     Tick,
     Request(Request),
+    Answer(Answer),
     Command(Command),
     Sent(ConnId, usize),
     Fault(String),
@@ -56,12 +59,55 @@ impl fmt::Display for What {
             Self::Persisted(ticket) => write!(f, "-> Persisted {ticket}"),
             Self::PersistFailed(ticket) => write!(f, "-> PersistFailed {ticket}"),
             Self::Tick => f.write_str("-> Tick"),
+            Self::Answer(answer) => answer_line(f, answer),
+            Self::Request(Request::Submit(bytes)) => write!(f, "-> Request Submit {} bytes", bytes.len()),
             Self::Request(request) => write!(f, "-> Request {request:?}"),
             Self::Command(Command::Event(event)) => write!(f, "   {event:?}"),
-            Self::Command(command) => write!(f, "<- {command:?}"),
+            Self::Command(command) => command_line(f, command),
             Self::Sent(conn, len) => write!(f, "<- {len} bytes on {conn}"),
             Self::Fault(what) => write!(f, "FAULT {what}"),
         }
+    }
+}
+
+/// An answer with its bytes counted instead of shown.
+fn answer_line(f: &mut fmt::Formatter<'_>, answer: &Answer) -> fmt::Result {
+    match answer {
+        Answer::Produced { height, round, payload, stale } => {
+            let bytes = payload.as_ref().map(Bytes::len);
+            write!(f, "-> Produced {height}/{round} {bytes:?} bytes, stale {stale:?}")
+        }
+        Answer::Validated { block, verdict } => write!(f, "-> Validated {block:?} {verdict:?}"),
+        Answer::Committed { height, registry_changes, included } => {
+            write!(f, "-> Committed {height}, {} included, {registry_changes:?}", included.len())
+        }
+        Answer::Loaded { load, blocks } => {
+            let first = blocks.first().map(|block| block.height.0);
+            write!(f, "-> Loaded {load}, {} blocks from {first:?}", blocks.len())
+        }
+    }
+}
+
+/// A command with its bytes counted instead of shown.
+fn command_line(f: &mut fmt::Formatter<'_>, command: &Command) -> fmt::Result {
+    match command {
+        Command::Persist { ticket, key, record } if *key != RecordKey::Boot => {
+            write!(f, "<- Persist {ticket} {key:?}, {} bytes", record.len())
+        }
+        Command::Produce { height, round, slot, by, max_bytes, transactions } => {
+            let waiting = transactions.len();
+            write!(f, "<- Produce {height}/{round} slot {} by {by:?}, {waiting} of {max_bytes} bytes", slot.0)
+        }
+        Command::Validate { block, height, payload, by } => {
+            write!(f, "<- Validate {height} {block:?}, {} bytes by {by:?}", payload.len())
+        }
+        Command::Commit { ticket, hash, block, bytes, pace } => {
+            let header = &block.block.header;
+            let (height, round, slot) = (header.height, block.certificate.round, header.slot.0);
+            let bytes = bytes.len();
+            write!(f, "<- Commit {ticket} {height}/{round} {hash:?} slot {slot}, {bytes} bytes, {pace:?}")
+        }
+        command => write!(f, "<- {command:?}"),
     }
 }
 

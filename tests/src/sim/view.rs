@@ -146,8 +146,12 @@ impl World {
             links.sort_by_key(|name| (name.len(), name.clone()));
             let addr =
                 host.config.advertised.map_or_else(|| "no address".to_owned(), |addr| addr.to_string());
+            let chain = match host.config.chain {
+                Some(_) => format!("; {}", host.chain_state()),
+                None => String::new(),
+            };
             text.push_str(&format!(
-                "  {} {addr} {state}, {} links: {}\n",
+                "  {} {addr} {state}, {} links: {}{chain}\n",
                 host.id,
                 links.len(),
                 links.join(" ")

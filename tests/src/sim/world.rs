@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use timed_core::{ConfigError, Reply, Request, RequestId};
 
+use super::application::Application;
 use super::clock::{HostClock, SimTime, nanos};
 use super::context::{Context, Due};
 use super::disk::Disk;
@@ -84,6 +85,7 @@ impl World {
         for plan in setup.hosts(seed) {
             world.add_host(plan);
         }
+        world.begin_chain();
         world
     }
 
@@ -96,6 +98,7 @@ impl World {
             node_id: (self.provider)(&plan.key).node_id(),
             config: plan.config,
             disk: Disk::new(self.fsync),
+            application: Application::default(),
             seen: Seen::new(self.cx.now),
             exit: None,
             key: plan.key,
@@ -145,7 +148,7 @@ impl World {
                 self.net.woken(host);
                 self.hosts[host.0].wake(&mut self.net, &mut self.cx, None);
             }
-            Due::Disk(host) => self.hosts[host.0].wake(&mut self.net, &mut self.cx, None),
+            Due::Disk(host) | Due::Answer(host) => self.hosts[host.0].wake(&mut self.net, &mut self.cx, None),
             Due::Timer(host) => self.hosts[host.0].timer(&mut self.net, &mut self.cx),
             Due::Action(number) => {
                 if let Some(action) = self.actions.remove(&number) {
@@ -337,6 +340,9 @@ impl World {
     pub fn heal(&mut self) {
         self.cx.trace.note(self.cx.now, None, What::Fault("all faults end".to_owned()));
         self.net.paths.heal();
+        if self.cx.ledger.is_some() {
+            self.heal_chain();
+        }
         for host in self.ids() {
             let known = &mut self.hosts[host.0];
             known.disturbed_at = self.cx.now;

@@ -9,9 +9,23 @@
 //! - calls [`Sync::tick`] when [`Sync::deadline`] has passed;
 //! - takes blocks with [`Sync::next_block`] after any of these, as soon as it can verify the next one, and
 //!   reports each as [`Sync::applied`] or [`Sync::rejected`].
+//!
+//! Three numbers are kept apart. A peer's *tip* is what it says, and enough to ask it. What has been *heard*
+//! decides about [`Sync::state`], and with it whether this node may propose: so no peer alone can set it
+//! (`heard.rs`). What is *applied* was verified here.
 
+mod heard;
+mod incoming;
+mod pace;
+mod peers;
+mod schedule;
 pub(crate) mod serving;
+#[cfg(test)]
+mod tests;
+mod wanted;
+mod window;
 
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,11 +33,17 @@ use bytes::Bytes;
 use crate::chain::effects::Effects;
 use crate::event::SyncState;
 use crate::ids::{Height, NodeId};
+use crate::limits::{COMMITS_UNDER_WAY, MAX_FINAL_BLOCK, SYNC_BLOCK_LEAST};
 use crate::registry::Registry;
 use crate::rng::Rng;
 use crate::time::Mono;
 use crate::wire::block::FinalBlock;
-use crate::wire::message::{BlockPart, BlocksEnd};
+use crate::wire::message::{BlockPart, BlocksEnd, Served};
+use heard::Heard;
+use incoming::{Arrival, Incoming};
+use peers::{Distrusted, Peer};
+use wanted::Wanted;
+use window::Window;
 
 /// What the scheduler is told once.
 #[derive(Clone, Copy, Debug)]
@@ -49,98 +69,318 @@ pub(crate) struct Fetched {
     pub(crate) from: NodeId,
 }
 
+/// What catching up has come to since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Requests sent.
+    pub(crate) requests: u64,
+    /// Of these, for what another peer was asked before.
+    pub(crate) races: u64,
+    /// Missing blocks that came.
+    pub(crate) blocks: u64,
+    /// Blocks that came and were not missing any more.
+    pub(crate) surplus: u64,
+    /// Requests that brought nothing in time.
+    pub(crate) timeouts: u64,
+    /// Requests of which others brought the rest.
+    pub(crate) overtaken: u64,
+    /// Requests answered with "busy".
+    pub(crate) busy: u64,
+    /// Requests answered with "nothing", or with no block.
+    pub(crate) nothing: u64,
+    /// Answers to no request that is open: not asked for, or too late.
+    pub(crate) unsolicited: u64,
+    /// Answers that contradict themselves or the request.
+    pub(crate) malformed: u64,
+    /// Blocks that did not verify.
+    pub(crate) rejected: u64,
+}
+
+/// A block that was given out to be verified.
+#[derive(Clone, Copy, Debug)]
+struct Handed {
+    height: Height,
+    from: NodeId,
+    bytes: usize,
+}
+
 /// The scheduler of catching up: one a node, the only one that asks for blocks (SYNC-01a).
 #[derive(Clone, Debug)]
 pub(crate) struct Sync {
     settings: Settings,
     rng: Rng,
     applied: Height,
+    peers: BTreeMap<NodeId, Peer>,
+    distrusted: Distrusted,
+    /// Of the heights above `applied`, each up to the frontier of `wanted` is in exactly one of four places: in
+    /// `window`, in `handed`, in `wanted`, or in what is missing of at least one `Peer::incoming`.
+    wanted: Wanted,
+    window: Window,
+    handed: Option<Handed>,
+    /// Blocks that came this way, are applied, and are not durable.
+    committing: VecDeque<(Height, usize)>,
+    heard: Heard,
+    /// Bytes of a block, as lately seen.
+    typical: usize,
+    /// From a request to the first part of its answer, as lately seen.
+    usual_answer: Duration,
+    next_id: u64,
+    counts: Counts,
+    state: SyncState,
+    due: Option<Mono>,
 }
 
 impl Sync {
-    /// A scheduler of a node whose newest durable block is `tip` (0 for none). `rng` is its own stream.
+    /// A scheduler of a node `own` whose newest durable block is `tip` (0 for none). `rng` is its own stream.
     pub(crate) fn new(settings: Settings, registry: &Registry, own: NodeId, tip: Height, rng: Rng) -> Self {
-        let _ = (registry, own);
-        Self { settings, rng, applied: tip }
+        let window = settings.window.max(LEAST_WINDOW);
+        Self {
+            settings: Settings { window, ..settings },
+            rng,
+            applied: tip,
+            peers: BTreeMap::new(),
+            distrusted: Distrusted::default(),
+            wanted: Wanted::above(tip),
+            window: Window::default(),
+            handed: None,
+            committing: VecDeque::new(),
+            heard: Heard::new(registry, own),
+            typical: TYPICAL_AT_FIRST,
+            usual_answer: schedule::SILENCE,
+            next_id: 1,
+            counts: Counts::default(),
+            state: SyncState::Synced,
+            due: None,
+        }
     }
 
     /// The registry in force at the next height has changed.
     pub(crate) fn registered(&mut self, now: Mono, registry: &Registry, effects: &mut Effects) {
-        let _ = (now, registry, effects);
+        self.heard.registered(registry);
+        self.settle(now, effects);
     }
 
-    /// A link became live, or was replaced; `tip` is what its handshake told.
+    /// A link became live, or took the place of another; `tip` is what its handshake told.
     pub(crate) fn peer_up(&mut self, now: Mono, peer: NodeId, tip: Height, effects: &mut Effects) {
-        let _ = (now, peer, tip, effects);
+        self.release(&peer);
+        self.peers.insert(peer, Peer::new(tip, now));
+        self.settle(now, effects);
     }
 
     /// A node told its own tip: in a `Tip`, in a heartbeat that it signed, in a certificate that it sent. From
     /// nodes without a live link it is ignored (SYNC-02b).
     pub(crate) fn tip(&mut self, now: Mono, peer: NodeId, height: Height, effects: &mut Effects) {
-        let _ = (now, peer, height, effects);
+        let Some(peer) = self.peers.get_mut(&peer).filter(|peer| peer.tip < height) else { return };
+        if peer.tip <= self.applied {
+            peer.above_since = now;
+        }
+        peer.tip = height;
+        self.settle(now, effects);
     }
 
     /// A link ended and no other of the peer is live.
     pub(crate) fn peer_down(&mut self, now: Mono, peer: NodeId, effects: &mut Effects) {
-        let _ = (now, peer, effects);
+        self.release(&peer);
+        self.peers.remove(&peer);
+        self.settle(now, effects);
     }
 
     /// A verified certificate says that this height is final.
     pub(crate) fn certified(&mut self, now: Mono, height: Height, effects: &mut Effects) {
-        let _ = (now, height, effects);
+        if self.heard.certified(height) {
+            self.settle(now, effects);
+        }
     }
 
     /// A final block was verified, by whatever path, and is being committed: the next one wanted follows it.
+    /// Repeats are no-ops.
     pub(crate) fn applied(&mut self, now: Mono, height: Height, effects: &mut Effects) {
-        let _ = (now, effects);
-        self.applied = self.applied.max(height);
+        if height <= self.applied {
+            return;
+        }
+        self.applied = height;
+        match self.handed.take_if(|handed| handed.height <= height) {
+            Some(handed) if handed.height == height => {
+                self.committing.push_back((height, handed.bytes));
+                self.heard.fetched(now);
+                if let Some(peer) = self.peers.get_mut(&handed.from) {
+                    peer.delivered = Some(now);
+                }
+            }
+            _ => self.heard.decided(),
+        }
+        self.window.advance(height);
+        self.wanted.advance(height);
+        for peer in self.peers.values_mut() {
+            peer.above_since = now;
+        }
+        self.heard.moved(now);
+        self.settle(now, effects);
     }
 
     /// This node's blocks are durable up to this height.
-    pub(crate) fn durable(&mut self, now: Mono, height: Height, effects: &mut Effects) {
-        let _ = (now, height, effects);
+    pub(crate) fn durable(&mut self, height: Height) {
+        while self.committing.front().is_some_and(|(oldest, _)| *oldest <= height) {
+            self.committing.pop_front();
+        }
     }
 
-    /// A part of a block arrived.
+    /// A part of a block arrived (rule Y-3).
     pub(crate) fn part(&mut self, now: Mono, from: NodeId, part: BlockPart, effects: &mut Effects) {
-        let _ = (now, from, part, effects);
+        let height = part.height;
+        let known = self.is_here(height);
+        let incoming = self.incoming(&from, part.id);
+        let first = incoming.as_ref().filter(|asked| !asked.brought()).map(|asked| now.since(asked.asked));
+        let arrival = incoming.map(|incoming| incoming.part(now, part, known));
+        if let Some(took) = first.filter(|_| matches!(arrival, Some(Ok(_)))) {
+            self.usual_answer = (self.usual_answer * 3 + took) / 4;
+        }
+        match arrival {
+            None => self.counts.unsolicited += 1,
+            Some(Ok(Arrival::Piece)) => {}
+            Some(Ok(Arrival::Block(height, bytes))) => self.arrived(now, from, height, bytes),
+            Some(Ok(Arrival::Known)) => {
+                self.counts.surplus += 1;
+                // It was here when its first part came, and may have been dropped since.
+                self.restore(height);
+            }
+            Some(Err(_)) => {
+                self.counts.malformed += 1;
+                self.release(&from);
+                self.fail(now, &from);
+                self.settle(now, effects);
+            }
+        }
     }
 
-    /// The end of an answer arrived.
+    /// The end of an answer arrived (rule Y-3).
     pub(crate) fn end(&mut self, now: Mono, from: NodeId, end: BlocksEnd, effects: &mut Effects) {
-        let _ = (now, from, end, effects);
+        let Some(incoming) = self.incoming(&from, end.id) else {
+            self.counts.unsolicited += 1;
+            return;
+        };
+        let (brought, whole) = (incoming.brought(), incoming.is_between_blocks());
+        let missing = incoming.missing();
+        self.release(&from);
+        match end.served {
+            Served::All if brought && whole => {}
+            Served::All | Served::Nothing if !brought && whole => {
+                self.counts.nothing += 1;
+                // It does not have what it told of.
+                if let (Some(missing), Some(peer)) = (missing, self.peers.get_mut(&from)) {
+                    peer.tip = peer.tip.min(Height(missing.first.0.saturating_sub(1)));
+                }
+                self.fail(now, &from);
+            }
+            Served::Busy(retry_ms) => {
+                self.counts.busy += 1;
+                if let Some(peer) = self.peers.get_mut(&from) {
+                    peer.busy(now, Duration::from_millis(retry_ms.into()), &mut self.rng);
+                }
+            }
+            Served::All | Served::Nothing => {
+                self.counts.malformed += 1;
+                self.fail(now, &from);
+            }
+        }
+        self.settle(now, effects);
     }
 
     /// The next block to verify, once: `None` while it is not here, while the one before has been neither
-    /// applied nor rejected, and while too much is applied that is not durable (64 blocks, 8 MiB).
+    /// applied nor rejected, and while too much is applied that is not durable (64 blocks, or the bytes of half
+    /// a window).
     pub(crate) fn next_block(&mut self, now: Mono, effects: &mut Effects) -> Option<Fetched> {
-        let _ = (now, effects);
-        None
+        let committing: usize = self.committing.iter().map(|(_, bytes)| bytes).sum();
+        if self.handed.is_some()
+            || self.committing.len() >= COMMITS_UNDER_WAY
+            || committing >= self.settings.window / 2
+        {
+            return None;
+        }
+        let height = self.applied.next();
+        let kept = self.window.take(height)?;
+        self.handed = Some(Handed { height, from: kept.from, bytes: kept.bytes.len() });
+        match FinalBlock::decode(&kept.bytes) {
+            Ok(block) if block.block.header.height == height => {
+                Some(Fetched { height, block, bytes: kept.bytes, from: kept.from })
+            }
+            _ => {
+                self.rejected(now, kept.from, height, effects);
+                None
+            }
+        }
     }
 
     /// A block of [`Sync::next_block`] did not verify: nothing else of whoever served it is used, and it is not
     /// asked for a while. Nobody is charged for it.
     pub(crate) fn rejected(&mut self, now: Mono, from: NodeId, height: Height, effects: &mut Effects) {
-        let _ = (now, from, height, effects);
+        self.counts.rejected += 1;
+        self.distrusted.add(now, from);
+        self.release(&from);
+        if self.handed.take_if(|handed| handed.height == height).is_some() {
+            self.restore(height);
+        }
+        for height in self.window.drop_from(&from) {
+            self.restore(height);
+        }
+        self.settle(now, effects);
     }
 
     /// The deadline has passed. Harmless at any time.
     pub(crate) fn tick(&mut self, now: Mono, effects: &mut Effects) {
-        let _ = (now, effects);
+        self.settle(now, effects);
     }
 
     /// When something is to be done without an input; after [`Sync::tick`] never in the past.
     pub(crate) fn deadline(&self) -> Option<Mono> {
-        None
+        self.due
     }
 
-    /// How far this node has caught up.
+    /// How far this node has caught up. One block that votes are about to bring does not count as lacking.
     pub(crate) fn state(&self) -> SyncState {
-        SyncState::Synced
+        self.state
     }
 
-    /// The highest height that this node has reason to believe final. It must not propose at or below it.
+    /// The highest height that this node has reason to believe final: it must not propose at or below it.
     pub(crate) fn heard(&self) -> Height {
-        self.applied
+        self.heard.target(self.applied)
+    }
+
+    /// What it has come to.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn incoming(&mut self, from: &NodeId, id: u64) -> Option<&mut Incoming> {
+        self.peers.get_mut(from)?.incoming.as_mut().filter(|incoming| incoming.id == id)
+    }
+
+    /// Whether a block needs no fetching any more.
+    fn is_here(&self, height: Height) -> bool {
+        height <= self.applied
+            || self.window.contains(height)
+            || self.handed.is_some_and(|handed| handed.height == height)
+    }
+
+    /// A whole block came, in answer to a request.
+    fn arrived(&mut self, now: Mono, from: NodeId, height: Height, bytes: Bytes) {
+        if self.is_here(height) {
+            self.counts.surplus += 1;
+            return;
+        }
+        self.counts.blocks += 1;
+        self.typical = (self.typical * 7 + bytes.len()) / 8;
+        self.window.keep(height, bytes, from);
+        self.heard.progress(now);
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.useful();
+        }
     }
 }
+
+/// A window smaller than this many bytes is enlarged to it: requests to two peers, and what they have brought.
+const LEAST_WINDOW: usize = 4 * MAX_FINAL_BLOCK;
+/// Bytes of a block, before any was seen.
+const TYPICAL_AT_FIRST: usize = 8 * 1024;
+
+const _: () = assert!(LEAST_WINDOW / SYNC_BLOCK_LEAST > schedule::RANGE_BLOCKS as usize);

@@ -252,7 +252,7 @@ impl Net {
                         Recipients::Everyone => true,
                         Recipients::Masternodes => self.registry.get(&id(to)).is_some(),
                         Recipients::Forward { author, from } => {
-                            let by = self.index(&author);
+                            let by = usize::from(author.0);
                             self.registry.get(&id(to)).is_some()
                                 && to != by
                                 && id(to) != from

@@ -7,10 +7,10 @@ use bincode::enc::{Encode, Encoder};
 use bincode::error::{DecodeError, EncodeError};
 use bytes::Bytes;
 
-use super::{BadBody, MALFORMED, NOT_CANONICAL, decode, decode_count, encode, encode_list};
+use super::{BadBody, MALFORMED, NOT_CANONICAL, are_there, decode, decode_count, encode, encode_list};
 use crate::ids::{CertificateHash, ChunkHash, PayloadRoot, Round, Signature, TxId};
 use crate::limits::{CHUNK, MAX_CHUNKS, MAX_FINAL_BLOCK, MAX_OFFERED, MAX_PAYLOAD, PART};
-use crate::registry::{MAX_MASTERNODES, RegistryHash};
+use crate::registry::RegistryHash;
 use crate::seats::SeatSet;
 use crate::wire::block::{Block, Certificate, Header, Outline, VoteKind};
 use crate::wire::message::{
@@ -18,6 +18,12 @@ use crate::wire::message::{
     Served, Tip, Vote,
 };
 
+/// Bytes of an encoded hash.
+const HASH: usize = 32;
+/// Bytes of an encoded signature.
+const SIGNATURE: usize = 64;
+/// Bytes of an encoded [`RoundHeld`].
+const ROUND_HELD: usize = 4 + 16 + 16;
 /// More than a block's fields take beside its payload and the signatures of two certificates.
 const PROVEN_OVERHEAD: usize = 512;
 
@@ -86,7 +92,8 @@ impl<C> Decode<C> for Certificate {
             (Decode::decode(decoder)?, Decode::decode(decoder)?, Decode::decode(decoder)?);
         let (block, signers) = (Decode::decode(decoder)?, SeatSet::decode(decoder)?);
         let count = signers.len();
-        let mut signatures = Vec::with_capacity(count.min(MAX_MASTERNODES));
+        are_there(decoder, count * SIGNATURE)?;
+        let mut signatures = Vec::with_capacity(count);
         for _ in 0..count {
             signatures.push(Signature::decode(decoder)?);
         }
@@ -104,7 +111,7 @@ impl Encode for Outline {
 impl<C> Decode<C> for Outline {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         let outline =
-            Self { length: Decode::decode(decoder)?, chunks: decode_plain_list(decoder, MAX_CHUNKS)? };
+            Self { length: Decode::decode(decoder)?, chunks: decode_plain_list(decoder, HASH, MAX_CHUNKS)? };
         if outline.is_consistent() { Ok(outline) } else { Err(DecodeError::Other(MALFORMED)) }
     }
 }
@@ -184,7 +191,7 @@ impl<C> Decode<C> for Held {
             height: Decode::decode(decoder)?,
             round: Decode::decode(decoder)?,
             proposal: Decode::decode(decoder)?,
-            rounds: decode_plain_list(decoder, MAX_ROUNDS_HELD)?,
+            rounds: decode_plain_list(decoder, ROUND_HELD, MAX_ROUNDS_HELD)?,
         };
         let ascending = held.rounds.iter().zip(held.rounds.iter().skip(1)).all(|(a, b)| a.round < b.round);
         if ascending { Ok(held) } else { Err(DecodeError::Other(NOT_CANONICAL)) }
@@ -196,7 +203,7 @@ pub(super) struct Ids(pub(super) Vec<TxId>);
 
 impl<C> Decode<C> for Ids {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        decode_plain_list(decoder, MAX_OFFERED).map(Ids)
+        decode_plain_list(decoder, HASH, MAX_OFFERED).map(Ids)
     }
 }
 
@@ -211,12 +218,14 @@ pub(super) fn encode_ids(ids: &[TxId], out: &mut Vec<u8>) -> Result<(), EncodeEr
     encode(&List(ids), out)
 }
 
-fn decode_plain_list<T, D>(decoder: &mut D, bound: usize) -> Result<Vec<T>, DecodeError>
+/// A count up to a bound, then so many items of `size` bytes each.
+fn decode_plain_list<T, D>(decoder: &mut D, size: usize, bound: usize) -> Result<Vec<T>, DecodeError>
 where
     D: Decoder,
     T: Decode<D::Context>,
 {
     let count = decode_count(decoder, bound)?;
+    are_there(decoder, count * size)?;
     let mut list = Vec::with_capacity(count);
     for _ in 0..count {
         list.push(T::decode(decoder)?);

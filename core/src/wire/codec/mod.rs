@@ -50,6 +50,11 @@ pub enum BadBody {
 
 pub(crate) use blocks::{decode_proven_block, encode_certificate, encode_proven_block};
 
+/// Bytes of an encoded [`LinkEntry`].
+const LINK_ENTRY: usize = 1 + 1 + 1 + 8;
+/// Bytes of an encoded [`Witness`].
+const WITNESS: usize = 1 + 8 + 8;
+
 const MALFORMED: &str = "malformed";
 const NOT_CANONICAL: &str = "not canonical";
 
@@ -100,7 +105,7 @@ pub fn encode_body(message: &Message, out: &mut Vec<u8>) {
 /// Decodes the body of a frame of `kind`.
 ///
 /// # Errors
-/// Says what is wrong with the body. Nothing larger than the body itself is ever allocated.
+/// Says what is wrong with the body. Room is made only for what is there, never for what is merely claimed.
 pub fn decode_body(kind: Kind, body: &[u8]) -> Result<Message, BadBody> {
     if body.len() > kind.max_body() {
         return Err(BadBody::TooLong);
@@ -310,9 +315,9 @@ impl<C> Decode<C> for Heartbeat {
             height: Decode::decode(decoder)?,
             tip: Decode::decode(decoder)?,
             registry: Decode::decode(decoder)?,
-            links: decode_list(decoder, |link: &LinkEntry| link.peer)?,
+            links: decode_list(decoder, LINK_ENTRY, |link: &LinkEntry| link.peer)?,
             duplicates: Decode::decode(decoder)?,
-            witnessed: decode_list(decoder, |witness: &Witness| witness.signer)?,
+            witnessed: decode_list(decoder, WITNESS, |witness: &Witness| witness.signer)?,
             signature: Decode::decode(decoder)?,
         })
     }
@@ -419,13 +424,26 @@ fn encode_list<T: Encode, E: Encoder>(list: &[T], encoder: &mut E) -> Result<(),
     list.iter().try_for_each(|item| item.encode(encoder))
 }
 
-/// A count, then so many items in strictly ascending order of their index.
-fn decode_list<T, D>(decoder: &mut D, index: impl Fn(&T) -> MasternodeIndex) -> Result<Vec<T>, DecodeError>
+/// Whether so many more bytes are there: asked before room is made for what they hold.
+fn are_there<D: Decoder>(decoder: &mut D, bytes: usize) -> Result<(), DecodeError> {
+    match decoder.reader().peek_read(bytes) {
+        Some(_) => Ok(()),
+        None => Err(DecodeError::UnexpectedEnd { additional: bytes }),
+    }
+}
+
+/// A count, then so many items of `size` bytes each in strictly ascending order of their index.
+fn decode_list<T, D>(
+    decoder: &mut D,
+    size: usize,
+    index: impl Fn(&T) -> MasternodeIndex,
+) -> Result<Vec<T>, DecodeError>
 where
     D: Decoder,
     T: Decode<D::Context>,
 {
     let count = decode_count(decoder, MAX_MASTERNODES)?;
+    are_there(decoder, count * size)?;
     let mut list: Vec<T> = Vec::with_capacity(count);
     for _ in 0..count {
         let item = T::decode(decoder)?;

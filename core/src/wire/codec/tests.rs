@@ -3,7 +3,12 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
 use super::*;
+use crate::ids::{ChunkHash, Round, TxId};
+use crate::limits::{CHUNK, MAX_CHUNKS, MAX_FINAL_BLOCK, MAX_OFFERED, MAX_PAYLOAD, PART};
+use crate::seats::SeatSet;
 use crate::wire::arbitrary;
+use crate::wire::block::{Certificate, FinalBlock, Outline};
+use crate::wire::message::{BlockPart, Chunk, GetPayload, Held, MAX_ROUNDS_HELD, RoundHeld};
 
 fn encoded(message: &Message) -> Vec<u8> {
     let mut out = Vec::new();
@@ -17,6 +22,31 @@ proptest! {
         let body = encoded(&message);
         prop_assert!(body.len() <= message.kind().max_body());
         prop_assert_eq!(decode_body(message.kind(), &body), Ok(message));
+    }
+
+    #[test]
+    fn a_final_block_decodes_to_the_same(block in arbitrary::blocks::final_block()) {
+        let bytes = block.encode();
+        prop_assert!(bytes.len() <= MAX_FINAL_BLOCK);
+        prop_assert_eq!(FinalBlock::decode(&bytes), Ok(block));
+    }
+
+    #[test]
+    fn a_final_block_has_one_encoding(
+        block in arbitrary::blocks::final_block(),
+        at in any::<prop::sample::Index>(),
+        bit in 0..8u32,
+    ) {
+        let mut bytes = block.encode().to_vec();
+        let at = at.index(bytes.len());
+        prop_assert_eq!(FinalBlock::decode(&bytes[..at]), Err(BadBody::Truncated));
+        bytes.push(0);
+        prop_assert_eq!(FinalBlock::decode(&bytes), Err(BadBody::TrailingBytes));
+        bytes.pop();
+        bytes[at] ^= 1 << bit;
+        if let Ok(other) = FinalBlock::decode(&bytes) {
+            prop_assert_eq!(other.encode(), bytes);
+        }
     }
 
     /// A change of one bit is refused or is another message, never another form of the same.
@@ -40,7 +70,7 @@ proptest! {
         message in arbitrary::message(),
         at in any::<prop::sample::Index>(),
     ) {
-        prop_assume!(message.kind() != Kind::Datagram);
+        prop_assume!(!matches!(message.kind(), Kind::Datagram | Kind::Transaction));
         let mut body = encoded(&message);
         let cut = at.index(body.len());
         prop_assert_eq!(decode_body(message.kind(), &body[..cut]), Err(BadBody::Truncated));
@@ -141,7 +171,7 @@ fn agents_are_short_and_printable() {
 struct Witnesses(Vec<Witness>);
 impl<C> Decode<C> for Witnesses {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        decode_list(decoder, |witness: &Witness| witness.signer).map(Witnesses)
+        decode_list(decoder, WITNESS, |witness: &Witness| witness.signer).map(Witnesses)
     }
 }
 
@@ -170,4 +200,168 @@ fn what_exceeds_a_bound_is_refused_at_the_other_end() {
     beat.witnessed = vec![witness; MAX_MASTERNODES + 1];
     let body = encoded(&Message::Heartbeat(Box::new(beat)));
     assert_eq!(decode_body(Kind::Heartbeat, &body), Err(BadBody::Malformed));
+}
+
+/// A body up to a field that begins at `at`, then other bytes.
+fn cut(message: &Message, at: usize, rest: &[u8]) -> Vec<u8> {
+    [&encoded(message)[..at], rest].concat()
+}
+
+#[test]
+fn a_vote_has_a_kind_and_a_block_or_none() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let vote = arbitrary::blocks::vote().new_tree(&mut runner).unwrap().current();
+    let vote = Message::Vote(Box::new(vote));
+    let read = |at: usize, byte: u8| {
+        let mut body = encoded(&vote);
+        body[at] = byte;
+        decode_body(Kind::Vote, &body)
+    };
+    assert_eq!(read(0, 2), Err(BadBody::Malformed));
+    let block = 1 + 8 + 4;
+    assert_eq!(read(block, 2), Err(BadBody::Malformed));
+}
+
+/// A certificate's kind is that of its message; the signatures are as many as the signers, neither more nor fewer.
+#[test]
+fn stray_signatures_and_signers_are_refused() {
+    let certificate = |kind: VoteKind, signers: u128, signatures: usize| Certificate {
+        kind,
+        height: Height(1),
+        round: Round(2),
+        block: BlockHash([3; 32]),
+        signers: SeatSet(signers),
+        signatures: vec![Signature([4; 64]); signatures],
+    };
+    let read = |kind: Kind, certificate: Certificate| {
+        decode_body(kind, &encoded(&Message::Polka(Box::new(certificate)))).map(|_| ())
+    };
+    let (prevote, precommit) = (VoteKind::Prevote, VoteKind::Precommit);
+    assert_eq!(read(Kind::Polka, certificate(prevote, 0b1011, 3)), Ok(()));
+    assert_eq!(read(Kind::Commit, certificate(precommit, 0b1011, 3)), Ok(()));
+    assert_eq!(read(Kind::Polka, certificate(precommit, 0b1011, 3)), Err(BadBody::Malformed));
+    assert_eq!(read(Kind::Commit, certificate(prevote, 0b1011, 3)), Err(BadBody::Malformed));
+    assert_eq!(read(Kind::Polka, certificate(prevote, 0b1011, 4)), Err(BadBody::TrailingBytes));
+    assert_eq!(read(Kind::Polka, certificate(prevote, 0b1011, 2)), Err(BadBody::Truncated));
+    assert_eq!(read(Kind::Polka, certificate(prevote, u128::MAX, 128)), Ok(()));
+    assert_eq!(read(Kind::Polka, certificate(prevote, u128::MAX, 127)), Err(BadBody::Truncated));
+    assert_eq!(read(Kind::Polka, certificate(prevote, 0, 0)), Ok(()));
+}
+
+#[test]
+fn outlines_fit_their_length() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let read = |length: usize, chunks: usize| {
+        let mut proposal = arbitrary::blocks::proposal().new_tree(&mut runner).unwrap().current();
+        let length = u32::try_from(length).unwrap();
+        proposal.outline = Outline { length, chunks: vec![ChunkHash([1; 32]); chunks] };
+        let message = Message::Proposal(Box::new(proposal));
+        decode_body(Kind::Proposal, &encoded(&message)).map(|decoded| assert_eq!(decoded, message))
+    };
+    let mut read = read;
+    for (length, chunks) in [(0, 0), (1, 1), (CHUNK, 1), (CHUNK + 1, 2), (MAX_PAYLOAD, MAX_CHUNKS)] {
+        assert_eq!(read(length, chunks), Ok(()), "{length} in {chunks}");
+    }
+    let wrong = [
+        (0, 1),
+        (1, 0),
+        (CHUNK, 2),
+        (CHUNK + 1, 1),
+        (MAX_PAYLOAD, MAX_CHUNKS - 1),
+        (MAX_PAYLOAD + 1, MAX_CHUNKS),
+        (MAX_PAYLOAD + 1, MAX_CHUNKS + 1),
+    ];
+    for (length, chunks) in wrong {
+        assert_eq!(read(length, chunks), Err(BadBody::Malformed), "{length} in {chunks}");
+    }
+}
+
+#[test]
+fn rounds_held_ascend_and_end_at_their_bound() {
+    let read = |rounds: &[u32]| {
+        let rounds = rounds.iter().map(|round| RoundHeld { round: Round(*round), ..RoundHeld::default() });
+        let held = Held { rounds: rounds.collect(), ..Held::default() };
+        decode_body(Kind::Held, &encoded(&Message::Held(Box::new(held)))).map(|_| ())
+    };
+    assert_eq!(read(&[]), Ok(()));
+    assert_eq!(read(&[0, 1, 7, u32::MAX]), Ok(()));
+    assert_eq!(read(&[1, 1]), Err(BadBody::NotCanonical));
+    assert_eq!(read(&[0, 2, 1]), Err(BadBody::NotCanonical));
+    let most: Vec<u32> = (0..=u32::try_from(MAX_ROUNDS_HELD).unwrap()).collect();
+    assert_eq!(read(&most[1..]), Ok(()));
+    // Too long for the kind before its count is looked at.
+    assert!(read(&most).is_err());
+}
+
+/// A count or length above its bound is refused before its items, or memory for them, are looked for.
+#[test]
+fn claims_are_checked_before_anything_is_allocated() {
+    let offer = Message::TransactionOffer(vec![]);
+    let too_many = u16::try_from(MAX_OFFERED).unwrap() + 1;
+    for count in [too_many, u16::MAX] {
+        let body = cut(&offer, 0, &count.to_le_bytes());
+        assert_eq!(decode_body(Kind::TransactionOffer, &body), Err(BadBody::Malformed));
+        assert_eq!(decode_body(Kind::TransactionWant, &body), Err(BadBody::Malformed));
+    }
+    let full = Message::TransactionWant(vec![TxId([1; 32]); MAX_OFFERED]);
+    assert_eq!(decode_body(Kind::TransactionWant, &encoded(&full)), Ok(full));
+
+    let chunk = Chunk { height: Height(1), block: BlockHash([2; 32]), index: 3, bytes: Bytes::new() };
+    let chunk = Message::Chunk(Box::new(chunk));
+    let part = BlockPart { id: 1, height: Height(2), index: 3, count: 4, bytes: Bytes::new() };
+    let part = Message::BlockPart(Box::new(part));
+    for (message, length_at, bound) in [(&chunk, 8 + 32 + 2, CHUNK), (&part, 8 + 8 + 2 + 2, PART)] {
+        let read = |claimed: usize, there: usize| {
+            let length = u32::try_from(claimed).unwrap().to_le_bytes();
+            let body = cut(message, length_at, &[&length[..], &vec![7; there]].concat());
+            decode_body(message.kind(), &body).map(|_| ())
+        };
+        assert_eq!(read(bound, bound), Ok(()));
+        assert_eq!(read(bound + 1, bound + 1), Err(BadBody::Malformed));
+        assert_eq!(read(u32::MAX as usize, 0), Err(BadBody::Malformed));
+        assert_eq!(read(bound, bound - 1), Err(BadBody::Truncated));
+        assert_eq!(read(1, 2), Err(BadBody::TrailingBytes));
+    }
+
+    let held = Message::Held(Box::new(Held::default()));
+    let body = cut(&held, 8 + 4 + 1, &[5, 0]);
+    assert_eq!(decode_body(Kind::Held, &body), Err(BadBody::Malformed));
+}
+
+#[test]
+fn a_transaction_has_at_least_a_byte() {
+    assert_eq!(decode_body(Kind::Transaction, &[]), Err(BadBody::Truncated));
+    assert_eq!(decode_body(Kind::Transaction, &[0]), Ok(Message::Transaction(Bytes::from_static(&[0]))));
+}
+
+#[test]
+fn any_mask_may_be_asked_for() {
+    for missing in [0, 1, u128::MAX] {
+        let get = Message::GetPayload(GetPayload { height: Height(1), block: BlockHash([2; 32]), missing });
+        assert_eq!(decode_body(Kind::GetPayload, &encoded(&get)), Ok(get));
+    }
+}
+
+#[test]
+fn a_final_block_is_proven_by_precommits_and_within_its_bound() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut block = arbitrary::blocks::final_block().new_tree(&mut runner).unwrap().current();
+    block.certificate.kind = VoteKind::Prevote;
+    assert_eq!(FinalBlock::decode(&block.encode()), Err(BadBody::Malformed));
+    assert_eq!(FinalBlock::decode(&vec![0; MAX_FINAL_BLOCK + 1]), Err(BadBody::TooLong));
+    // The largest of all.
+    let everybody = Certificate {
+        kind: VoteKind::Precommit,
+        signers: SeatSet(u128::MAX),
+        signatures: vec![Signature([1; 64]); MAX_MASTERNODES],
+        ..block.certificate
+    };
+    block.block.certificate = Some(Box::new(everybody.clone()));
+    block.certificate = everybody;
+    block.block.payload = Bytes::from(vec![1; MAX_PAYLOAD]);
+    let bytes = block.encode();
+    assert!(bytes.len() <= MAX_FINAL_BLOCK);
+    assert_eq!(FinalBlock::decode(&bytes).as_ref(), Ok(&block));
+    block.block.payload = Bytes::from(vec![1; MAX_PAYLOAD + 1]);
+    assert_eq!(FinalBlock::decode(&block.encode()), Err(BadBody::Malformed));
 }

@@ -1,0 +1,100 @@
+//! Voting records that are lost or older than what the key has said: the node abstains, and nobody signs twice.
+
+use timed_core::{NotProducing, Producing, RecordKey};
+use timed_tests::sim::{HostId, Snapshot, World, seeds};
+
+use super::outages::recovers;
+use super::{missed_slots, ms, network, producing, secs};
+
+fn abstains(world: &World, host: HostId) -> bool {
+    matches!(world.producing(host), Some(Producing::No(NotProducing::VotingRecord { .. })))
+}
+
+/// Restarts a node with another data directory while the others go on.
+fn with_directory(seed: u64, replace: impl Fn(&World, HostId, Snapshot) -> Snapshot) -> (World, HostId) {
+    let mut world = producing(seed, &network(4, ms(500)).fsync(ms(1), ms(15)));
+    let victim = HostId(world.random_below(4));
+    world.run_for(secs(3));
+    let backup = world.host(victim).disk.snapshot();
+    let pause = world.random(secs(4));
+    world.run_for(pause);
+    world.kill(victim);
+    let directory = replace(&world, victim, backup);
+    world.restore(victim, directory);
+    let pause = world.random(ms(700));
+    world.run_for(pause);
+    world.start(victim);
+    (world, victim)
+}
+
+#[test]
+fn prod_06_a_restored_voting_record_abstains_until_it_cannot_contradict_itself() {
+    for seed in seeds(60) {
+        let (mut world, victim) = with_directory(seed, |_, _, backup| backup);
+        world.expect("the links", secs(30), World::is_meshed);
+        world
+            .expect("it takes part again", secs(20), |world| world.producing(victim) == Some(Producing::Yes));
+        recovers(&mut world);
+    }
+}
+
+#[test]
+fn prod_06_a_lost_voting_record_beside_blocks_abstains() {
+    for seed in seeds(40) {
+        let (mut world, victim) = with_directory(seed, |world, victim, _| {
+            world.host(victim).disk.snapshot().without(RecordKey::Voting).without(RecordKey::ValidBlock)
+        });
+        assert!(abstains(&world, victim) || !world.host(victim).is_running(), "{}", world.describe());
+        world.expect("the links", secs(30), World::is_meshed);
+        world
+            .expect("it takes part again", secs(20), |world| world.producing(victim) == Some(Producing::Yes));
+        recovers(&mut world);
+    }
+}
+
+#[test]
+fn prod_06_a_lost_data_directory_abstains_once_it_hears_of_its_past() {
+    for seed in seeds(40) {
+        let (mut world, victim) = with_directory(seed, |_, _, _| Snapshot::default());
+        world.expect("the links", secs(30), World::is_meshed);
+        world
+            .expect("it takes part again", secs(20), |world| world.producing(victim) == Some(Producing::Yes));
+        recovers(&mut world);
+    }
+}
+
+#[test]
+fn a_lost_lock_alone_does_not_make_it_contradict_itself() {
+    for seed in seeds(40) {
+        let (mut world, _) = with_directory(seed, |world, victim, _| {
+            world.host(victim).disk.snapshot().without(RecordKey::ValidBlock)
+        });
+        recovers(&mut world);
+    }
+}
+
+#[test]
+fn mere_lag_is_no_lost_record() {
+    for seed in seeds(10) {
+        let mut world = producing(seed, &network(4, secs(1)));
+        let pause = world.random(secs(3));
+        world.run_for(pause);
+        world.kill(HostId(1));
+        world.run_for(secs(30));
+        world.start(HostId(1));
+        world.expect("the links", secs(10), World::is_meshed);
+        world.expect("it produces", secs(3), |world| world.producing(HostId(1)) == Some(Producing::Yes));
+        let abstained = |event: &timed_core::Event| {
+            matches!(event, timed_core::Event::Producing(Producing::No(NotProducing::VotingRecord { .. })))
+        };
+        assert_eq!(world.seen(HostId(1)).count(abstained), 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn while_one_abstains_the_other_three_go_on() {
+    let (mut world, _) = with_directory(1, |_, _, backup| backup);
+    let from = world.chain_height().next();
+    world.run_for(secs(20));
+    assert_eq!(missed_slots(&world, from), 0);
+}
