@@ -95,12 +95,12 @@ impl Candidates {
         }
     }
 
-    /// Takes in a verified proposal, the first of its round. `kept` is never given up.
+    /// Takes in the block of a proposal that `from` brought. `kept` is never given up.
     pub(crate) fn insert(
         &mut self,
         now: Mono,
         from: NodeId,
-        signed: &SignedProposal,
+        hash: BlockHash,
         proposal: Proposal,
         kept: Option<BlockHash>,
     ) {
@@ -112,8 +112,14 @@ impl Candidates {
             word: Word::Unasked,
             fetch: Fetch { since: now, asked: 0 },
         };
-        self.signed.entry(signed.round).or_insert_with(|| signed.clone());
-        self.put(signed.block, candidate, kept);
+        self.put(hash, candidate, kept);
+    }
+
+    /// Notes a proposal that may be shown to others: a verified one, or an own one whose record is durable.
+    pub(crate) fn note(&mut self, signed: &SignedProposal) {
+        if signed.height == self.height {
+            self.signed.entry(signed.round).or_insert_with(|| signed.clone());
+        }
     }
 
     /// Puts back a whole block that is known to be valid.

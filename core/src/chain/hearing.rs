@@ -69,12 +69,14 @@ impl Chain {
             Err(Rejection::Malformed) => self.counts.invalid += 1,
             Err(Rejection::Invalid) => {
                 self.counts.invalid += 1;
-                self.candidates.insert(now.mono, from, &signed, *proposal, self.kept());
+                self.candidates.insert(now.mono, from, signed.block, *proposal, self.kept());
+                self.candidates.note(&signed);
                 self.judged(now, signed.block, Verdict::Invalid, crypto, effects);
                 self.hear(now, &signed, crypto, effects);
             }
             Ok(()) => {
-                self.candidates.insert(now.mono, from, &signed, *proposal, self.kept());
+                self.candidates.insert(now.mono, from, signed.block, *proposal, self.kept());
+                self.candidates.note(&signed);
                 self.candidates.seek(&signed.block, self.kept());
                 self.hear(now, &signed, crypto, effects);
                 self.ask_application(now, signed.block, crypto, effects);

@@ -73,7 +73,7 @@ use crate::event::{
     CommittedVia, ConsensusInfo, Event, Evidence, MempoolInfo, NotProducing, Producing, SyncState, TxState,
 };
 use crate::ids::{
-    BlockHash, BootEpoch, CertificateHash, GenesisHash, Height, LoadId, NodeId, RequestId, Round, TxId,
+    BlockHash, BootEpoch, CertificateHash, GenesisHash, Height, LoadId, NodeId, RequestId, TxId,
 };
 use crate::input::StoredBlock;
 use crate::journal::{Record, RecordKey};
@@ -520,7 +520,7 @@ impl Chain {
             timeout,
             self.resend.deadline(),
             self.candidates.fetch_due(self.fetch_patience()),
-            self.speech.deadline().filter(|_| self.speaks_one_day()),
+            self.speech.deadline(now.mono).filter(|_| self.speaks_one_day()),
             self.sync.deadline(),
             self.serving.deadline(),
             self.mempool.deadline(),

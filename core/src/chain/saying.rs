@@ -165,10 +165,13 @@ impl Chain {
     }
 
     fn send_proposal(&mut self, proposal: Box<Proposal>, effects: &mut Effects) {
-        let (height, round) = (proposal.header.height, proposal.round);
+        let (height, round, valid_round) = (proposal.header.height, proposal.round, proposal.valid_round);
         let block = proposal.header.hash(&self.genesis);
-        let polka = proposal.valid_round.and_then(|valid| self.consensus.as_ref()?.polka(valid));
-        let fresh = proposal.valid_round.is_none();
+        let (proposer, signature) = (self.node, proposal.signature);
+        // Only now may it be shown to whoever lacks it.
+        self.candidates.note(&SignedProposal { height, round, valid_round, block, proposer, signature });
+        let polka = valid_round.and_then(|valid| self.consensus.as_ref()?.polka(valid));
+        let fresh = valid_round.is_none();
         self.event(Event::Proposed { height, round, block }, effects);
         if let Some(polka) = polka.filter(|polka| polka.height == height) {
             Self::broadcast(Message::Polka(Box::new(polka)), effects);
@@ -294,7 +297,7 @@ impl Chain {
         };
         let certificate = certificate.map(Box::new);
         let message = Proposal { header, round, valid_round: None, certificate, outline, signature };
-        self.candidates.insert(now.mono, self.node, &signed, message, self.kept());
+        self.candidates.insert(now.mono, self.node, block, message, self.kept());
         self.candidates.keep(block, payload, self.kept());
         self.said(now, &signed, crypto, effects);
     }
@@ -312,8 +315,6 @@ impl Chain {
         let signature = self.sign_proposal(height, (round, shown), &block, crypto);
         let signed =
             SignedProposal { height, round, valid_round: shown, block, proposer: self.node, signature };
-        let Some(message) = self.candidates.message(&signed) else { return };
-        self.candidates.insert(now.mono, self.node, &signed, message, self.kept());
         self.said(now, &signed, crypto, effects);
     }
 

@@ -8,9 +8,10 @@ use crate::event::Statement;
 use crate::ids::{Height, NodeId};
 use crate::time::Mono;
 
-/// A node that has its voting record waits no longer than this for links to a quorum before it speaks: in a
-/// network without a full mesh it may never have them.
+/// How long a node waits for links to a quorum before it speaks: in a network without a full mesh it may never
+/// have them. One that has its voting record has less to learn from them.
 const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE_WITHOUT_RECORD: Duration = Duration::from_secs(20);
 
 /// What this process knows of its key's past, and what follows from it.
 #[derive(Clone, Debug)]
@@ -101,13 +102,16 @@ impl Speech {
     }
 
     /// When to look again whether the question may be asked.
-    pub(crate) fn deadline(&self) -> Option<Mono> {
-        let waits = self.state == State::Waiting && self.record.is_some();
-        waits.then(|| self.since + PATIENCE)
+    pub(crate) fn deadline(&self, now: Mono) -> Option<Mono> {
+        let at = self.since + self.patience();
+        (self.state == State::Waiting && at > now).then_some(at)
     }
 
-    /// Asks, if the time has come: a quorum is linked (or, with a record, was waited for long enough), and every
-    /// block that is certified is here. Asks again when more is known. `tolerated` masternodes may lie.
+    const fn patience(&self) -> Duration {
+        if self.record.is_some() { PATIENCE } else { PATIENCE_WITHOUT_RECORD }
+    }
+
+    /// Asks, if the time has come: a quorum is linked, or was waited for long enough, and every block that is certified is here. Asks again when more is known. `tolerated` masternodes may lie.
     pub(crate) fn ask(
         &mut self,
         now: Mono,
@@ -115,7 +119,7 @@ impl Speech {
         tip: Height,
         tolerated: usize,
     ) -> Change {
-        let waited = self.record.is_some() && now.since(self.since) >= PATIENCE;
+        let waited = now.since(self.since) >= self.patience();
         let ripe = match (self.state, surroundings) {
             (State::Answered(_), _) => self.news == News::Some,
             (State::Waiting, Surroundings::Syncing) => false,

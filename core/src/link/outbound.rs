@@ -123,7 +123,6 @@ impl Outbound {
     }
 
     /// Memory that the frames of the bulk lane hold: what serving tops up to its own, lower bound.
-    #[allow(dead_code)] // The engine tops the lane up.
     pub(crate) fn bulk_held(&self) -> usize {
         self.bulk.held
     }

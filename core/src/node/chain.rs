@@ -176,11 +176,13 @@ impl Node {
 
     /// A live peer tells its tip, in a heartbeat of its own.
     pub(super) fn chain_tip(&mut self, now: Now, peer: NodeId, tip: (Height, BlockHash)) {
+        self.with_chain(now, |chain, crypto, effects| chain.tip_told(now, peer, tip, crypto, effects));
+    }
+
+    /// A heartbeat has told more about the others' clocks.
+    pub(super) fn chain_clock(&mut self, now: Now) {
         let offset_ms = self.masternode.clock_offset_ms(now.mono);
-        self.with_chain(now, |chain, crypto, effects| {
-            chain.clock_read(offset_ms, effects);
-            chain.tip_told(now, peer, tip, crypto, effects);
-        });
+        self.with_chain(now, |chain, _, effects| chain.clock_read(offset_ms, effects));
     }
 
     /// What a message about blocks tells of its sender's height.
@@ -190,6 +192,15 @@ impl Node {
         {
             peering.height = tip.height;
         }
+    }
+
+    /// The lane on which blocks are served to a peer has been drained, so far.
+    pub(super) fn chain_drained(&mut self, now: Now, conn: ConnId, peer: NodeId) {
+        let live = self.pool.get(&peer).and_then(|peer| peer.live);
+        let current = live.is_some_and(|live| live.conn == conn);
+        let Some(link) = self.links.get(conn).filter(|_| current) else { return };
+        let waiting = link.out.bulk_held();
+        self.with_chain(now, |chain, _, effects| chain.drained(now, peer, waiting, effects));
     }
 
     /// A live link ended, and nothing has replaced it.

@@ -213,7 +213,12 @@ impl Node {
                 self.timers.earlier(TimerKey::Link(conn), now.mono + write_timeout);
             }
         }
-        if drained { Transmit::Drained } else { Transmit::More }
+        let served = link.peer.filter(|peer| self.chain.as_ref().is_some_and(|chain| chain.is_serving(peer)));
+        if let Some(peer) = served {
+            self.chain_drained(now, conn, peer);
+        }
+        let waits = self.links.get(conn).is_some_and(|link| link.waiting() > 0);
+        if waits { Transmit::More } else { Transmit::Drained }
     }
 
     /// A link's timer: the hand-shake took too long, or a live link is to be looked at.
