@@ -70,12 +70,12 @@ fn a_file_that_must_not_grow_stops_the_node_with_its_reason() {
 /// A file system that goes with the test.
 struct Mount<'a>(&'a Path);
 
-impl Mount<'_> {
-    fn new(at: &Path, size: &str) -> Option<Mount<'_>> {
+impl<'a> Mount<'a> {
+    fn new(at: &'a Path, size: &str) -> Option<Self> {
         let options = format!("size={size},mode=0700");
         let made = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs", text(at)]).output();
         if made.as_ref().is_ok_and(|made| made.status.success()) {
-            return Some(Mount(at));
+            return Some(Self(at));
         }
         println!("SKIPPED: mounting a small file system needs root: {made:?}");
         None

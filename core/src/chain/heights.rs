@@ -174,6 +174,10 @@ impl Chain {
             };
             self.part = part;
             self.mempool.act_as(role);
+            for peer in self.linked.keys() {
+                let role = registry.get(peer).map_or(Role::Observer, |_| Role::Masternode);
+                self.mempool.peer_up(now.mono, *peer, role, effects);
+            }
             effects.push(Effect::Registry(registry));
         }
         self.registries.forget_below(height);

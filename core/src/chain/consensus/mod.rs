@@ -144,7 +144,8 @@ impl Consensus {
     }
 
     /// This node's own proposal, in answer to [`Act::Propose`] and before its record is written: the record that
-    /// is taken after this call holds it, together with the prevote for it.
+    /// is taken after this call holds it, together with the prevote for it. Until that record is durable the
+    /// proposal is not to be told to anybody, in an answer to a [`Held`] neither.
     ///
     /// # Errors
     /// If nobody waits for it any more; then it must not be sent.

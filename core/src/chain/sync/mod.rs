@@ -82,6 +82,8 @@ pub(crate) struct Counts {
     pub(crate) surplus: u64,
     /// Requests that brought nothing in time.
     pub(crate) timeouts: u64,
+    /// Requests of which others brought the rest.
+    pub(crate) overtaken: u64,
     /// Requests answered with "busy".
     pub(crate) busy: u64,
     /// Requests answered with "nothing", or with no block.
@@ -120,6 +122,8 @@ pub(crate) struct Sync {
     heard: Heard,
     /// Bytes of a block, as lately seen.
     typical: usize,
+    /// From a request to the first part of its answer, as lately seen.
+    usual_answer: Duration,
     next_id: u64,
     counts: Counts,
     state: SyncState,
@@ -142,6 +146,7 @@ impl Sync {
             committing: VecDeque::new(),
             heard: Heard::new(registry, own),
             typical: TYPICAL_AT_FIRST,
+            usual_answer: schedule::SILENCE,
             next_id: 1,
             counts: Counts::default(),
             state: SyncState::Synced,
@@ -225,7 +230,12 @@ impl Sync {
         let height = part.height;
         let known = self.is_here(height);
         let incoming = self.incoming(&from, part.id);
-        match incoming.map(|incoming| incoming.part(now, part, known)) {
+        let first = incoming.as_ref().filter(|asked| !asked.brought()).map(|asked| now.since(asked.asked));
+        let arrival = incoming.map(|incoming| incoming.part(now, part, known));
+        if let Some(took) = first.filter(|_| matches!(arrival, Some(Ok(_)))) {
+            self.usual_answer = (self.usual_answer * 3 + took) / 4;
+        }
+        match arrival {
             None => self.counts.unsolicited += 1,
             Some(Ok(Arrival::Piece)) => {}
             Some(Ok(Arrival::Block(height, bytes))) => self.arrived(now, from, height, bytes),
