@@ -129,7 +129,7 @@ pub struct Limits {
     /// Bytes a second that are served to all peers that catch up together; half of that to one.
     pub serving_rate: usize,
     /// Bytes of memory that waiting transactions hold: their own, and [`TRANSACTION_COST`] for each. What is
-    /// submitted here, and what others bring, may each be three quarters of it.
+    /// submitted here, and what others bring, may each be three quarters of it. 0 where there is no chain.
     pub mempool: usize,
     /// Handshake answers parked behind a record at most.
     pub gate: usize,
@@ -192,14 +192,20 @@ impl Limits {
             + Self::sync_bytes(self.sync_window)
             + self.serving
             + self.max_peers * SYNC_PEER_BYTES
-            + self.mempool
-            + self.mempool / RECENT_FOR * RECENT_BYTES
-            + self.max_peers * MAX_OFFERED * WANTED_BYTES
+            + Self::mempool_bytes(self.mempool, self.max_peers)
             + MAX_MASTERNODES * MASTERNODE_BYTES
             + COMMANDS_KEPT * COMMAND_BYTES
             + ARRIVALS_ROOM
             + 2 * record
             + NODE_BYTES
+    }
+
+    /// What waits, the ids that are remembered, and those that were asked for.
+    const fn mempool_bytes(mempool: usize, peers: usize) -> usize {
+        if mempool == 0 {
+            return 0;
+        }
+        mempool + mempool / RECENT_FOR * RECENT_BYTES + peers * MAX_OFFERED * WANTED_BYTES
     }
 
     /// The window, the block that is being verified, decoded and encoded, and what is kept of blocks that are

@@ -18,7 +18,7 @@ impl Pacing {
     /// When to look again whether `slot` has begun: never before it has, as long as nobody sets a clock.
     pub(crate) fn wake(&mut self, now: Now, slot: Wall) -> Mono {
         let at = now.mono + slot.since(now.wall);
-        let kept = self.at.filter(|kept| *kept >= now.mono && kept.since(at).max(at.since(*kept)) < GRAIN);
+        let kept = self.at.filter(|kept| *kept > now.mono && kept.since(at).max(at.since(*kept)) < GRAIN);
         *self.at.insert(kept.unwrap_or(at))
     }
 }
@@ -48,5 +48,14 @@ mod tests {
         let first = pacing.wake(Now { mono: Mono(400_000), wall: Wall(1_000) }, Wall(2_000));
         let again = pacing.wake(Now { mono: Mono(1_300_000), wall: Wall(1_000) }, Wall(2_000));
         assert_eq!(first, again);
+    }
+
+    #[test]
+    fn a_deadline_that_has_passed_without_its_slot_is_not_kept() {
+        let mut pacing = Pacing::default();
+        let first = pacing.wake(Now { mono: Mono(999_999), wall: Wall(1_000) }, Wall(2_000));
+        let late = pacing.wake(Now { mono: Mono(1_000_000), wall: Wall(999) }, Wall(2_000));
+        assert_eq!(late, first);
+        assert!(pacing.wake(Now { mono: first, wall: Wall(1_999) }, Wall(2_000)) > first);
     }
 }

@@ -15,8 +15,8 @@ pub(crate) const WARN_EVERY: Duration = Duration::from_secs(600);
 /// What one masternode's heartbeats say about its clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reading {
-    /// Its wall time minus ours when its newest genuine heartbeat arrived, in milliseconds.
-    offset: Option<(Mono, i64)>,
+    /// Its wall time minus ours when its newest genuine heartbeats arrived, in milliseconds, newest first.
+    offsets: [Option<(Mono, i64)>; 2],
     /// When the present row of heartbeats that are off by too much began.
     off_since: Option<Mono>,
     warned: Option<Mono>,
@@ -63,7 +63,8 @@ impl Clocks {
         let skew = signed.distance(now.wall);
         let patience = self.patience;
         let Some(reading) = self.seats.get_mut(usize::from(seat.0)) else { return (Timeliness::Off, None) };
-        reading.offset = Some((now.mono, difference(signed, now.wall)));
+        let [newest, _] = reading.offsets;
+        reading.offsets = [Some((now.mono, difference(signed, now.wall))), newest];
         if skew <= TOLERANCE {
             reading.off_since = None;
             return (Timeliness::Timely, None);
@@ -89,7 +90,7 @@ impl Clocks {
     pub(crate) fn median_offset_ms(&self, now: Mono) -> i64 {
         let mut offsets = [0i64; MAX_MASTERNODES];
         let mut count = 0;
-        for (place, offset) in offsets.iter_mut().zip(self.fresh(now)) {
+        for (place, offset) in offsets.iter_mut().zip(self.undelayed(now)) {
             *place = offset;
             count += 1;
         }
@@ -114,13 +115,22 @@ impl Clocks {
         })
     }
 
+    /// What each newest heartbeat says.
     fn fresh(&self, now: Mono) -> impl Iterator<Item = i64> {
         let fresh_for = self.fresh_for;
-        self.seats
-            .iter()
-            .filter_map(|reading| reading.offset)
-            .filter(move |(at, _)| now.since(*at) < fresh_for)
-            .map(|(_, offset)| offset)
+        let newest = self.seats.iter().filter_map(|reading| reading.offsets.into_iter().flatten().next());
+        newest.filter(move |(at, _)| now.since(*at) < fresh_for).map(|(_, offset)| offset)
+    }
+
+    /// What each heartbeat says that had the shorter way of the newest two.
+    fn undelayed(&self, now: Mono) -> impl Iterator<Item = i64> {
+        let fresh_for = self.fresh_for;
+        // A heartbeat that waited on its way makes its signer's clock seem behind, never ahead: of two the higher
+        // offset is nearer to the truth.
+        self.seats.iter().filter_map(move |reading| {
+            let fresh = |(at, _): &(Mono, i64)| now.since(*at) < fresh_for;
+            reading.offsets.into_iter().flatten().filter(fresh).map(|(_, offset)| offset).max()
+        })
     }
 }
 

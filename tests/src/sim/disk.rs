@@ -145,12 +145,17 @@ impl Disk {
         self.durable.blocks.extend(blocks.into_iter().map(|block| (block.height, block.bytes)));
     }
 
-    /// Durable blocks of consecutive heights from one on: as many as fit, one at least if it is there.
+    /// Puts a record there that no process of this disk has written. The process must be down.
+    pub fn keep(&mut self, key: RecordKey, record: Bytes) {
+        self.durable.records.insert(key, record);
+    }
+
+    /// Durable blocks of consecutive heights from one to another: as many as fit, one at least if it is there.
     #[must_use]
-    pub fn load(&self, from: Height, max_bytes: usize) -> Vec<StoredBlock> {
+    pub fn load(&self, from: Height, to: Height, max_bytes: usize) -> Vec<StoredBlock> {
         let mut blocks = Vec::new();
         let mut room = max_bytes;
-        for (next, (height, bytes)) in (from.0..).zip(self.durable.blocks.range(from..)) {
+        for (next, (height, bytes)) in (from.0..).zip(self.durable.blocks.range(from..=to.max(from))) {
             if height.0 != next || (!blocks.is_empty() && bytes.len() > room) {
                 break;
             }
@@ -307,13 +312,14 @@ mod tests {
             put_block(&mut disk, &mut rng, height, vec![]);
             let _ = disk.finished(SimTime(u64::MAX));
         }
-        let heights = |from, max_bytes| -> Vec<u64> {
-            disk.load(Height(from), max_bytes).iter().map(|block| block.height.0).collect()
+        let heights = |from, to, max_bytes| -> Vec<u64> {
+            disk.load(Height(from), Height(to), max_bytes).iter().map(|block| block.height.0).collect()
         };
-        assert_eq!(heights(1, 10_000), [1, 2, 3]);
-        assert_eq!(heights(1, 200), [1, 2]);
-        assert_eq!(heights(2, 1), [2]);
-        assert_eq!(heights(4, 10_000), [0; 0]);
-        assert_eq!(heights(6, 10_000), [0; 0]);
+        assert_eq!(heights(1, 9, 10_000), [1, 2, 3]);
+        assert_eq!(heights(1, 9, 200), [1, 2]);
+        assert_eq!(heights(1, 2, 10_000), [1, 2]);
+        assert_eq!(heights(2, 9, 1), [2]);
+        assert_eq!(heights(4, 9, 10_000), [0; 0]);
+        assert_eq!(heights(6, 9, 10_000), [0; 0]);
     }
 }

@@ -299,8 +299,7 @@ impl Turn<'_> {
                 Some(due)
             }
             Command::Load { load, from, to, max_bytes } => {
-                let mut blocks = disk.load(from, max_bytes);
-                blocks.retain(|block| block.height <= to);
+                let blocks = disk.load(from, to, max_bytes);
                 Some(application.load(now, rng, load, blocks))
             }
             _ => None,
