@@ -70,7 +70,8 @@ use crate::chain::voting_record::{ValidBlock, VotingRecord};
 use crate::config::{ChainConfig, ConfigError};
 use crate::crypto::Provider;
 use crate::event::{
-    CommittedVia, ConsensusInfo, Event, Evidence, MempoolInfo, NotProducing, Producing, SyncState, TxState,
+    CommittedVia, ConsensusInfo, Counters, Event, Evidence, MempoolInfo, NotProducing, Producing, SyncState,
+    TxState,
 };
 use crate::ids::{
     BlockHash, BootEpoch, CertificateHash, GenesisHash, Height, LoadId, NodeId, RequestId, TxId,
@@ -332,6 +333,23 @@ impl Chain {
     /// Counts since the start.
     pub(crate) const fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Adds what catching up and serving have come to.
+    pub(crate) fn tally(&self, counters: &mut Counters) {
+        let (fetched, served) = (self.sync.counts(), self.serving.counts());
+        counters.block_requests = fetched.requests;
+        counters.block_races = fetched.races;
+        counters.block_answers_unasked = fetched.unsolicited;
+        counters.block_requests_failed =
+            fetched.timeouts + fetched.overtaken + fetched.busy + fetched.nothing + fetched.malformed;
+        counters.blocks_fetched = fetched.blocks;
+        counters.blocks_surplus = fetched.surplus;
+        counters.blocks_rejected = fetched.rejected;
+        counters.block_requests_served = served.requests;
+        counters.block_requests_refused = served.busy + served.nothing + served.ignored;
+        counters.blocks_served = served.blocks;
+        counters.block_bytes_served = served.bytes;
     }
 
     /// Whether a key is registered at the height under way.
