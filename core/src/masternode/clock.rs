@@ -12,11 +12,15 @@ pub(crate) const TOLERANCE: Duration = Duration::from_secs(60);
 /// Between two warnings about the same thing.
 pub(crate) const WARN_EVERY: Duration = Duration::from_secs(600);
 
+/// Readings kept of each masternode: those of 35 s.
+const KEPT: usize = 4;
+
 /// What one masternode's heartbeats say about its clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reading {
-    /// Its wall time minus ours when its newest genuine heartbeat arrived, in milliseconds.
-    offset: Option<(Mono, i64)>,
+    /// Its wall time minus ours when its newest genuine heartbeats arrived, in milliseconds, newest first. What
+    /// was long on its way only seems to be behind, so the greatest of them is the truest.
+    offsets: [Option<(Mono, i64)>; KEPT],
     /// When the present row of heartbeats that are off by too much began.
     off_since: Option<Mono>,
     warned: Option<Mono>,
@@ -63,7 +67,10 @@ impl Clocks {
         let skew = signed.distance(now.wall);
         let patience = self.patience;
         let Some(reading) = self.seats.get_mut(usize::from(seat.0)) else { return (Timeliness::Off, None) };
-        reading.offset = Some((now.mono, difference(signed, now.wall)));
+        reading.offsets.rotate_right(1);
+        if let Some(newest) = reading.offsets.first_mut() {
+            *newest = Some((now.mono, difference(signed, now.wall)));
+        }
         if skew <= TOLERANCE {
             reading.off_since = None;
             return (Timeliness::Timely, None);
@@ -116,11 +123,10 @@ impl Clocks {
 
     fn fresh(&self, now: Mono) -> impl Iterator<Item = i64> {
         let fresh_for = self.fresh_for;
-        self.seats
-            .iter()
-            .filter_map(|reading| reading.offset)
-            .filter(move |(at, _)| now.since(*at) < fresh_for)
-            .map(|(_, offset)| offset)
+        self.seats.iter().filter_map(move |reading| {
+            let fresh = reading.offsets.iter().flatten().filter(|(at, _)| now.since(*at) < fresh_for);
+            fresh.map(|(_, offset)| *offset).max()
+        })
     }
 }
 
@@ -177,6 +183,22 @@ mod tests {
         assert_eq!(clocks.median_offset_ms(at(30).mono), 10);
         assert_eq!(clocks.median_offset_ms(at(36).mono), -100);
         assert_eq!(clocks.median_offset_ms(at(65).mono), 0);
+    }
+
+    #[test]
+    fn hb_07_heartbeats_that_were_held_up_do_not_speak_against_our_clock() {
+        let mut clocks = clocks(1);
+        let _ = read(&mut clocks, 1, 0, 3);
+        for held_up in [-8_000, -3_700, -900] {
+            let _ = read(&mut clocks, 12, 0, held_up);
+        }
+        assert_eq!(clocks.median_offset_ms(at(12).mono), 3);
+        // A clock that is ahead of the others is found as soon as the readings from before are old.
+        let _ = read(&mut clocks, 22, 0, -20_000);
+        let _ = read(&mut clocks, 32, 0, -20_000);
+        let _ = read(&mut clocks, 42, 0, -20_000);
+        let _ = read(&mut clocks, 48, 0, -20_000);
+        assert_eq!(clocks.median_offset_ms(at(48).mono), -20_000);
     }
 
     #[test]

@@ -176,11 +176,13 @@ impl Node {
 
     /// A live peer tells its tip, in a heartbeat of its own.
     pub(super) fn chain_tip(&mut self, now: Now, peer: NodeId, tip: (Height, BlockHash)) {
+        self.with_chain(now, |chain, crypto, effects| chain.tip_told(now, peer, tip, crypto, effects));
+    }
+
+    /// What the others' heartbeats say of our clock, those included that are too far off to count otherwise.
+    pub(super) fn chain_clock(&mut self, now: Now) {
         let offset_ms = self.masternode.clock_offset_ms(now.mono);
-        self.with_chain(now, |chain, crypto, effects| {
-            chain.clock_read(offset_ms, effects);
-            chain.tip_told(now, peer, tip, crypto, effects);
-        });
+        self.with_chain(now, |chain, _, effects| chain.clock_read(offset_ms, effects));
     }
 
     /// What a message about blocks tells of its sender's height.
