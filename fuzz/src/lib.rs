@@ -7,6 +7,7 @@
 //! A body takes any bytes, and panics if what it checks does not hold.
 
 pub mod ballot;
+pub mod block;
 pub mod cluster;
 pub mod dialer;
 pub mod frame;

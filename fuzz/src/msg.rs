@@ -1,9 +1,11 @@
 //! Bodies of messages: nothing fails, and what decodes has this one encoding.
 
-use timed_core::SessionHash;
 use timed_core::wire::message::{Kind, Message};
 use timed_core::wire::{codec, signing};
+use timed_core::{GenesisHash, SessionHash};
 use timed_tests::samples;
+
+const GENESIS: GenesisHash = GenesisHash([7; 32]);
 
 /// The first byte chooses the kind, the rest is the body.
 ///
@@ -24,6 +26,10 @@ pub fn body(input: &[u8]) {
         Message::Hello(hello) => signing::hello(&session, hello),
         Message::HelloAck(ack) => signing::hello_ack(&session, &samples::hello(ack.from.node), ack),
         Message::Heartbeat(beat) => signing::heartbeat(beat),
+        // The genesis hash takes the place of the voter's key.
+        Message::Vote(vote) => {
+            signing::vote(&GENESIS, vote.kind, vote.height, vote.round, vote.block.as_ref())
+        }
         _ => return,
     };
     assert!(signed.len() + 64 > body.len());

@@ -67,23 +67,30 @@ fn blocks_are_answered_in_order_served_and_there_at_the_next_start() {
         let stored = |height: u64| block(height, &[&height.to_le_bytes()]).encode();
         let size = stored(1).len();
         rig.act(|script| {
-            script.load(1, 1, 3 * size);
-            script.load(2, 199, usize::MAX);
-            script.load(3, 200, 1);
-            script.load(4, 201, usize::MAX);
+            script.load(1, 1, 100, 3 * size);
+            script.load(2, 199, 300, usize::MAX);
+            script.load(3, 200, 200, 1);
+            script.load(4, 201, 300, usize::MAX);
+            script.load(5, 7, 9, usize::MAX);
+            script.load(6, 9, 8, usize::MAX);
         });
-        rig.until("loaded", |script| (script.loaded.len() == 4).then_some(()));
+        rig.until("loaded", |script| (script.loaded.len() == 6).then_some(()));
         rig.see(|script| {
-            for ((load, blocks), (expected, heights)) in
-                script.loaded.iter().zip([(1, 1..4), (2, 199..201), (3, 200..201), (4, 0..0)])
-            {
+            for ((load, blocks), (expected, heights)) in script.loaded.iter().zip([
+                (1, 1..4),
+                (2, 199..201),
+                (3, 200..201),
+                (4, 0..0),
+                (5, 7..10),
+                (6, 0..0),
+            ]) {
                 assert_eq!(*load, LoadId(expected));
                 assert!(blocks.iter().map(|block| block.height.0).eq(heights));
                 assert!(blocks.iter().all(|block| block.bytes == stored(block.height.0)));
             }
         });
         let counters = rig.remote.counters();
-        assert_eq!((counters.records, counters.blocks, counters.loads), (202, 200, 4));
+        assert_eq!((counters.records, counters.blocks, counters.loads), (202, 200, 6));
         assert!(counters.store_max_ns > 0 && counters.store_ns >= counters.store_max_ns);
         println!("a durable write took {:?} at most", Duration::from_nanos(counters.store_max_ns));
     }
@@ -170,7 +177,7 @@ fn a_slow_application_delays_only_its_own_answers() {
         for height in 1..=20 {
             script.commit(block(height, &[]), CommitPace::Live);
         }
-        script.load(1, 1, usize::MAX);
+        script.load(1, 1, 9, usize::MAX);
     });
     let deadline = rig.act(|script| *script.deadline.insert(now().mono + Duration::from_millis(30)));
     rig.until("committed, loaded and ticked", |script| {
@@ -263,7 +270,7 @@ fn what_cannot_be_read_is_told_once_and_answered_with_nothing() {
     }
     std::fs::write(&blocks, bytes).unwrap();
     let rig = Rig::with_store(anywhere(), Script::default(), &path, |_| {});
-    rig.act(|script| [1, 20, 50].into_iter().for_each(|from| script.load(from, from, usize::MAX)));
+    rig.act(|script| [1, 20, 50].into_iter().for_each(|from| script.load(from, from, from, usize::MAX)));
     rig.until("answered", |script| (script.loaded.len() == 3).then_some(()));
     rig.see(|script| {
         let heights: Vec<_> = script.loaded.iter().map(|(_, blocks)| blocks.len()).collect();

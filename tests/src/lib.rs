@@ -5,6 +5,7 @@ pub mod chain_generator;
 pub mod driver;
 pub mod explore;
 pub mod null_crypto;
+pub mod rounds;
 pub mod samples;
 pub mod scripted;
 pub mod sim;

@@ -11,6 +11,8 @@ use timed_core::{
     GenesisHash, Height, LinkTag, MasternodeIndex, NodeId, RegistryTag, SessionHash, Signature, Wall,
 };
 
+pub mod blocks;
+
 /// A network's id.
 pub const NETWORK: NetworkId = NetworkId([0xa1, 0xa2, 0xa3, 0xa4]);
 
@@ -161,5 +163,6 @@ pub fn messages() -> Vec<(String, Message)> {
     all.push(("heartbeat_linked".to_owned(), Message::Heartbeat(Box::new(beat))));
     all.push(("datagram_empty".to_owned(), Message::Datagram(Bytes::new())));
     all.push(("datagram".to_owned(), Message::Datagram(Bytes::from_static(b"opaque"))));
+    all.extend(blocks::messages());
     all
 }

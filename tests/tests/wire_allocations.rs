@@ -7,10 +7,12 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use timed_core::FinalBlock;
 use timed_core::crypto::noise::NoiseProvider;
 use timed_core::crypto::{Authenticity, Provider, Session};
+use timed_core::wire::codec::BadBody;
 use timed_core::wire::frame::{FrameKind, FrameReader, append_frame};
-use timed_core::wire::message::{Lane, Message, Ping};
+use timed_core::wire::message::{Kind, Lane, Message, Ping};
 use timed_core::wire::record::{self, RecordReader};
 use timed_core::wire::{codec, signing};
 use timed_tests::samples;
@@ -96,6 +98,24 @@ fn a_record_is_sealed_opened_and_read_without_allocation() {
     exchange(0);
     let count = allocations(|| (1..20_000).for_each(&mut exchange));
     assert_eq!((count, pings), (0, 400_000));
+}
+
+/// What a body claims to hold costs nothing before it is there (rule W-7).
+#[test]
+fn frame_02_a_claim_in_a_body_reserves_nothing() {
+    let votes = [&[1u8; 45][..], &[0xff; 16]].concat();
+    let offer = 512u16.to_le_bytes();
+    let held = [&[0u8; 13][..], &[4, 0]].concat();
+    let chunk = [&[0u8; 42][..], &15_000u32.to_le_bytes()].concat();
+    let block = [&[0u8; 181][..], &1_000_000u32.to_le_bytes()].concat();
+    let count = allocations(|| {
+        assert_eq!(codec::decode_body(Kind::Commit, &votes), Err(BadBody::Truncated));
+        assert_eq!(codec::decode_body(Kind::TransactionOffer, &offer), Err(BadBody::Truncated));
+        assert_eq!(codec::decode_body(Kind::Held, &held), Err(BadBody::Truncated));
+        assert_eq!(codec::decode_body(Kind::Chunk, &chunk), Err(BadBody::Truncated));
+        assert_eq!(FinalBlock::decode(&block), Err(BadBody::Truncated));
+    });
+    assert_eq!(count, 0);
 }
 
 #[test]

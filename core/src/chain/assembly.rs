@@ -319,10 +319,11 @@ mod tests {
         assembly.keep(HEIGHT, block(1), valid.clone(), None);
         for number in 2..9 {
             assembly.seek(HEIGHT, block(number), &Outline::of(&payload(CHUNK, number)), Some(&block(1)));
-            assert_eq!(assembly.payloads.len(), PAYLOADS);
+            assert!(assembly.payloads.len() <= PAYLOADS);
             assert_eq!(assembly.payload(&block(1)), Some(&valid));
             assert_eq!(assembly.missing(&block(number)), Some(1));
         }
+        assert_eq!(assembly.payloads.len(), PAYLOADS);
         // Sought again, nothing that is here is lost.
         assembly.seek(HEIGHT, block(1), &Outline::of(&valid), None);
         assert_eq!(assembly.payload(&block(1)), Some(&valid));

@@ -21,10 +21,9 @@ use crate::event::{CommittedVia, Event, Statement, Step, SyncState};
 use crate::ids::{Height, NodeId, TxId};
 use crate::input::RegistryChange;
 use crate::journal::RecordKey;
-use crate::registry::Registry;
 use crate::time::{Now, Wall};
 use crate::wire::block::{Certificate, FinalBlock};
-use crate::wire::message::{self, Message, Role, Vote};
+use crate::wire::message::{self, Message, Role};
 
 impl Chain {
     /// Goes on as far as everything that is known allows. Called at the end of every input.
@@ -174,6 +173,10 @@ impl Chain {
             };
             self.part = part;
             self.mempool.act_as(role);
+            for peer in self.linked.keys() {
+                let role = registry.get(peer).map_or(Role::Observer, |_| Role::Masternode);
+                self.mempool.peer_up(now.mono, *peer, role, effects);
+            }
             effects.push(Effect::Registry(registry));
         }
         self.registries.forget_below(height);
@@ -310,21 +313,9 @@ impl Chain {
     /// A verified certificate shows which of our own signatures there are.
     pub(super) fn own_in(&mut self, certificate: &Certificate) {
         let Some(in_force) = self.registries.at(certificate.height) else { return };
-        let registry: &Registry = &in_force.registry;
-        let Some(seat) = registry.index_of(&self.node).filter(|_| self.conduct == Conduct::Acts) else {
-            return;
-        };
-        let own = certificate.signers.iter().zip(&certificate.signatures).find(|(signer, _)| *signer == seat);
-        if let Some((_, signature)) = own {
-            let shown = Statement::Vote(Vote {
-                kind: certificate.kind,
-                height: certificate.height,
-                round: certificate.round,
-                block: Some(certificate.block),
-                voter: self.node,
-                signature: *signature,
-            });
-            self.speech.own_shown(self.record.as_ref(), &shown);
+        let own = certificates::vote_of(certificate, &in_force.registry, &self.node);
+        if let Some(vote) = own.filter(|_| self.conduct == Conduct::Acts) {
+            self.speech.own_shown(self.record.as_ref(), &Statement::Vote(vote));
         }
     }
 

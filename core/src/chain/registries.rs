@@ -71,11 +71,6 @@ impl Registries {
         self.since.range(..=height).next_back().map(|(_, registry)| registry)
     }
 
-    /// The newest block whose changes are known: what it and its predecessors changed is in here.
-    pub(crate) const fn taken_in(&self) -> Height {
-        self.taken_in
-    }
-
     /// At a start: no block up to this one has changed anything that is not in here. The record of a block's
     /// changes is written before the second block after it, so those of the two newest blocks may be missing:
     /// the application is to be asked for them again.
@@ -284,7 +279,7 @@ mod tests {
         resumed.resume_at(Height(10));
         assert_eq!(sizes(&resumed, 12..=13), [Some(12), None]);
         resumed.resume_at(Height(3));
-        assert_eq!(resumed.taken_in(), Height(10));
+        assert_eq!(resumed.taken_in, Height(10));
     }
 
     #[test]

@@ -63,15 +63,6 @@ impl Grid {
         Some(Wall(wall.0 - since % self.interval))
     }
 
-    /// The first start at or after a wall time.
-    pub(crate) fn at_or_after(&self, wall: Wall) -> Wall {
-        match self.in_force(wall) {
-            None => Wall(self.genesis),
-            Some(start) if start == wall => start,
-            Some(start) => self.after(start),
-        }
-    }
-
     /// The first start after a wall time. At the end of time the last start stands for all that would follow.
     pub(crate) fn after(&self, wall: Wall) -> Wall {
         match self.in_force(wall) {
@@ -126,16 +117,11 @@ mod tests {
     fn slots_begin_with_the_genesis_time_and_follow_without_a_gap() {
         let grid = grid(10 * SECOND);
         assert_eq!(grid.in_force(Wall(GENESIS - 1)), None);
-        assert_eq!(grid.at_or_after(Wall(0)), at(0));
         assert_eq!(grid.after(Wall(0)), at(0));
-        for (wall, in_force, at_or_after, after) in [
-            (0, 0, 0, 10_000),
-            (1, 0, 10_000, 10_000),
-            (9_999, 0, 10_000, 10_000),
-            (10_000, 10_000, 10_000, 20_000),
-        ] {
+        for (wall, in_force, after) in
+            [(0, 0, 10_000), (1, 0, 10_000), (9_999, 0, 10_000), (10_000, 10_000, 20_000)]
+        {
             assert_eq!(grid.in_force(at(wall)), Some(at(in_force)), "{wall}");
-            assert_eq!(grid.at_or_after(at(wall)), at(at_or_after), "{wall}");
             assert_eq!(grid.after(at(wall)), at(after), "{wall}");
         }
         assert!(grid.is_start(at(0)) && grid.is_start(at(20_000)));
@@ -208,11 +194,9 @@ mod tests {
             let current = grid.in_force(wall);
             prop_assert_eq!(current.is_some(), wall.0 >= genesis);
             prop_assert!(current.is_none_or(|start| start <= wall && grid.is_start(start)));
-            for start in [grid.at_or_after(wall), grid.after(wall)] {
-                prop_assert!(grid.is_start(start));
-            }
+            prop_assert!(grid.is_start(grid.after(wall)));
             prop_assert!(grid.after(wall) > wall || grid.in_force(wall) == Some(grid.after(wall)));
-            let parent = parent.map(|parent| grid.at_or_after(Wall(parent)));
+            let parent = parent.map(|parent| grid.after(Wall(parent)));
             let child = grid.for_child(parent, wall);
             prop_assert!(grid.is_start(child));
             prop_assert!(parent.is_none_or(|parent| child > parent || grid.after(parent) == parent));

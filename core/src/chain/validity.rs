@@ -3,7 +3,6 @@
 //! One set of pure functions for whoever makes a block and whoever judges one: a proposer that follows
 //! [`draft`] is never refused by [`judge`], whatever either of them believes beside the chain.
 
-use crate::chain::certificates::BadCertificate;
 use crate::chain::proposer::leader;
 use crate::chain::slots::{Grid, Timeliness};
 use crate::ids::{BlockHash, CertificateHash, Height, NodeId, Round};
@@ -55,9 +54,6 @@ pub(crate) enum Flaw {
     /// The certificate that comes with it is not the parent's, or not the one that the header names.
     #[error("its certificate is not the parent's, or not the one that it names")]
     ParentCertificate,
-    /// The certificate's votes do not prove the parent final.
-    #[error("its parent's certificate proves nothing: {0}")]
-    Unproven(BadCertificate),
     /// It names another registry than the one in force.
     #[error("it names another registry than the one in force")]
     Registry,
@@ -67,10 +63,10 @@ pub(crate) enum Flaw {
     /// No slot begins at its time, or its parent's slot is as late.
     #[error("no slot after its parent's begins at its time")]
     Slot,
-    /// Its slot has not come yet by our clock.
+    /// Its slot has not come yet by our clock. Perhaps that is wrong: nobody is to blame.
     #[error("its slot lies ahead of the clock")]
     Early,
-    /// Its slot is long over by our clock.
+    /// Its slot is long over by our clock. Perhaps that is wrong: nobody is to blame.
     #[error("its slot is long over by the clock")]
     Late,
     /// The payload, or its outline, is not what the header's root is made of.
@@ -79,17 +75,6 @@ pub(crate) enum Flaw {
     /// The rounds of the header, the polka and the proposal contradict each other.
     #[error("its rounds contradict each other")]
     Rounds,
-    /// The application refuses the payload.
-    #[error("the application refuses the payload")]
-    Application,
-}
-
-impl Flaw {
-    /// Whether only a wrong clock, perhaps our own, or the application tells it from a sound block: nobody is
-    /// to blame (rule C-8).
-    pub(crate) const fn is_opinion(self) -> bool {
-        matches!(self, Self::Early | Self::Late | Self::Application)
-    }
 }
 
 impl Context<'_> {
@@ -349,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn prod_08_no_block_of_a_slot_ahead_of_the_clock_and_nobody_is_to_blame() {
+    fn prod_08_no_block_of_a_slot_ahead_of_the_clock() {
         let stage = Stage::above(7, fixture::registry(4), 10_000);
         let fast = Wall(NOON + 90_000);
         let proposal = stage.propose(Round(0), fast, b"");
@@ -357,7 +342,6 @@ mod tests {
             let ours = Wall(fast.0 - behind);
             assert_eq!(judge(&proposal, &stage.context(), ours), verdict, "{behind}");
         }
-        assert!(Flaw::Early.is_opinion() && Flaw::Late.is_opinion() && !Flaw::Slot.is_opinion());
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl Node {
         self.with_chain(now, |chain, crypto, effects| chain.tip_told(now, peer, tip, crypto, effects));
     }
 
-    /// What the others' heartbeats say of our clock, those included that are too far off to count otherwise.
+    /// A heartbeat has told more about the others' clocks.
     pub(super) fn chain_clock(&mut self, now: Now) {
         let offset_ms = self.masternode.clock_offset_ms(now.mono);
         self.with_chain(now, |chain, _, effects| chain.clock_read(offset_ms, effects));

@@ -204,6 +204,9 @@ impl Node {
             peering.height = height;
             self.chain_tip(now, from, (height, tip));
         }
+        if matches!(verdict, Verdict::New(_) | Verdict::OffTime(_)) {
+            self.chain_clock(now);
+        }
         if let Some(audience) = verdict.audience() {
             let to: Vec<ConnId> = self
                 .pool

@@ -80,19 +80,6 @@ impl Assembly {
             && self.genesis.registry.index_of(&self.id).is_some()
     }
 
-    fn chain(&self) -> ChainConfig {
-        ChainConfig {
-            // Without a time of its own, a network's slots are counted from the Unix epoch.
-            genesis_time: self.genesis.genesis_time.unwrap_or(Wall(0)),
-            interval: self.genesis.block_interval,
-            max_bytes: self.config.block.max_bytes,
-            min_peers: match self.config.block.min_peers {
-                Auto::Auto => MinPeers::Auto,
-                Auto::Set(others) => MinPeers::AtLeast(others),
-            },
-        }
-    }
-
     /// What the core is told.
     pub(crate) fn core_config(&self, bootstrap: Vec<Bootstrap>) -> timed_core::Config {
         timed_core::Config {
@@ -107,9 +94,22 @@ impl Assembly {
                 Auto::Set(false) => MasternodeMode::Disabled,
             },
             agent: concat!("timed/", env!("CARGO_PKG_VERSION")).to_owned(),
-            chain: Some(self.chain()),
+            chain: Some(self.chain_config()),
             timings: self.config.timings(),
             limits: self.config.core_limits(self.genesis.registry.size()),
+        }
+    }
+
+    fn chain_config(&self) -> ChainConfig {
+        ChainConfig {
+            // Without a time of its own a network counts its slots from the beginning of Unix time.
+            genesis_time: self.genesis.genesis_time.unwrap_or(Wall(0)),
+            interval: self.genesis.block_interval,
+            max_bytes: self.config.block.max_bytes,
+            min_peers: match self.config.block.min_peers {
+                Auto::Auto => MinPeers::Auto,
+                Auto::Set(others) => MinPeers::AtLeast(others),
+            },
         }
     }
 }
@@ -136,8 +136,9 @@ fn warnings(config: &Config, genesis: &Genesis, id: NodeId) -> Vec<String> {
         && min_peers >= registry.quorum()
     {
         warnings.push(format!(
-            "block.min_peers = {min_peers} forbids blocks that a quorum could decide: {} others and this node",
-            registry.quorum() - 1
+            "block.min_peers = {min_peers} other masternodes forbids blocks that a quorum of {}, this node included, \
+             could decide",
+            registry.quorum()
         ));
     }
     let own = config.advertised();

@@ -45,7 +45,9 @@ impl<C: Core, S: EventSink> Driver<C, S> {
                 Command::Validate { block, height, payload, by: _ } => {
                     self.ask(Question::Validate { block, height, payload });
                 }
-                Command::Load { load, from, max_bytes } => self.load(Load { load, from, max_bytes }),
+                Command::Load { load, from, to, max_bytes } => {
+                    self.load(Load { load, from, to, max_bytes });
+                }
                 Command::Event(event) => self.report(event),
             }
         }

@@ -122,6 +122,7 @@ fn ask(application: &dyn Application, question: Question) -> Result<Word, Applic
 pub(super) struct Load {
     pub(super) load: LoadId,
     pub(super) from: Height,
+    pub(super) to: Height,
     pub(super) max_bytes: usize,
 }
 
@@ -137,8 +138,9 @@ pub(super) fn loader(
     reader: BlockReader,
     wake: impl Fn() + Send + 'static,
 ) -> io::Result<Worker<Load, Loaded>> {
-    Worker::start("timed-loader", wake, move |Load { load, from, max_bytes }| Loaded {
-        load,
-        blocks: reader.range(from, usize::MAX, max_bytes),
+    Worker::start("timed-loader", wake, move |Load { load, from, to, max_bytes }| {
+        let heights = (to.0.saturating_add(1)).saturating_sub(from.0);
+        let heights = usize::try_from(heights).unwrap_or(usize::MAX);
+        Loaded { load, blocks: reader.range(from, heights, max_bytes) }
     })
 }

@@ -185,8 +185,9 @@ impl Script {
         self.next_ticket
     }
 
-    pub(crate) fn load(&mut self, load: u64, from: u64, max_bytes: usize) {
-        self.commands.push_back(Command::Load { load: LoadId(load), from: Height(from), max_bytes });
+    pub(crate) fn load(&mut self, load: u64, from: u64, to: u64, max_bytes: usize) {
+        let (load, from, to) = (LoadId(load), Height(from), Height(to));
+        self.commands.push_back(Command::Load { load, from, to, max_bytes });
     }
 
     pub(crate) fn emit(&mut self, event: Event) {

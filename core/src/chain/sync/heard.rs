@@ -136,6 +136,11 @@ impl Heard {
         self.vouched = if answered { vouched } else { self.vouched.max(vouched) };
     }
 
+    /// Whether a peer is another registered masternode.
+    pub(super) fn is_masternode(&self, peer: &NodeId) -> bool {
+        self.others.contains(peer)
+    }
+
     /// The highest height believed final by a node whose own tip is `applied`.
     pub(super) fn target(&self, applied: Height) -> Height {
         applied.max(self.certified).max(self.vouched).max(self.delivering)
@@ -159,8 +164,8 @@ impl Heard {
     }
 
     /// When the state may change by itself.
-    pub(super) fn changes(&self) -> impl Iterator<Item = Mono> + use<> {
-        let held = (self.delivering > Height(0)).then(|| self.run.1 + HOLD);
+    pub(super) fn changes(&self, applied: Height) -> impl Iterator<Item = Mono> + use<> {
+        let held = (self.delivering > applied).then(|| self.run.1 + HOLD);
         let lacking = self.lacking_since.map(|since| [since + LAG, self.progress.max(since) + PATIENCE]);
         held.into_iter().chain(lacking.into_iter().flatten())
     }

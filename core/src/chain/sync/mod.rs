@@ -33,7 +33,7 @@ use bytes::Bytes;
 use crate::chain::effects::Effects;
 use crate::event::SyncState;
 use crate::ids::{Height, NodeId};
-use crate::limits::{COMMITS_UNDER_WAY, MAX_FINAL_BLOCK, SYNC_BLOCK_LEAST};
+use crate::limits::{COMMITS_UNDER_WAY, FETCHED_BYTES, LEAST_SYNC_WINDOW, SYNC_BLOCK_LEAST, SYNC_PEER_BYTES};
 use crate::registry::Registry;
 use crate::rng::Rng;
 use crate::time::Mono;
@@ -82,6 +82,8 @@ pub(crate) struct Counts {
     pub(crate) surplus: u64,
     /// Requests that brought nothing in time.
     pub(crate) timeouts: u64,
+    /// Requests of which others brought the rest.
+    pub(crate) overtaken: u64,
     /// Requests answered with "busy".
     pub(crate) busy: u64,
     /// Requests answered with "nothing", or with no block.
@@ -120,6 +122,8 @@ pub(crate) struct Sync {
     heard: Heard,
     /// Bytes of a block, as lately seen.
     typical: usize,
+    /// From a request to the first part of its answer, as lately seen.
+    usual_answer: Duration,
     next_id: u64,
     counts: Counts,
     state: SyncState,
@@ -129,7 +133,7 @@ pub(crate) struct Sync {
 impl Sync {
     /// A scheduler of a node `own` whose newest durable block is `tip` (0 for none). `rng` is its own stream.
     pub(crate) fn new(settings: Settings, registry: &Registry, own: NodeId, tip: Height, rng: Rng) -> Self {
-        let window = settings.window.max(LEAST_WINDOW);
+        let window = settings.window.max(LEAST_SYNC_WINDOW);
         Self {
             settings: Settings { window, ..settings },
             rng,
@@ -142,6 +146,7 @@ impl Sync {
             committing: VecDeque::new(),
             heard: Heard::new(registry, own),
             typical: TYPICAL_AT_FIRST,
+            usual_answer: schedule::SILENCE,
             next_id: 1,
             counts: Counts::default(),
             state: SyncState::Synced,
@@ -225,7 +230,12 @@ impl Sync {
         let height = part.height;
         let known = self.is_here(height);
         let incoming = self.incoming(&from, part.id);
-        match incoming.map(|incoming| incoming.part(now, part, known)) {
+        let first = incoming.as_ref().filter(|asked| !asked.brought()).map(|asked| now.since(asked.asked));
+        let arrival = incoming.map(|incoming| incoming.part(now, part, known));
+        if let Some(took) = first.filter(|_| matches!(arrival, Some(Ok(_)))) {
+            self.usual_answer = (self.usual_answer * 3 + took) / 4;
+        }
+        match arrival {
             None => self.counts.unsolicited += 1,
             Some(Ok(Arrival::Piece)) => {}
             Some(Ok(Arrival::Block(height, bytes))) => self.arrived(now, from, height, bytes),
@@ -368,9 +378,12 @@ impl Sync {
     }
 }
 
-/// A window smaller than this many bytes is enlarged to it: requests to two peers, and what they have brought.
-const LEAST_WINDOW: usize = 4 * MAX_FINAL_BLOCK;
 /// Bytes of a block, before any was seen.
 const TYPICAL_AT_FIRST: usize = 8 * 1024;
 
-const _: () = assert!(LEAST_WINDOW / SYNC_BLOCK_LEAST > schedule::RANGE_BLOCKS as usize);
+const _: () = {
+    assert!(LEAST_SYNC_WINDOW / SYNC_BLOCK_LEAST > schedule::RANGE_BLOCKS as usize);
+    // Nodes of trees are half empty at worst.
+    assert!(2 * size_of::<(Height, window::Kept)>() <= FETCHED_BYTES);
+    assert!(2 * (size_of::<(NodeId, Peer)>() + serving::CLIENT) <= SYNC_PEER_BYTES);
+};

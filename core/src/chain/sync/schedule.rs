@@ -2,8 +2,11 @@
 //!
 //! Each idle peer is asked for the lowest range that nobody is asked for, at random among those that have it.
 //! A peer holds its range while it brings something at least every [`DEADLINE`]; then what is missing of it is
-//! asked of others. Once nothing else is left to ask, an idle peer *races* a range that has stood still: what
-//! comes first counts. So a silent peer costs half a second once, not three.
+//! asked of others. An idle peer *races* a range that has stood still for longer than answers usually take, at
+//! once if the next block is in it, else when nothing new is left to ask: what comes first counts, and who was
+//! overtaken is left alone for a while.
+//! So a silent peer costs a few round trips, not three seconds. Masternodes race before anybody else: however
+//! many strangers take requests only to sit on them, they are overtaken.
 
 use std::time::Duration;
 
@@ -19,14 +22,20 @@ use crate::wire::message::{GetBlocks, Message};
 
 /// A request that brings nothing for so long is given up; one that is not through after so long may be raced.
 const DEADLINE: Duration = Duration::from_secs(3);
-/// A request that has brought nothing at all for so long may be raced.
-const SILENCE: Duration = Duration::from_millis(500);
+/// A request that has brought nothing at all for so long may be raced; sooner if answers usually come sooner.
+pub(super) const SILENCE: Duration = Duration::from_millis(500);
+/// It may be raced once so many times the usual time has passed, and never before [`LEAST_SILENCE`].
+const UNUSUAL: u32 = 4;
+const LEAST_SILENCE: Duration = Duration::from_millis(100);
 /// A request that has brought something, but nothing more for so long, may be raced.
 const STUTTER: Duration = Duration::from_millis(1500);
 /// Bytes that a request is meant to bring.
 const RANGE: usize = 256 * 1024;
 /// Blocks that a request asks for at most.
 pub(super) const RANGE_BLOCKS: u64 = 512;
+
+/// Blocks that a request asks for at least, if so many are missing.
+const LEAST_SHARE: u64 = 16;
 
 /// Whether a request may make room for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,15 +46,32 @@ enum Urgency {
     Lowest,
 }
 
+/// Which requests are raced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// The one for the very next block: nothing can be applied before it comes.
+    Next,
+    Everything,
+}
+
+/// Who is asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Preference {
+    None,
+    Masternodes,
+}
+
 impl Sync {
     /// Decides everything anew: what is given up, what is asked, how far this node is, when to look again.
     pub(super) fn settle(&mut self, now: Mono, effects: &mut Effects) {
         self.give_up(now);
+        self.end_overtaken(now);
         let told =
             self.peers.iter().map(|(id, peer)| Told { peer: *id, tip: peer.tip, delivered: peer.delivered });
         self.heard.weigh(now, told);
+        self.race(now, Reach::Next, effects);
         self.ask(now, effects);
-        self.race(now, effects);
+        self.race(now, Reach::Everything, effects);
         let has_source = self.peers.iter().any(|(id, peer)| {
             peer.tip > self.applied && self.distrusted.until(id).is_none_or(|until| until <= now)
         });
@@ -93,20 +119,34 @@ impl Sync {
         }
     }
 
+    /// Ends requests of which others have brought the rest.
+    fn end_overtaken(&mut self, now: Mono) {
+        let slow = |peer: &Peer| peer.incoming.as_ref().is_some_and(|asked| now >= self.race_from(asked));
+        let slow: Vec<NodeId> = self.peers.iter().filter(|(_, peer)| slow(peer)).map(|(id, _)| *id).collect();
+        for id in slow {
+            let asked = self.peers.get(&id).and_then(|peer| peer.incoming.as_ref());
+            if asked.is_some_and(|asked| asked.missing().is_some() && self.lacking(asked).is_none()) {
+                self.counts.overtaken += 1;
+                self.release(&id);
+                self.fail(now, &id);
+            }
+        }
+    }
+
     /// Asks idle peers for what nobody is asked for.
     fn ask(&mut self, now: Mono, effects: &mut Effects) {
         let blocks = u64::try_from(self.settings.window / SYNC_BLOCK_LEAST).unwrap_or(u64::MAX);
         let highest = Height(self.applied.0.saturating_add(blocks));
         loop {
             let first = self.wanted.first();
-            let Some(peer) = self.idle_peer(now, first) else { return };
+            let Some(peer) = self.idle_peer(now, first, Preference::None) else { return };
             let urgency = if self.first_asked().is_none_or(|asked| asked > first) {
                 Urgency::Lowest
             } else {
                 Urgency::Later
             };
             let tip = self.peers.get(&peer).map_or(first, |peer| peer.tip);
-            let count = self.range();
+            let count = self.range(first, tip);
             // The window's edge moves with each block: a range waits until it has become worth asking for.
             let room = highest.0.saturating_sub(first.0).saturating_add(1);
             if first > highest || (tip > highest && room < count && urgency == Urgency::Later) {
@@ -120,14 +160,17 @@ impl Sync {
         }
     }
 
-    /// Asks peers that are still idle for what others have not brought.
-    fn race(&mut self, now: Mono, effects: &mut Effects) {
+    /// Asks idle peers for what others have not brought.
+    fn race(&mut self, now: Mono, reach: Reach, effects: &mut Effects) {
         loop {
             let stale = self.peers.values().filter_map(|peer| peer.incoming.as_ref());
-            let stale = stale.filter(|asked| asked.raced_by.is_none() && now >= race_from(asked));
+            let stale = stale.filter(|asked| asked.raced_by.is_none() && now >= self.race_from(asked));
             let lowest = stale.filter_map(|asked| Some((self.lacking(asked)?, asked.id)));
             let Some((span, id)) = lowest.min_by_key(|(span, _)| span.first) else { return };
-            let Some(peer) = self.idle_peer(now, span.first) else { return };
+            if reach == Reach::Next && span.first > self.applied.next() {
+                return;
+            }
+            let Some(peer) = self.idle_peer(now, span.first, Preference::Masternodes) else { return };
             let lowest = self.wanted.first() > span.first && self.first_asked() == Some(span.first);
             if !self.has_room(if lowest { Urgency::Lowest } else { Urgency::Later }) {
                 return;
@@ -168,25 +211,25 @@ impl Sync {
     }
 
     /// One of the idle peers that have a height, at random.
-    fn idle_peer(&mut self, now: Mono, height: Height) -> Option<NodeId> {
-        let free = |(id, peer): &(&NodeId, &Peer)| {
+    fn idle_peer(&mut self, now: Mono, height: Height, preference: Preference) -> Option<NodeId> {
+        let free = self.peers.iter().filter(|(id, peer)| {
             peer.tip >= height && self.free_from(id, peer).is_some_and(|from| from <= now)
-        };
-        let count = self.peers.iter().filter(free).count();
-        let nth = match count {
-            0 => return None,
-            1 => 0,
-            _ => usize::try_from(self.rng.below(count as u64)).unwrap_or(0),
-        };
-        let free = |(id, peer): &(&NodeId, &Peer)| {
-            peer.tip >= height && self.free_from(id, peer).is_some_and(|from| from <= now)
-        };
-        self.peers.iter().filter(free).nth(nth).map(|(id, _)| *id)
+        });
+        let mut free: Vec<NodeId> = free.map(|(id, _)| *id).collect();
+        if preference == Preference::Masternodes && free.iter().any(|id| self.heard.is_masternode(id)) {
+            free.retain(|id| self.heard.is_masternode(id));
+        }
+        let nth = if free.len() > 1 { self.rng.below(free.len() as u64) } else { 0 };
+        free.get(usize::try_from(nth).unwrap_or(0)).copied()
     }
 
-    /// How many blocks to ask for at once.
-    fn range(&self) -> u64 {
-        u64::try_from(RANGE / self.typical.max(1)).unwrap_or(u64::MAX).clamp(1, RANGE_BLOCKS)
+    /// How many blocks to ask for at once: towards the end no more than a fair share, so that all peers come to
+    /// it together.
+    fn range(&self, first: Height, tip: Height) -> u64 {
+        let full = u64::try_from(RANGE / self.typical.max(1)).unwrap_or(u64::MAX).clamp(1, RANGE_BLOCKS);
+        let sources = self.peers.values().filter(|peer| peer.tip >= first).count().max(1);
+        let share = tip.next().0.saturating_sub(first.0).div_ceil(sources as u64);
+        full.min(share.max(LEAST_SHARE))
     }
 
     /// What a request asks for and is not here, from the first missing block to the last height.
@@ -240,14 +283,19 @@ impl Sync {
         let given_up = asked().map(|asked| asked.progress + DEADLINE);
         let free: Vec<Mono> = self.peers.iter().filter_map(|(id, peer)| self.free_from(id, peer)).collect();
         let idle = free.iter().any(|from| *from <= now);
-        let raced = asked().filter(|asked| idle && asked.raced_by.is_none()).map(race_from);
-        let all = given_up.chain(free.iter().copied()).chain(raced).chain(self.heard.changes());
+        let raced =
+            asked().filter(|asked| idle && asked.raced_by.is_none()).map(|asked| self.race_from(asked));
+        let all = given_up.chain(free.iter().copied()).chain(raced).chain(self.heard.changes(self.applied));
         all.filter(|at| *at > now).min()
     }
-}
 
-/// From when on another peer may be asked for the same.
-fn race_from(asked: &Incoming) -> Mono {
-    let silence = if asked.brought() { STUTTER } else { SILENCE };
-    (asked.progress + silence).min(asked.asked + DEADLINE)
+    /// From when on another peer may be asked for the same.
+    fn race_from(&self, asked: &Incoming) -> Mono {
+        let silence = if asked.brought() {
+            STUTTER
+        } else {
+            (self.usual_answer * UNUSUAL).clamp(LEAST_SILENCE, SILENCE)
+        };
+        (asked.progress + silence).min(asked.asked + DEADLINE)
+    }
 }

@@ -42,6 +42,17 @@ impl Wanted {
         self.returned.first_key_value().map_or(self.frontier, |(first, _)| *first)
     }
 
+    #[cfg(test)]
+    pub(super) fn frontier(&self) -> Height {
+        self.frontier
+    }
+
+    #[cfg(test)]
+    pub(super) fn contains(&self, height: Height) -> bool {
+        let returned = self.returned.range(..=height).next_back();
+        height >= self.frontier || returned.is_some_and(|(_, last)| height <= *last)
+    }
+
     /// Takes the lowest range: at most `count` heights, none above `last`.
     pub(super) fn take(&mut self, count: u64, last: Height) -> Option<Span> {
         let first = self.first();

@@ -16,7 +16,7 @@ use crate::chain::fixture::{GENESIS, NOON, id, registry, sign_as};
 use crate::command::Command;
 use crate::config::MinPeers;
 use crate::crypto::{Authenticity, Handshake, WeakKey};
-use crate::ids::Signature;
+use crate::ids::{Round, Signature};
 use crate::input::PayloadVerdict;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -129,8 +129,8 @@ pub(crate) const KEYS: &[Key] = &[
         "block",
         "min_peers",
         Value("\"auto\""),
-        "Live links, this node included, below which it proposes nothing. auto: a quorum. A number is\n\
-         honoured, with a warning where it forbids what a quorum could decide.",
+        "Linked masternodes, this node not counted, below which it proposes nothing. auto: with this node a\n\
+         quorum. A number is honoured, with a warning where it forbids what a quorum could decide.",
     ),
     key("api", "enabled", Value("true"), "Whether the API is served."),
     key(
@@ -159,6 +159,10 @@ pub(crate) const KEYS: &[Key] = &[
     key("limits", "payload_lane", Value("\"2MiB\""), "Waiting chunks of a proposed block of a link."),
     key("limits", "relay_lane", Value("\"256KiB\""), "Waiting relayed messages of a link; the oldest go."),
     key("limits", "bulk_lane", Value("\"1MiB\""), "Waiting blocks for a peer that catches up."),
+    key("limits", "sync_window", Value("\"16MiB\""), "Blocks fetched and not applied yet."),
+    key("limits", "serving", Value("\"16MiB\""), "Loaded blocks that are being served to peers."),
+    key("limits", "serving_rate", Value("\"32MiB\""), "Served blocks a second; half of it to one peer."),
+    key("limits", "mempool", Value("\"16MiB\""), "Memory for transactions that wait to be in a block."),
     key("limits", "gate", Value("128"), "Answers that wait for a durable write."),
     key("limits", "frame_pool", Value("64"), "Free frame buffers kept for reuse."),
     key("logging", "level", Value("\"info\""), "error, warn, info, debug or trace."),

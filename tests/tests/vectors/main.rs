@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod blocks;
+mod refused;
+
 use std::fmt::Write;
 use std::path::Path;
 
@@ -97,82 +100,6 @@ fn kinds_keep_their_codes_lanes_and_limits() {
         vectors.number("max_body", kind.max_body() as u64);
     }
     vectors.settle("kinds.toml");
-}
-
-#[test]
-fn what_is_not_canonical_is_refused() {
-    let mut vectors = Vectors::new(
-        "Bodies that must be refused, each one step away from a good one, and why.\n\
-         A receiver closes the link with bad_message.",
-    );
-    let sample = |name: &str| {
-        samples::messages().into_iter().find(|(other, _)| other == name).map(|(_, message)| message).unwrap()
-    };
-    let hello = body(&sample("hello_canonical"));
-    let observer = body(&sample("hello_observer"));
-    let knock = body(&sample("hello_knock_register"));
-    let ack = body(&sample("hello_ack_accepted"));
-    let ping = body(&sample("ping"));
-    let beat = body(&sample("heartbeat_linked"));
-    let alone = body(&sample("heartbeat_alone"));
-    let with = |good: &[u8], at: usize, bytes: &[u8]| {
-        let mut bad = good.to_vec();
-        bad[at..at + bytes.len()].copy_from_slice(bytes);
-        bad
-    };
-    let insert = |good: &[u8], at: usize, bytes: &[u8]| [&good[..at], bytes, &good[at..]].concat();
-    let mapped = [&[6][..], &[0; 10], &[0xff, 0xff, 10, 0, 0, 1]].concat();
-    let mapped = [&hello[..33], &mapped, &hello[38..]].concat();
-    let addr = 33;
-    let versions = addr + 7 + 16 + 1;
-    let role = versions + 6 + 8 + 4 + 32 + 8 + 32;
-    let agent = role + 1;
-    let intent = agent + 2 + 11 + 33 + 8;
-    let links = 4 + 32 + 4 * 8 + 32;
-    let witnesses = links + 2 + 3 * 11 + 2;
-    for (name, kind, bad) in [
-        ("empty", Kind::Ping, vec![]),
-        ("one_byte_short", Kind::Ping, ping[..7].to_vec()),
-        ("one_byte_more", Kind::Ping, insert(&ping, 8, &[0])),
-        ("over_the_limit", Kind::Ping, vec![0; 17]),
-        ("another_kind", Kind::Hello, ack.clone()),
-        ("no_signature", Kind::Hello, hello[..hello.len() - 64].to_vec()),
-        ("option_tag_2", Kind::Hello, with(&hello, 32, &[2])),
-        ("address_tag_5", Kind::Hello, with(&hello, addr, &[5])),
-        ("address_mapped", Kind::Hello, mapped),
-        ("address_unspecified", Kind::Hello, with(&hello, addr + 1, &[0; 4])),
-        ("address_multicast", Kind::Hello, with(&hello, addr + 1, &[224, 0, 0, 1])),
-        ("address_broadcast", Kind::Hello, with(&hello, addr + 1, &[255; 4])),
-        ("address_port_0", Kind::Hello, with(&hello, addr + 5, &[0; 2])),
-        ("versions_reversed", Kind::Hello, with(&hello, versions, &[2, 0, 1, 0])),
-        ("role_2", Kind::Hello, with(&hello, role, &[2])),
-        ("agent_of_33", Kind::Hello, insert(&with(&hello, agent, &[33, 0]), agent + 2, &[b'a'; 22])),
-        ("agent_claims_65535", Kind::Hello, with(&hello, agent, &[0xff, 0xff])),
-        ("agent_with_newline", Kind::Hello, with(&hello, agent + 2, b"\n")),
-        ("agent_not_ascii", Kind::Hello, with(&hello, agent + 2, "é".as_bytes())),
-        ("intent_2", Kind::Hello, with(&hello, intent, &[2])),
-        ("dialed_because_3", Kind::Hello, with(&hello, intent + 1, &[3])),
-        ("dialer_rank_2", Kind::Hello, with(&knock, intent + 2 + 24, &[2])),
-        ("seen_cut", Kind::Hello, observer[..60].to_vec()),
-        ("answer_4", Kind::HelloAck, with(&ack, ack.len() - 65, &[4])),
-        ("refused_without_reason", Kind::HelloAck, with(&ack, ack.len() - 65, &[3])),
-        ("links_claim_129", Kind::Heartbeat, with(&alone, links, &[129, 0])),
-        ("links_claim_65535", Kind::Heartbeat, with(&alone, links, &[0xff, 0xff])),
-        ("links_repeated", Kind::Heartbeat, with(&beat, links + 2 + 11, &[0])),
-        ("links_descending", Kind::Heartbeat, with(&beat, links + 2, &[3])),
-        ("link_index_128", Kind::Heartbeat, with(&beat, links + 2 + 22, &[128])),
-        ("link_direction_2", Kind::Heartbeat, with(&beat, links + 3, &[2])),
-        ("witnesses_claim_129", Kind::Heartbeat, with(&beat, witnesses, &[129, 0])),
-        ("witnesses_repeated", Kind::Heartbeat, with(&beat, witnesses + 2 + 17, &[0])),
-        ("witness_index_128", Kind::Heartbeat, with(&beat, witnesses + 2 + 17, &[128])),
-    ] {
-        let reason = codec::decode_body(kind, &bad).unwrap_err();
-        vectors.begin(name);
-        vectors.number("kind", kind.code().into());
-        vectors.bytes("body", &bad);
-        vectors.text("refused", &format!("{reason:?}"));
-    }
-    vectors.settle("bad_messages.toml");
 }
 
 #[test]
@@ -308,6 +235,7 @@ fn signing_bytes_are_as_ever() {
     vectors.bytes("signing_bytes", &bytes);
     vectors.bytes("signature", &beat.signature.0);
     vectors.bytes("digest", &signing::heartbeat_digest(&beat));
+    blocks::signed(&mut vectors);
     vectors.settle("signing.toml");
 }
 
