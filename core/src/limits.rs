@@ -36,6 +36,12 @@ pub const PART: usize = 32 * 1024;
 pub const COMMITS_UNDER_WAY: usize = 64;
 /// While catching up, no more blocks are here or asked for than the window has this many bytes.
 pub const SYNC_BLOCK_LEAST: usize = 2 * 1024;
+/// A window smaller than this is enlarged to it: requests to two peers, and what they have brought.
+pub(crate) const LEAST_SYNC_WINDOW: usize = 4 * MAX_FINAL_BLOCK;
+/// A fetched block's place beside its bytes.
+pub(crate) const FETCHED_BYTES: usize = 256;
+/// A live peer's places in catching up and in serving.
+pub(crate) const SYNC_PEER_BYTES: usize = 1024;
 /// Ids in one offer of transactions at most.
 pub const MAX_OFFERED: usize = 512;
 /// Payloads of the height under way that are put together or kept, at most: the newest proposal's and the one
@@ -116,14 +122,14 @@ pub struct Limits {
     pub relay_lane: usize,
     /// Bytes waiting in the bulk lane of a link.
     pub bulk_lane: usize,
-    /// Bytes of blocks that were fetched and are not applied yet.
+    /// Bytes of blocks that were fetched and are not applied yet; 0 where there is no chain.
     pub sync_window: usize,
     /// Bytes of loaded blocks that are being served.
     pub serving: usize,
     /// Bytes a second that are served to all peers that catch up together; half of that to one.
     pub serving_rate: usize,
     /// Bytes of memory that waiting transactions hold: their own, and [`TRANSACTION_COST`] for each. What is
-    /// submitted here, and what others bring, may each be three quarters of it.
+    /// submitted here, and what others bring, may each be three quarters of it. 0 where there is no chain.
     pub mempool: usize,
     /// Handshake answers parked behind a record at most.
     pub gate: usize,
@@ -183,14 +189,36 @@ impl Limits {
             + self.frame_pool * (FRAME_REUSED + FRAME_COST)
             + self.own_addrs * OWN_ADDR_BYTES
             + self.gate * PARKED_BYTES
-            + self.mempool
-            + self.mempool / RECENT_FOR * RECENT_BYTES
-            + self.max_peers * MAX_OFFERED * WANTED_BYTES
+            + Self::sync_bytes(self.sync_window)
+            + self.serving
+            + self.max_peers * SYNC_PEER_BYTES
+            + Self::mempool_bytes(self.mempool, self.max_peers)
             + MAX_MASTERNODES * MASTERNODE_BYTES
             + COMMANDS_KEPT * COMMAND_BYTES
             + ARRIVALS_ROOM
             + 2 * record
             + NODE_BYTES
+    }
+
+    /// What waits, the ids that are remembered, and those that were asked for.
+    const fn mempool_bytes(mempool: usize, peers: usize) -> usize {
+        if mempool == 0 {
+            return 0;
+        }
+        mempool + mempool / RECENT_FOR * RECENT_BYTES + peers * MAX_OFFERED * WANTED_BYTES
+    }
+
+    /// The window, the block that is being verified, decoded and encoded, and what is kept of blocks that are
+    /// on their way to the disk.
+    const fn sync_bytes(window: usize) -> usize {
+        if window == 0 {
+            return 0;
+        }
+        let window = if window < LEAST_SYNC_WINDOW { LEAST_SYNC_WINDOW } else { window };
+        window
+            + window / SYNC_BLOCK_LEAST * FETCHED_BYTES
+            + 2 * MAX_FINAL_BLOCK
+            + COMMITS_UNDER_WAY * (MAX_CERTIFICATE + FETCHED_BYTES)
     }
 }
 

@@ -5,7 +5,7 @@
 mod daemons;
 mod operator;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use daemons::{Network, SECOND};
 use operator::http;
@@ -45,6 +45,7 @@ fn every_route_answers_what_the_contract_says() {
     let verdict = "3/3 links, 0 duplicate, 0 split, 0 one-sided, 0 wrong direction";
     network
         .eventually("the matrix is whole", 20 * SECOND, || network.get(2, "/matrix").1["verdict"] == verdict);
+    network.eventually("there are blocks", 30 * SECOND, || network.get(2, "/blocks/latest").0 == 200);
     network.eventually("all heartbeats were heard", 10 * SECOND, || {
         let list = network.get(2, "/masternodes").1;
         list.as_array().unwrap().iter().all(|entry| entry["last_heartbeat"].is_string())
@@ -56,10 +57,18 @@ fn every_route_answers_what_the_contract_says() {
     };
 
     let info = get("/consensus_info");
-    for (name, value) in [("active_masternodes", 3), ("connected_peers", 2), ("height", 0)] {
+    for (name, value) in [("active_masternodes", 3), ("connected_peers", 2)] {
         assert_eq!(info[name].as_u64(), Some(value), "{info}");
     }
-    fields(&info, &[("producing", Value::is_boolean), ("not_producing_reason", is_text_or_null)]);
+    fields(
+        &info,
+        &[
+            ("height", Value::is_u64),
+            ("producing", |v| v == true),
+            ("not_producing_reason", Value::is_null),
+            ("not_producing_text", Value::is_null),
+        ],
+    );
     for (name, value) in [("expected", 2), ("up", 2), ("inbound", 1), ("outbound", 1), ("duplicates", 0)] {
         assert_eq!(info["links"][name].as_u64(), Some(value), "{info}");
     }
@@ -77,10 +86,13 @@ fn every_route_answers_what_the_contract_says() {
             ("height", Value::is_u64),
             ("tip_hash", is_id),
             ("last_block_time", is_time_or_null),
-            ("sync_state", Value::is_string),
+            ("sync_state", |v| v == "synced"),
             ("last_tick_age_ms", Value::is_number),
+            ("consensus", Value::is_object),
+            ("mempool", Value::is_object),
         ],
     );
+    fields(&status["sync"], &[("height", Value::is_u64), ("target", Value::is_u64)]);
 
     let peers = get("/peers");
     assert_eq!(peers.as_array().unwrap().len(), 2);
@@ -127,6 +139,7 @@ fn every_route_answers_what_the_contract_says() {
                 ("node_id", is_id),
                 ("active", |v| v == true),
                 ("last_heartbeat", is_time),
+                ("height", Value::is_u64),
                 ("sequence", Value::is_u64),
                 ("witnesses", Value::is_array),
                 ("address", Value::is_string),
@@ -140,6 +153,30 @@ fn every_route_answers_what_the_contract_says() {
         fields(&why, &[("decision", |v| v == "connected"), ("rule", Value::is_string)]);
         fields(&why, &[("attempts", Value::is_array)]);
     }
+    let block = get("/blocks/latest");
+    fields(
+        &block,
+        &[
+            ("height", Value::is_u64),
+            ("hash", is_id),
+            ("parent", is_id),
+            ("round", Value::is_u64),
+            ("proposer", is_id),
+            ("time", is_time),
+            ("payload_bytes", Value::is_u64),
+            ("transaction_ids", Value::is_array),
+        ],
+    );
+    fields(&block["header"], &[("payload_root", is_id), ("registry_hash", is_id), ("slot_time", is_time)]);
+    let certificate = &block["commit_certificate"];
+    fields(certificate, &[("round", Value::is_u64), ("signatures", Value::is_array)]);
+    // All three decide.
+    assert!(certificate["signers"].as_array().unwrap().iter().all(is_id), "{block}");
+    assert_eq!(certificate["signers"].as_array().unwrap().len(), 3, "{block}");
+    assert_eq!(get(&format!("/blocks/{}", block["height"])), block);
+    assert_eq!(get(&format!("/blocks?from={}", block["height"]))[0], block);
+    assert_eq!(get("/evidence"), Value::Array(Vec::new()));
+
     assert_eq!(get("/livez")["alive"], true);
     assert_eq!(get("/readyz")["ready"], true);
     let checks = get("/readyz?verbose")["checks"].clone();
@@ -151,22 +188,25 @@ fn every_route_answers_what_the_contract_says() {
 
 /// Prometheus text: every sample belongs to a family that was announced before, none twice.
 fn well_formed(metrics: &str) {
-    let (mut families, mut samples) = (BTreeSet::new(), BTreeSet::new());
+    let (mut families, mut samples) = (BTreeMap::new(), BTreeSet::new());
     for line in metrics.lines() {
         if let Some(comment) = line.strip_prefix("# ") {
             let words: Vec<&str> = comment.splitn(3, ' ').collect();
             assert!(["HELP", "TYPE"].contains(&words[0]) && words.len() == 3, "{line}");
             assert!(words[1].starts_with("timed_"), "{line}");
             if words[0] == "TYPE" {
-                assert!(families.insert(words[1].to_owned()), "twice: {line}");
+                assert!(["counter", "gauge", "histogram"].contains(&words[2]), "{line}");
+                assert!(families.insert(words[1], words[2]).is_none(), "twice: {line}");
                 assert_eq!(words[2] == "counter", words[1].ends_with("_total"), "{line}");
             }
             continue;
         }
         let (sample, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line}"));
         assert!(value.parse::<f64>().is_ok(), "{line}");
-        let family = sample.split('{').next().unwrap();
-        assert!(families.contains(family), "not announced: {line}");
+        let name = sample.split('{').next().unwrap();
+        let whole = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+        let of_histogram = whole.is_some_and(|whole| families.get(whole) == Some(&"histogram"));
+        assert!(of_histogram || families.contains_key(name), "not announced: {line}");
         assert!(samples.insert(sample.to_owned()), "twice: {line}");
     }
     assert!(families.len() > 10, "{families:?}");
@@ -179,6 +219,7 @@ fn orders_need_the_cookie_and_strange_hosts_are_refused() {
     for (method, path) in [
         ("POST", "/peers".to_owned()),
         ("DELETE", format!("/peers/{}", network.id(2))),
+        ("POST", "/tx".to_owned()),
         ("POST", "/stop".to_owned()),
     ] {
         let body = format!("{{\"addr\":\"{}\"}}", network.addr(2));
@@ -222,7 +263,7 @@ fn verbs_speak_json_and_health_has_three_answers() {
     assert_eq!(network.get(1, "/readyz").0, 503);
     network.kill(1);
     assert_eq!(network.verb(1, &["health"]).code, 2);
-    for verb in [&["status"][..], &["peers"], &["stop"], &["connect", "127.0.0.9:1"]] {
+    for verb in [&["status"][..], &["peers"], &["block", "1"], &["stop"], &["connect", "127.0.0.9:1"]] {
         let done = network.verb(1, verb);
         assert!(done.code == 1 && done.err.contains(&network.url(1, "")), "{done:?}");
     }

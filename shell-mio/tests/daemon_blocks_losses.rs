@@ -32,21 +32,22 @@ fn late_blocks(network: &Network, host: u8) -> u64 {
 
 #[test]
 fn prod_05a_one_of_four_down_any_of_them_costs_less_than_half_a_slot() {
-    let mut network = Network::with_a_chain(36, &HOSTS, SECOND);
+    let mut network = Network::with_a_chain(36, &HOSTS, 2 * SECOND);
     for down in HOSTS {
         network.await_producing(&HOSTS, 5 * SECOND);
         let others = without(down);
         network.kill(down);
         let (from, late) = (network.heights(&others).0, late_blocks(&network, others[0]));
-        let slots = usually_or_soaking(9, 40);
+        // Each leads once in four.
+        let slots = usually_or_soaking(5, 40);
         network.let_slots_pass(slots);
         let (low, high) = network.heights(&others);
         let late = late_blocks(&network, others[0]) - late;
         println!("node {down} down: {} blocks in {slots} slots, {late} late", low - from);
         assert!(low - from >= u64::from(slots) - 1, "{} blocks in {slots} slots", low - from);
         assert!(high - low <= 1);
-        // What the test's own load does to a shared machine is not the missing leader's.
-        assert!(late <= 1, "{late} blocks took longer than half a slot");
+        // What other load does to a shared machine is not the missing leader's.
+        assert!(late <= u64::from(slots / 5), "{late} blocks took longer than half a slot");
         let chain = network.assert_one_chain(&others);
         let by_next = chain.iter().filter(|block| block["round"].as_u64() > Some(0)).count();
         assert!(by_next > 0, "the missing leader's turn came, and another took it");

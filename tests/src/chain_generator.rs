@@ -18,13 +18,14 @@ use timed_core::{
 
 use crate::chain_auditor::{Origin, change, leader};
 
-/// Who signs a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who signs the block of a height.
 pub enum Signers {
     /// Every masternode whose key is here.
     All,
     /// As few as decide.
     Quorum,
+    /// Those whom this names.
+    Those(Box<dyn Fn(Height, &NodeId) -> bool>),
 }
 
 /// Makes a chain block by block.
@@ -72,7 +73,7 @@ impl ChainGenerator {
 
     /// Sets who signs.
     #[must_use]
-    pub const fn signed_by(mut self, signers: Signers) -> Self {
+    pub fn signed_by(mut self, signers: Signers) -> Self {
         self.signers = signers;
         self
     }
@@ -136,14 +137,16 @@ impl ChainGenerator {
     fn certify(&mut self, height: Height, hash: BlockHash) -> Certificate {
         let bytes = signing::vote(&self.origin.genesis, VoteKind::Precommit, height, Round(0), Some(&hash));
         let most = match self.signers {
-            Signers::All => usize::MAX,
+            Signers::All | Signers::Those(_) => usize::MAX,
             Signers::Quorum => self.registry.quorum(),
         };
         let (mut signers, mut signatures) = (SeatSet::EMPTY, Vec::new());
         for entry in self.registry.entries() {
-            if let Some(key) = self.keys.get_mut(&entry.id)
-                && signatures.len() < most
-            {
+            let signs = match &self.signers {
+                Signers::All | Signers::Quorum => signatures.len() < most,
+                Signers::Those(sign) => sign(height, &entry.id),
+            };
+            if let Some(key) = self.keys.get_mut(&entry.id).filter(|_| signs) {
                 self.registry.index_of(&entry.id).into_iter().for_each(|seat| signers.insert(seat));
                 signatures.push(key.sign(&bytes));
             }
@@ -152,6 +155,37 @@ impl ChainGenerator {
         let kind = VoteKind::Precommit;
         Certificate { kind, height, round: Round(0), block: hash, signers, signatures }
     }
+}
+
+/// The voting record of a masternode that has signed a block and nothing since, as
+/// [`RecordKey::Voting`](timed_core::RecordKey) holds it: without it whoever has blocks abstains (rule C-13).
+#[must_use]
+pub fn voting_record_of(last: &FinalBlock, node: NodeId) -> Bytes {
+    const VERSION: u8 = 1;
+    const DECIDED: u8 = 4;
+    let Header { height, round, proposer, .. } = last.block.header;
+    let block = last.certificate.block;
+    let mut record = vec![VERSION, 0];
+    record.extend(height.0.to_le_bytes());
+    record.extend(round.0.to_le_bytes());
+    record.extend([DECIDED, 1]);
+    record.extend(round.0.to_le_bytes());
+    record.extend(block.0);
+    let proposed = proposer == node;
+    record.push(u8::from(proposed));
+    if proposed {
+        record.extend(round.0.to_le_bytes());
+        record.push(0);
+        record.extend(block.0);
+    }
+    record.push(2);
+    for kind in [VoteKind::Prevote, VoteKind::Precommit] {
+        record.extend(round.0.to_le_bytes());
+        record.push(u8::from(kind == VoteKind::Precommit));
+        record.push(1);
+        record.extend(block.0);
+    }
+    Bytes::from(record)
 }
 
 /// The slot of a generated block: the height-th after the genesis.

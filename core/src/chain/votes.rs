@@ -226,6 +226,29 @@ impl Votes {
         later.find(|(_, votes)| votes.voters().len() >= needed).map(|(round, _)| *round)
     }
 
+    /// Votes that take whoever lacks them along into a round: precommits of a quorum in the one before (line 47),
+    /// or votes of more than a third in it (line 55). None for the first round, which needs no reason.
+    pub(crate) fn reasons(&self, round: Round) -> Vec<Vote> {
+        let Some(before) = round.0.checked_sub(1).map(Round) else { return Vec::new() };
+        let (quorum, third) = (self.registry.quorum(), self.registry.size() / 3 + 1);
+        let precommits = self.rounds.get(&before).map(|votes| &votes.precommits);
+        if let Some(tally) = precommits.filter(|tally| tally.casts().count() >= quorum) {
+            let casts = tally.casts().take(quorum);
+            return casts.filter_map(|(s, cast)| self.vote(VoteKind::Precommit, before, s, cast)).collect();
+        }
+        let kinds = [VoteKind::Prevote, VoteKind::Precommit];
+        let votes = self.rounds.get(&round).into_iter().flat_map(|votes| {
+            kinds
+                .into_iter()
+                .flat_map(move |kind| votes.of(kind).casts().map(move |(seat, cast)| (kind, seat, cast)))
+        });
+        let mut reasons = BTreeMap::new();
+        for (kind, seat, cast) in votes {
+            reasons.entry(seat).or_insert_with(|| self.vote(kind, round, seat, cast));
+        }
+        reasons.into_values().flatten().take(third).collect()
+    }
+
     /// Whose votes are held of the next round and of those before, by ascending round (rule C-12).
     pub(crate) fn held(&self) -> Vec<RoundHeld> {
         let newest = self.rounds.range(..=self.round.next()).rev().take(MAX_ROUNDS_HELD);

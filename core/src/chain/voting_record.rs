@@ -3,11 +3,14 @@
 use bytes::Bytes;
 
 use crate::chain::consensus::{OwnProposal, OwnVote, Record};
-use crate::chain::durable::{Damaged, Reader, put_block, put_count, put_height, put_option, put_round};
+use crate::chain::durable::{
+    Damaged, Reader, put_block, put_count, put_height, put_option, put_round, put_statement,
+};
 use crate::chain::votes::PAST_ROUNDS;
 use crate::event::{Statement, Step};
 use crate::ids::{Height, Round};
 use crate::limits::{OWN_PROPOSALS, OWN_VOTES};
+use crate::registry::MAX_MASTERNODES;
 use crate::wire::block::{Block, Certificate, VoteKind};
 use crate::wire::codec;
 
@@ -42,6 +45,7 @@ impl VotingRecord {
             round: Round(0),
             step: Step::Waiting,
             locked: None,
+            reasons: Vec::new(),
             proposals: Vec::new(),
             votes: Vec::new(),
         };
@@ -72,8 +76,8 @@ impl VotingRecord {
     /// round ‖ `[32]` block ‖ `u8` count ‖ each vote: `u32` round ‖ `u8` kind ‖ `opt [32]` block; in the notation
     /// of `core/PROTOCOL.md`, section 0.
     pub(crate) fn encode(&self) -> Bytes {
-        let Record { height, round, step, locked, proposals, votes } = &self.said;
-        let mut out = Vec::with_capacity(128 + 48 * (proposals.len() + votes.len()));
+        let Record { height, round, step, locked, reasons, proposals, votes } = &self.said;
+        let mut out = Vec::with_capacity(128 + 48 * (proposals.len() + votes.len()) + 144 * reasons.len());
         out.push(VERSION);
         put_option(self.silent_until_above, put_height, &mut out);
         put_height(*height, &mut out);
@@ -93,6 +97,10 @@ impl VotingRecord {
             },
             &mut out,
         );
+        put_count(reasons.len(), &mut out);
+        for reason in reasons {
+            put_statement(&Statement::Vote(reason.clone()), &mut out);
+        }
         put_count(proposals.len(), &mut out);
         for proposal in proposals {
             put_round(proposal.round, &mut out);
@@ -125,6 +133,10 @@ impl VotingRecord {
             _ => return Err(Damaged),
         };
         let locked = reader.option(|reader| Ok((reader.round()?, reader.block()?)))?;
+        let reasons = reader.list(MAX_MASTERNODES, |reader| match reader.statement()? {
+            Statement::Vote(vote) => Ok(vote),
+            Statement::Proposal(_) => Err(Damaged),
+        })?;
         let proposals = reader.list(OWN_PROPOSALS, |reader| {
             let (round, valid_round) = (reader.round()?, reader.option(Reader::round)?);
             Ok(OwnProposal { round, valid_round, block: reader.block()? })
@@ -139,7 +151,7 @@ impl VotingRecord {
             Ok(OwnVote { kind, round, block: reader.option(Reader::block)? })
         })?;
         reader.end()?;
-        let said = Record { height, round, step, locked, proposals, votes };
+        let said = Record { height, round, step, locked, reasons, proposals, votes };
         if is_coherent(&said) { Ok(Self { said, silent_until_above }) } else { Err(Damaged) }
     }
 }
@@ -151,7 +163,15 @@ fn is_coherent(said: &Record) -> bool {
         && votes.iter().zip(votes.iter().skip(1)).all(|(a, b)| (a.round, a.kind) < (b.round, b.kind));
     let rounds = proposals.iter().map(|own| own.round).chain(votes.iter().map(|own| own.round));
     let shown = proposals.iter().all(|own| own.valid_round.is_none_or(|shown| shown < own.round));
-    ascending && shown && rounds.chain(said.locked.map(|(round, _)| round)).all(|round| round <= said.round)
+    // Precommits of the round before, or votes of the round itself.
+    let reasons = said.reasons.iter().all(|vote| {
+        let before = vote.round.next() == said.round && vote.kind == VoteKind::Precommit;
+        vote.height == said.height && (before || vote.round == said.round)
+    });
+    ascending
+        && shown
+        && reasons
+        && rounds.chain(said.locked.map(|(round, _)| round)).all(|round| round <= said.round)
 }
 
 /// A block that a quorum has prevoted, with the proof: whoever is locked on it must be able to propose it again
@@ -252,6 +272,9 @@ mod tests {
                 round: Round(2),
                 step: Step::Prevote,
                 locked: Some((Round(1), A)),
+                reasons: (0..3)
+                    .map(|seat| fixture::vote(seat, VoteKind::Precommit, Height(7), Round(1), None))
+                    .collect(),
                 proposals: vec![OwnProposal { round: Round(1), valid_round: Some(Round(0)), block: A }],
                 votes: vec![
                     vote(0, VoteKind::Prevote, None),
@@ -284,6 +307,10 @@ mod tests {
         assert!(!refused(&|_| {}));
         assert!(refused(&|said| said.locked = Some((Round(3), A))));
         assert!(refused(&|said| said.round = Round(1)));
+        assert!(refused(&|said| said.reasons[0].height = Height(6)));
+        assert!(refused(&|said| said.reasons[0].kind = VoteKind::Prevote));
+        assert!(refused(&|said| said.reasons[0].round = Round(0)));
+        assert!(!refused(&|said| said.reasons[0].round = Round(2)));
         assert!(refused(&|said| said.votes.swap(0, 1)));
         assert!(refused(&|said| said.votes.push(said.votes[3])));
         assert!(refused(&|said| said.proposals.push(said.proposals[0])));
@@ -292,6 +319,7 @@ mod tests {
             let vote = |round| OwnVote { kind: VoteKind::Prevote, round: Round(round), block: None };
             refused(&|said| {
                 said.round = Round(100);
+                said.reasons.clear();
                 said.votes = (0..u32::try_from(count).unwrap()).map(vote).collect();
             })
         };

@@ -90,7 +90,7 @@ impl Clocks {
     pub(crate) fn median_offset_ms(&self, now: Mono) -> i64 {
         let mut offsets = [0i64; MAX_MASTERNODES];
         let mut count = 0;
-        for (place, offset) in offsets.iter_mut().zip(self.fresh(now)) {
+        for (place, offset) in offsets.iter_mut().zip(self.undelayed(now)) {
             *place = offset;
             count += 1;
         }
@@ -115,7 +115,15 @@ impl Clocks {
         })
     }
 
+    /// What each newest heartbeat says.
     fn fresh(&self, now: Mono) -> impl Iterator<Item = i64> {
+        let fresh_for = self.fresh_for;
+        let newest = self.seats.iter().filter_map(|reading| reading.offsets.into_iter().flatten().next());
+        newest.filter(move |(at, _)| now.since(*at) < fresh_for).map(|(_, offset)| offset)
+    }
+
+    /// What each heartbeat says that had the shorter way of the newest two.
+    fn undelayed(&self, now: Mono) -> impl Iterator<Item = i64> {
         let fresh_for = self.fresh_for;
         // A heartbeat that waited on its way makes its signer's clock seem behind, never ahead: of two the higher
         // offset is nearer to the truth.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use timed_core::Request;
 
 use super::application::{Conduct, Judgement, Offer};
 use super::disk::Snapshot;
@@ -66,7 +67,7 @@ impl World {
                     let mut bytes = vec![0; 8 + self.random_below(3_000)];
                     self.cx.rng.fill(&mut bytes);
                     if self.host(at).is_running() {
-                        self.submit(at, &Bytes::from(bytes));
+                        self.post(at, Request::Submit(Bytes::from(bytes)));
                     }
                 }
             }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use timed_core::crypto::Provider;
 use timed_core::{
-    BlockHash, FinalBlock, Height, Producing, Registry, RegistryChange, Reply, Request, Round, StoredBlock,
-    Wall,
+    BlockHash, FinalBlock, Height, Producing, RecordKey, Registry, RegistryChange, Reply, Request, Round,
+    StoredBlock, Wall,
 };
 
 use crate::chain_auditor::{ChainAuditor, Origin, leader};
-use crate::chain_generator::ChainGenerator;
+use crate::chain_generator::{ChainGenerator, voting_record_of};
 
 use super::disk::Snapshot;
 use super::host::{Host, HostId, Role};
@@ -59,9 +59,14 @@ impl World {
                 self.fail(&what);
             }
         }
+        let last = blocks.last().and_then(|last| FinalBlock::decode(&last.bytes).ok());
         for host in hosts {
-            assert!(!self.hosts[host.0].is_up(), "{host} runs");
-            self.hosts[host.0].disk.append(blocks.iter().cloned());
+            let host = &mut self.hosts[host.0];
+            assert!(!host.is_up(), "{} runs", host.id);
+            host.disk.append(blocks.iter().cloned());
+            if let Some(last) = &last {
+                host.disk.keep(RecordKey::Voting, voting_record_of(last, host.node_id));
+            }
         }
     }
 
@@ -153,9 +158,12 @@ impl World {
         self.hosts[host.0].seen.summary.map(|summary| summary.producing)
     }
 
-    /// Submits a transaction.
+    /// Submits a transaction and waits for the answer.
     pub fn submit(&mut self, host: HostId, transaction: &Bytes) -> Reply {
-        self.ask(host, Request::Submit(transaction.clone()))
+        let id = self.post(host, Request::Submit(transaction.clone()));
+        let answered = |world: &Self| world.hosts[host.0].replies.contains_key(&id);
+        self.expect("the transaction is taken or refused", Duration::from_secs(2), answered);
+        self.answer(host, id).expect("the answer that was waited for")
     }
 
     /// True wall time now.

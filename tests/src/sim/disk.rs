@@ -145,6 +145,11 @@ impl Disk {
         self.durable.blocks.extend(blocks.into_iter().map(|block| (block.height, block.bytes)));
     }
 
+    /// Puts a record there that no process of this disk has written. The process must be down.
+    pub fn keep(&mut self, key: RecordKey, record: Bytes) {
+        self.durable.records.insert(key, record);
+    }
+
     /// Durable blocks of consecutive heights from one to another: as many as fit, one at least if it is there.
     #[must_use]
     pub fn load(&self, from: Height, to: Height, max_bytes: usize) -> Vec<StoredBlock> {

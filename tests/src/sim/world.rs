@@ -370,6 +370,20 @@ impl World {
         }
     }
 
+    /// A request that is answered when something is durable: take the answer with [`World::answer`].
+    pub fn post(&mut self, host: HostId, request: Request) -> RequestId {
+        self.requests += 1;
+        let id = RequestId(self.requests);
+        self.hosts[host.0].wake(&mut self.net, &mut self.cx, Some((id, request)));
+        self.check();
+        id
+    }
+
+    /// The answer to a request, once it is there.
+    pub fn answer(&mut self, host: HostId, id: RequestId) -> Option<Reply> {
+        self.hosts[host.0].replies.remove(&id)
+    }
+
     /// Ends the run: prints what one needs to repeat and understand it.
     ///
     /// # Panics

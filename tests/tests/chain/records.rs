@@ -44,7 +44,7 @@ fn prod_06_a_lost_voting_record_beside_blocks_abstains() {
         let (mut world, victim) = with_directory(seed, |world, victim, _| {
             world.host(victim).disk.snapshot().without(RecordKey::Voting).without(RecordKey::ValidBlock)
         });
-        assert!(abstains(&world, victim) || !world.host(victim).is_running(), "{}", world.describe());
+        world.expect("it abstains", secs(10), |world| abstains(world, victim));
         world.expect("the links", secs(30), World::is_meshed);
         world
             .expect("it takes part again", secs(20), |world| world.producing(victim) == Some(Producing::Yes));

@@ -1,9 +1,11 @@
 //! Catching up: from the first block, from a thousand behind, past peers that are slow, silent or lie.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use timed_core::{CommittedVia, Event, Height, Masternode, RegistryChange, StoredBlock, SyncState};
+use timed_core::{CommittedVia, Event, Height, Masternode, NodeId, RegistryChange, StoredBlock, SyncState};
+use timed_tests::chain_generator::Signers;
 use timed_tests::sim::{Conduct, HostId, Profile, Setup, World, seeds};
 
 use super::{missed_slots, ms, network, producing, secs};
@@ -13,7 +15,14 @@ fn with_history(seed: u64, setup: Setup, heights: &[u64], payload: usize) -> Wor
     let longest = heights.iter().copied().max().unwrap_or(0);
     let setup = setup.slots_before(u32::try_from(longest).unwrap() + 3);
     let mut world = World::new(seed, &setup);
-    let mut generator = world.generator().with_payload(move |height| filler(height, payload));
+    // Whoever has signed a block has the one before at least.
+    let reach: BTreeMap<NodeId, u64> =
+        heights.iter().zip(world.ids()).map(|(height, host)| (world.host(host).node_id, *height)).collect();
+    let signs = move |height: Height, key: &NodeId| reach.get(key).is_some_and(|reach| *reach >= height.0);
+    let mut generator = world
+        .generator()
+        .signed_by(Signers::Those(Box::new(signs)))
+        .with_payload(move |height| filler(height, payload));
     let blocks: Vec<StoredBlock> = (0..longest).map(|_| generator.store()).collect();
     for (host, height) in heights.iter().enumerate() {
         world.give_chain(&[HostId(host)], &blocks[..usize::try_from(*height).unwrap()]);
@@ -74,7 +83,7 @@ fn an_observer_starts_from_nothing_on_a_slow_line() {
 #[test]
 fn fork_01b_nobody_fills_a_gap_with_blocks_of_its_own() {
     for seed in seeds(5) {
-        let mut world = with_history(seed, network(4, secs(1)), &[20, 15, 15, 15], 0);
+        let mut world = with_history(seed, network(7, secs(1)), &[20, 20, 20, 20, 20, 15, 15], 0);
         for host in world.ids() {
             world.host_mut(host).application.conduct.loading = (ms(500), ms(1_500));
         }
@@ -104,11 +113,10 @@ fn sync_02a_a_silent_peer_costs_little() {
 
 #[test]
 fn sync_02b_peers_that_cannot_serve_are_not_asked() {
-    // Two are behind, too: only the other two can serve, from where they are.
     let mut world = with_history(1, network(5, secs(1)), &[600, 600, 600, 600, 0], 0);
     world.start_all();
     catches_up(&mut world, HostId(4), secs(20));
-    let mut world = with_history(1, network(4, secs(1)), &[600, 600, 250, 0], 0);
+    let mut world = with_history(1, network(7, secs(1)), &[600, 600, 600, 600, 600, 250, 0], 0);
     world.start_all();
     world.expect("both catch up", secs(30), |world| world.all_reach(Height(600)));
     world.expect_blocks("blocks go on", 3, secs(6));
@@ -168,7 +176,7 @@ fn restarts_in_the_middle_of_a_catch_up_lose_nothing() {
 #[test]
 fn the_registry_is_derived_on_the_way_up() {
     for seed in seeds(5) {
-        let setup = network(6, secs(1)).slots_before(203);
+        let setup = network(6, secs(1)).observers(2).slots_before(203);
         let mut world = World::new(seed, &setup);
         // The fifth and sixth leave early, the fifth returns at another address, much later the first leaves.
         let entry = |world: &World, host: usize| {
@@ -185,8 +193,8 @@ fn the_registry_is_derived_on_the_way_up() {
         let changes = world.host(HostId(0)).application.changes.clone();
         let mut generator = world.generator().with_changes(changes);
         let blocks: Vec<StoredBlock> = (0..200).map(|_| generator.store()).collect();
-        // Everyone begins with nothing but the first, who is in the registry no more: all learn from it.
-        world.give_chain(&[HostId(0)], &blocks);
+        // Only the observers begin with nothing.
+        world.give_chain(&[0, 1, 2, 3, 4, 5].map(HostId), &blocks);
         world.start_all();
         world.expect("all catch up", secs(60), |world| world.all_reach(Height(200)));
         world.run_for(secs(5));

@@ -376,7 +376,7 @@ fn c8_the_worst_case_is_told_at_the_start_and_grows_with_every_row() {
     let limits = stage.config.limits.clone();
     assert_eq!(told, Some(limits.worst_case_bytes()));
     type Row = fn(&mut Limits) -> &mut usize;
-    let rows: [(Row, &str); 11] = [
+    let rows: [(Row, &str); 14] = [
         (|limits| &mut limits.max_peers, "max_peers"),
         (|limits| &mut limits.unauthenticated, "unauthenticated"),
         (|limits| &mut limits.dialing, "dialing"),
@@ -386,6 +386,9 @@ fn c8_the_worst_case_is_told_at_the_start_and_grows_with_every_row() {
         (|limits| &mut limits.payload_lane, "payload_lane"),
         (|limits| &mut limits.relay_lane, "relay_lane"),
         (|limits| &mut limits.bulk_lane, "bulk_lane"),
+        (|limits| &mut limits.sync_window, "sync_window"),
+        (|limits| &mut limits.serving, "serving"),
+        (|limits| &mut limits.mempool, "mempool"),
         (|limits| &mut limits.gate, "gate"),
         (|limits| &mut limits.frame_pool, "frame_pool"),
     ];

@@ -44,6 +44,8 @@ pub struct Consensus {
     votes: Votes,
     proposals: Proposals,
     own: Own,
+    /// Votes because of which the round was entered.
+    reasons: Vec<Vote>,
     /// The step in which an earlier life of this node left the machine's round.
     resumed: Option<Step>,
     decision: Decision,
@@ -71,6 +73,7 @@ impl Consensus {
             machine: RoundMachine::default(),
             proposals: Proposals::default(),
             own: Own::default(),
+            reasons: Vec::new(),
             resumed: None,
             decision: Decision::Open,
         }
@@ -90,8 +93,12 @@ impl Consensus {
         let valid = polka.map(|polka| (polka.round, polka.block));
         self.machine = RoundMachine::resumed(record.round, record.locked, valid);
         self.resumed = Some(record.step);
-        self.own = Own::from_record(record);
+        self.own = Own::from_record(&record);
         self.enter(self.round());
+        for reason in &record.reasons {
+            self.votes.add(reason);
+        }
+        self.reasons = record.reasons;
         polka.into_iter().for_each(|polka| drop(self.votes.take(polka)));
         true
     }
@@ -203,8 +210,15 @@ impl Consensus {
 
     /// What must be durable before anything said so far may leave.
     pub fn record(&self) -> Record {
-        let step = self.resumed.unwrap_or(self.step());
-        self.own.record(self.height, self.round(), step, self.locked())
+        Record {
+            height: self.height,
+            round: self.round(),
+            step: self.resumed.unwrap_or(self.step()),
+            locked: self.locked(),
+            reasons: self.reasons.clone(),
+            proposals: self.own.proposals().collect(),
+            votes: self.own.votes().collect(),
+        }
     }
 
     /// The height.
@@ -417,6 +431,7 @@ impl Consensus {
 
     /// Lines 14 to 19, as far as they do not need the block.
     fn begin(&mut self, round: Round, acts: &mut Acts) {
+        self.reasons = self.votes.reasons(round);
         self.enter(round);
         acts.push(Act::RoundStarted(round));
         let leads = self.is_own(self.leader(round)) && self.voice == Voice::Speaks;

@@ -6,6 +6,7 @@ use crate::chain::round::Polka;
 use crate::event::{SignedProposal, Step};
 use crate::ids::{BlockHash, Height, Round};
 use crate::wire::block::VoteKind;
+use crate::wire::message::Vote;
 
 /// A vote of this node's. Signing it again gives the same bytes, so no signature is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +42,9 @@ pub struct Record {
     pub step: Step,
     /// The lock.
     pub locked: Option<Polka>,
+    /// Votes of others and its own because of which this node entered the round: whoever is left behind in an
+    /// earlier one can follow only if it is shown them, and there may be nobody else who has them.
+    pub reasons: Vec<Vote>,
     /// Proposals made, by ascending round.
     pub proposals: Vec<OwnProposal>,
     /// Votes cast, by ascending round, the prevote before the precommit.
@@ -55,16 +59,15 @@ pub(super) struct Own {
 }
 
 impl Own {
-    pub(super) fn from_record(record: Record) -> Self {
+    pub(super) fn from_record(record: &Record) -> Self {
         Self {
-            proposals: record.proposals.into_iter().map(|proposal| (proposal.round, proposal)).collect(),
-            votes: record.votes.into_iter().map(|vote| ((vote.round, vote.kind), vote)).collect(),
+            proposals: record.proposals.iter().map(|proposal| (proposal.round, *proposal)).collect(),
+            votes: record.votes.iter().map(|vote| ((vote.round, vote.kind), *vote)).collect(),
         }
     }
 
-    pub(super) fn record(&self, height: Height, round: Round, step: Step, locked: Option<Polka>) -> Record {
-        let proposals = self.proposals.values().copied().collect();
-        Record { height, round, step, locked, proposals, votes: self.votes().collect() }
+    pub(super) fn proposals(&self) -> impl Iterator<Item = OwnProposal> {
+        self.proposals.values().copied()
     }
 
     /// Notes a vote; false if there is one of that round and kind.

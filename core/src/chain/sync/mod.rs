@@ -33,7 +33,7 @@ use bytes::Bytes;
 use crate::chain::effects::Effects;
 use crate::event::SyncState;
 use crate::ids::{Height, NodeId};
-use crate::limits::{COMMITS_UNDER_WAY, MAX_FINAL_BLOCK, SYNC_BLOCK_LEAST};
+use crate::limits::{COMMITS_UNDER_WAY, FETCHED_BYTES, LEAST_SYNC_WINDOW, SYNC_BLOCK_LEAST, SYNC_PEER_BYTES};
 use crate::registry::Registry;
 use crate::rng::Rng;
 use crate::time::Mono;
@@ -133,7 +133,7 @@ pub(crate) struct Sync {
 impl Sync {
     /// A scheduler of a node `own` whose newest durable block is `tip` (0 for none). `rng` is its own stream.
     pub(crate) fn new(settings: Settings, registry: &Registry, own: NodeId, tip: Height, rng: Rng) -> Self {
-        let window = settings.window.max(LEAST_WINDOW);
+        let window = settings.window.max(LEAST_SYNC_WINDOW);
         Self {
             settings: Settings { window, ..settings },
             rng,
@@ -378,9 +378,12 @@ impl Sync {
     }
 }
 
-/// A window smaller than this many bytes is enlarged to it: requests to two peers, and what they have brought.
-const LEAST_WINDOW: usize = 4 * MAX_FINAL_BLOCK;
 /// Bytes of a block, before any was seen.
 const TYPICAL_AT_FIRST: usize = 8 * 1024;
 
-const _: () = assert!(LEAST_WINDOW / SYNC_BLOCK_LEAST > schedule::RANGE_BLOCKS as usize);
+const _: () = {
+    assert!(LEAST_SYNC_WINDOW / SYNC_BLOCK_LEAST > schedule::RANGE_BLOCKS as usize);
+    // Nodes of trees are half empty at worst.
+    assert!(2 * size_of::<(Height, window::Kept)>() <= FETCHED_BYTES);
+    assert!(2 * (size_of::<(NodeId, Peer)>() + serving::CLIENT) <= SYNC_PEER_BYTES);
+};

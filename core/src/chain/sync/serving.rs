@@ -90,6 +90,9 @@ struct Client {
     pace: Pace,
 }
 
+/// Memory of one, with its places in line and in turns.
+pub(super) const CLIENT: usize = size_of::<(NodeId, Client)>() + 3 * size_of::<NodeId>();
+
 #[derive(Clone, Debug)]
 enum Job {
     Idle,

@@ -270,6 +270,10 @@ fn limits(layers: &mut Layers<'_>) -> LimitsSection {
     bounds.payload_lane = bytes("payload_lane");
     bounds.relay_lane = bytes("relay_lane");
     bounds.bulk_lane = bytes("bulk_lane");
+    bounds.sync_window = bytes("sync_window");
+    bounds.serving = bytes("serving");
+    bounds.serving_rate = bytes("serving_rate");
+    bounds.mempool = bytes("mempool");
     LimitsSection { bounds, observed }
 }
 

@@ -157,3 +157,49 @@ fn an_own_vote_of_the_record_is_nothing_foreign_whichever_way_it_comes() {
     assert_eq!(life.vote(&prevote(1, 0, Some(X))), []);
     assert_eq!(life.voice(), Voice::Speaks);
 }
+
+/// Seat 3 precommits to seat 2 alone and is never heard of again: that took seat 2 to round 1, and only seat 2 can
+/// show the others why.
+#[test]
+fn livelock_a_crash_does_not_lose_what_took_a_node_to_its_round() {
+    let [mut a, mut b, mut c] = [started(0), started(1), started(2)];
+    for node in [&mut a, &mut b] {
+        propose(node, 0, X);
+        vote_all(node, [0, 1, 2].map(|seat| prevote(seat, 0, Some(X))));
+        vote_all(node, [0, 1].map(|seat| precommit(seat, 0, Some(X))));
+        assert_eq!(node.step(), Step::Precommit);
+    }
+    propose(&mut c, 0, X);
+    vote_all(&mut c, [precommit(0, 0, Some(X)), precommit(1, 0, Some(X)), precommit(3, 0, None)]);
+    c.timeout(timer(Timeout::Precommit, 0));
+    assert_eq!(c.timeout(timer(Timeout::Propose, 1)), [prevotes(1, None)]);
+
+    let mut c = again(&c, None);
+    c.start();
+    assert_eq!((c.round(), c.step()), (Round(1), Step::Prevote));
+    for node in [&mut a, &mut b] {
+        let rounds = node.held();
+        let held = Held { height: HEIGHT, round: node.round(), proposal: None, rounds };
+        let lacked = c.lacking(&held);
+        assert_eq!(lacked, [precommit(3, 0, None)]);
+        assert_eq!(vote_all(node, lacked), [Act::Schedule(timer(Timeout::Precommit, 0))]);
+        node.timeout(timer(Timeout::Precommit, 0));
+        assert_eq!(node.round(), Round(1));
+    }
+}
+
+#[test]
+fn what_took_a_node_to_its_round_is_just_enough_to_take_others_along() {
+    let mut node = started(1);
+    assert_eq!(node.record().reasons, []);
+    vote_all(&mut node, [0, 2, 3].map(|seat| precommit(seat, 0, None)));
+    vote_all(&mut node, [prevote(1, 0, None), precommit(1, 0, None)]);
+    node.timeout(timer(Timeout::Precommit, 0));
+    assert_eq!(node.record().reasons, [0, 1, 2].map(|seat| precommit(seat, 0, None)));
+    vote_all(&mut node, [precommit(0, 5, None), prevote(0, 5, None), prevote(3, 5, None)]);
+    assert_eq!(node.round(), Round(5));
+    assert_eq!(node.record().reasons, [prevote(0, 5, None), prevote(3, 5, None)]);
+    let mut behind = started(2);
+    vote_all(&mut behind, node.record().reasons);
+    assert_eq!(behind.round(), Round(5));
+}

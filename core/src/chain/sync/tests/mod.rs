@@ -13,7 +13,7 @@ use std::rc::Rc;
 use super::*;
 use crate::chain::effects::Effect;
 use crate::ids::{BlockHash, CertificateHash, PayloadRoot, Round, Signature};
-use crate::limits::{Limits, PART};
+use crate::limits::{Limits, MAX_FINAL_BLOCK, PART};
 use crate::registry::{Masternode, MasternodeIndex, RegistryHash};
 use crate::time::Wall;
 use crate::wire::block::{Block, Certificate, Header, VoteKind};
