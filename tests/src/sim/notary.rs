@@ -90,6 +90,11 @@ pub(crate) fn read_voting_record(record: &[u8]) -> Option<Vec<Statement>> {
     let _silent_until = fields.option(Fields::height)?;
     let (height, _round, _step) = (fields.height()?, fields.round()?, fields.byte()?);
     let _locked = fields.option(|fields| Some((fields.round()?, fields.block()?)))?;
+    for _ in 0..fields.byte()? {
+        // Votes because of which it entered its round: kind, height, round, voter.
+        let _reason = (fields.byte()?, fields.height()?, fields.round()?, fields.block()?);
+        let (_block, _signature) = (fields.option(Fields::block)?, fields.array::<64>()?);
+    }
     let mut statements = Vec::new();
     for _ in 0..fields.byte()? {
         let kind = StatementKind::Proposal;
