@@ -6,6 +6,7 @@
 
 mod byzantine;
 mod clocks;
+mod costs;
 mod outages;
 mod partitions;
 mod records;
