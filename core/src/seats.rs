@@ -31,6 +31,12 @@ impl SeatSet {
         self.0.count_ones() as usize
     }
 
+    /// Whether nobody is in the set.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     /// The members, by ascending index.
     pub fn iter(self) -> impl Iterator<Item = MasternodeIndex> {
         let mut rest = self.0;

@@ -169,6 +169,8 @@ pub(crate) struct Counts {
     pub(crate) votes: u64,
     /// Items about blocks that were not what they must be.
     pub(crate) invalid: u64,
+    /// Messages of masternodes that came from others.
+    pub(crate) strangers: u64,
 }
 
 /// The chain of one node.
@@ -429,6 +431,18 @@ impl Chain {
         effects: &mut Effects,
     ) {
         match message {
+            // Only masternodes send these. From anybody else nothing of it is worth a look: not a signature.
+            Message::Proposal(_)
+            | Message::Vote(_)
+            | Message::Polka(_)
+            | Message::Commit(_)
+            | Message::Held(_)
+            | Message::GetPayload(_)
+            | Message::Chunk(_)
+                if !self.is_registered(&from) =>
+            {
+                self.counts.strangers += 1;
+            }
             Message::Proposal(proposal) => self.proposal_came(now, from, proposal, crypto, effects),
             Message::Vote(vote) => self.vote_came(now, from, &vote, crypto, effects),
             Message::Polka(certificate) | Message::Commit(certificate) => {
@@ -437,7 +451,7 @@ impl Chain {
             Message::Held(held) => self.held_came(now, from, &held, effects),
             Message::Tip(tip) => self.peer_has(now, from, tip.height, effects),
             Message::GetPayload(wanted) => self.payload_wanted(from, wanted, effects),
-            Message::Chunk(chunk) => self.chunk_came(now, &chunk, crypto, effects),
+            Message::Chunk(chunk) => self.chunk_came(now, &chunk, effects),
             Message::GetBlocks(get) => {
                 let tip = self.commits.height();
                 self.serving.get_blocks(now.mono, from, get, tip, effects);

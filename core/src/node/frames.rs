@@ -196,6 +196,7 @@ impl Node {
         let verdict = self.masternode.received(now, from, beat, self.crypto.as_mut(), &mut events);
         self.emit(now, events);
         self.count_heartbeat(&verdict);
+        self.chain_clock(now);
         if signer == from
             && matches!(verdict, Verdict::New(_))
             && let Some(peering) = self.links.get_mut(conn).and_then(Link::peering_mut)

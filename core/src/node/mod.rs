@@ -252,6 +252,8 @@ impl Node {
     }
 
     fn tick(&mut self, now: Now) {
+        // The wall clock may have been set since the last input: a slot that has begun is due in this tick.
+        self.arm_chain(now);
         // Every timer that fires is armed again for later, so this ends; what is due twice waits for the next tick.
         let mut fired = BTreeSet::new();
         while let Some(key) = self.timers.pop_due(now.mono) {

@@ -133,6 +133,16 @@ impl World {
         self.hosts[host.0].disk.height()
     }
 
+    /// Whether every running masternode has a block of this height.
+    #[must_use]
+    pub fn masternodes_reach(&self, height: Height) -> bool {
+        let registry = self.registry_at(self.chain_height());
+        self.hosts
+            .iter()
+            .filter(|host| host.is_running() && registry.get(&host.node_id).is_some())
+            .all(|host| host.disk.height() >= height)
+    }
+
     /// Whether every running node has a block of this height.
     #[must_use]
     pub fn all_reach(&self, height: Height) -> bool {
@@ -172,10 +182,10 @@ impl World {
         Wall(super::clock::WALL_AT_START + self.now().0 / 1_000_000)
     }
 
-    /// Waits until every running node has so many more blocks than the chain has now.
+    /// Waits until every running masternode has so many more blocks than the chain has now.
     pub fn expect_blocks(&mut self, what: &str, blocks: u64, limit: Duration) -> Duration {
         let height = Height(self.chain_height().0 + blocks);
-        self.expect(&format!("{what}: height {height}"), limit, |world| world.all_reach(height))
+        self.expect(&format!("{what}: height {height}"), limit, |world| world.masternodes_reach(height))
     }
 
     /// A time of up to this, from the world's seed.

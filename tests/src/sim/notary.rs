@@ -90,6 +90,13 @@ pub(crate) fn read_voting_record(record: &[u8]) -> Option<Vec<Statement>> {
     let _silent_until = fields.option(Fields::height)?;
     let (height, _round, _step) = (fields.height()?, fields.round()?, fields.byte()?);
     let _locked = fields.option(|fields| Some((fields.round()?, fields.block()?)))?;
+    for _ in 0..fields.byte()? {
+        // Others' votes, by which the round was reached.
+        let _kind_height_round = (fields.byte()?, fields.height()?, fields.round()?);
+        let _voter: [u8; 32] = fields.array()?;
+        let _block = fields.option(Fields::block)?;
+        let _signature: [u8; 64] = fields.array()?;
+    }
     let mut statements = Vec::new();
     for _ in 0..fields.byte()? {
         let kind = StatementKind::Proposal;

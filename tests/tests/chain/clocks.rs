@@ -46,7 +46,7 @@ fn prod_04b_a_clock_off_by_an_hour_is_named_and_the_others_go_on() {
                 assert!((offset_ms + error).abs() < 5_000, "{offset_ms}");
                 assert!(why.to_string().starts_with("your clock"), "{why}");
             }
-            other => panic!("{other:?}"),
+            other => panic!("{error} ms: {other:?}, {:?}", world.seen(victim).summary),
         }
         for host in [0, 1, 3].map(HostId) {
             assert_eq!(world.producing(host), Some(Producing::Yes));

@@ -1,6 +1,7 @@
 //! A small network of chains in memory: messages with a latency, disks that are slow and forget what was not
 //! durable, applications that take everything. Time is virtual; each chain is woken exactly at its deadline.
 
+mod hostile;
 mod progress;
 mod restarts;
 
