@@ -237,11 +237,6 @@ impl Candidates {
         self.assembly.chunks(block, wanted)
     }
 
-    /// The chunks of a block that are missing; none if nothing is.
-    pub(crate) fn missing(&self, block: &BlockHash) -> Option<u128> {
-        self.assembly.missing(block)
-    }
-
     /// When the missing part of some payload is to be asked for next.
     pub(crate) fn fetch_due(&self, patience: Duration) -> Option<Mono> {
         let growing = self.blocks.iter().filter(|(hash, _)| self.assembly.missing(hash).is_some());

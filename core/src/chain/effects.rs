@@ -46,8 +46,6 @@ pub(crate) enum Effect {
 /// Which live links a message goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recipients {
-    /// Every peer.
-    Everyone,
     /// Every registered masternode.
     Masternodes,
     /// The registered masternodes to which the author of an item has no link, by its newest signed word, and

@@ -631,7 +631,7 @@ impl Chain {
 
 /// Checks what the settings must fulfil.
 fn check(settings: &ChainConfig) -> Result<(), ConfigError> {
-    if settings.interval < SHORTEST || settings.interval.subsec_nanos() % 1_000_000 != 0 {
+    if settings.interval < SHORTEST || !settings.interval.subsec_nanos().is_multiple_of(1_000_000) {
         return Err(ConfigError::Chain("the interval must be 50 ms at least, in whole milliseconds"));
     }
     if settings.max_bytes > MAX_ASSEMBLED {

@@ -132,7 +132,6 @@ impl Node {
         let Some(chain) = &self.chain else { return Vec::new() };
         let live = self.pool.live();
         match recipients {
-            Recipients::Everyone => live.map(|(_, conn)| conn).collect(),
             Recipients::Masternodes => {
                 live.filter(|(peer, _)| chain.is_registered(&peer.id)).map(|(_, conn)| conn).collect()
             }

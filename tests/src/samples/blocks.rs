@@ -68,7 +68,7 @@ pub fn messages() -> Vec<(String, Message)> {
         round: Round(1),
         valid_round: None,
         outline: Outline::default(),
-        header: Header { payload: Outline::default().root(), ..header.clone() },
+        header: Header { payload: Outline::default().root(), ..header },
         ..again.clone()
     };
     let first = Proposal {

@@ -122,7 +122,7 @@ fn about_blocks() -> Vec<(&'static str, Kind, Vec<u8>)> {
         ("proposal_outline_claims_71", Kind::Proposal, with(&proposal, outline + 4, &[71])),
         ("vote_kind_2", Kind::Vote, with(&vote, 0, &[2])),
         ("vote_block_tag_2", Kind::Vote, with(&vote, block, &[2])),
-        ("polka_of_precommits", Kind::Polka, commit.clone()),
+        ("polka_of_precommits", Kind::Polka, commit),
         ("commit_of_prevotes", Kind::Commit, polka.clone()),
         ("polka_signature_too_many", Kind::Polka, insert(&polka, polka.len(), &[0; 64])),
         ("polka_signature_missing", Kind::Polka, polka[..polka.len() - 64].to_vec()),

@@ -86,6 +86,16 @@ enum Application {
     Silent,
 }
 
+/// Whether a message from one host to another is lost.
+type Lossy = Box<dyn Fn(usize, usize, &Message) -> bool>;
+
+/// When a host crashes: before it learns that a record is durable, or when it has drawn its conclusions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    Before,
+    After,
+}
+
 struct Net {
     now: Mono,
     registry: Registry,
@@ -102,7 +112,9 @@ struct Net {
     /// The final block of each height.
     ledger: BTreeMap<Height, BlockHash>,
     /// Messages of these kinds between these hosts are lost.
-    lose: Box<dyn Fn(usize, usize, &Message) -> bool>,
+    lose: Lossy,
+    /// This host crashes when so many of its records have become durable.
+    crash_at: Option<(usize, usize, Moment)>,
 }
 
 fn settings() -> ChainConfig {
@@ -134,6 +146,7 @@ impl Net {
             said: BTreeMap::new(),
             ledger: BTreeMap::new(),
             lose: Box::new(|_, _, _| false),
+            crash_at: None,
         };
         for host in 0..size {
             let records = BTreeMap::new();
@@ -209,6 +222,24 @@ impl Net {
         }
     }
 
+    /// As [`Net::call`] for a record that is durable, unless the host is to crash before.
+    fn then(&mut self, host: usize, call: impl FnOnce(&mut Chain, Now, &mut Signer, &mut Effects)) {
+        let crashes = match &mut self.crash_at {
+            Some((at, left, moment)) if *at == host => {
+                *left -= 1;
+                Some(*moment).filter(|_| *left == 0)
+            }
+            _ => None,
+        };
+        if crashes != Some(Moment::Before) {
+            self.call(host, call);
+        }
+        if crashes.is_some() {
+            self.crash_at = None;
+            self.crash(host);
+        }
+    }
+
     fn linked(&self, a: usize, b: usize) -> bool {
         self.links.contains(&(a.min(b), a.max(b)))
     }
@@ -251,7 +282,6 @@ impl Net {
             Effect::Broadcast(recipients, message) => {
                 for to in (0..self.hosts.len()).filter(|to| *to != host) {
                     let wanted = match recipients {
-                        Recipients::Everyone => true,
                         Recipients::Masternodes => self.registry.get(&id(to)).is_some(),
                         Recipients::Forward { author, from } => {
                             let by = usize::from(author.0);
@@ -317,11 +347,11 @@ impl Net {
             }
             Arrival::Durable(key, record, binding) => {
                 self.hosts[host].records.insert(key, record);
-                self.call(host, |chain, now, signer, effects| chain.durable(now, binding, signer, effects));
+                self.then(host, |chain, now, signer, effects| chain.durable(now, binding, signer, effects));
             }
             Arrival::Stored(height, bytes) => {
                 self.hosts[host].blocks.insert(height, bytes);
-                self.call(host, |chain, now, signer, effects| chain.stored(now, height, signer, effects));
+                self.then(host, |chain, now, signer, effects| chain.stored(now, height, signer, effects));
             }
             Arrival::TakenIn(height) => {
                 self.call(host, |chain, now, signer, effects| {

@@ -1,1 +1,70 @@
-//! Whoever crashes goes on where it was, and contradicts nothing that it has said.
+//! Whoever crashes goes on where it was, and contradicts nothing that it has said: the network notes every
+//! statement that leaves a host, over all its lives, and every final block.
+
+use super::*;
+
+/// A network of three, each of which is needed, in which one host crashes when so many of its records are durable:
+/// before it learns of the last, or right after.
+fn crash_at(point: usize, moment: Moment) {
+    let mut net = Net::new(3);
+    net.crash_at = Some((1, point, moment));
+    net.run(SECOND * 21);
+    assert!(net.crash_at.is_none(), "there was no record {point}");
+    let height = net.height(0);
+    net.restart(1);
+    net.run(INTERVAL * 4);
+    assert!(net.heights().iter().all(|now| *now >= height + 2), "{point} {moment:?}: {:?}", net.heights());
+}
+
+#[test]
+fn prod_06_a_restart_at_every_durable_point_signs_nothing_twice_and_goes_on() {
+    for point in 1..=11 {
+        for moment in [Moment::Before, Moment::After] {
+            crash_at(point, moment);
+        }
+    }
+}
+
+#[test]
+fn prod_06_all_crash_together_and_go_on() {
+    for after in [0, 5, 11, 26, 31, 36, 46, 52, 57, 62, 67] {
+        let mut net = Net::new(4);
+        net.run(SECOND + Duration::from_millis(after));
+        (0..4).for_each(|host| net.crash(host));
+        net.run(SECOND * 3);
+        (0..4).for_each(|host| net.restart(host));
+        net.run(INTERVAL * 4);
+        assert!(net.heights().iter().all(|height| *height >= 3), "{after} ms: {:?}", net.heights());
+    }
+}
+
+#[test]
+fn prod_06_a_lost_record_beside_blocks_is_silent_until_it_is_safe() {
+    let mut net = Net::new(4);
+    net.run(SECOND * 45);
+    net.crash(2);
+    net.hosts[2].records.remove(&RecordKey::Voting);
+    net.restart(2);
+    net.run(SECOND);
+    assert!(matches!(
+        net.hosts[2].chain.overview().producing,
+        Producing::No(NotProducing::VotingRecord { until_above: Height(6) })
+    ));
+    net.run(SECOND * 33);
+    assert_eq!(net.hosts[2].chain.overview().producing, Producing::Yes);
+    net.run(INTERVAL * 3);
+    assert!(net.heights().iter().all(|height| *height >= 9), "{:?}", net.heights());
+}
+
+#[test]
+fn sync_mere_lag_is_caught_up_with_and_no_reason_to_be_silent() {
+    let mut net = Net::new(4);
+    net.run(SECOND * 15);
+    net.crash(3);
+    net.run(INTERVAL * 20);
+    net.restart(3);
+    net.run(SECOND * 5);
+    assert_eq!(net.height(3), net.height(0));
+    assert_eq!(net.hosts[3].chain.overview().producing, Producing::Yes);
+    assert!(net.committed(3).iter().filter(|(.., via)| *via == CommittedVia::Sync).count() >= 19);
+}

@@ -181,7 +181,6 @@ impl Net {
 
     fn recipients(&self, host: usize, recipients: Recipients) -> Vec<usize> {
         let told = |to: &usize| match recipients {
-            Recipients::Everyone => true,
             Recipients::Masternodes => self.hosts[*to].role == Role::Masternode,
             Recipients::Forward { author, from } => {
                 self.hosts[*to].role == Role::Masternode
