@@ -13,7 +13,7 @@ use crate::memory::Memory;
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_secs(1);
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 /// Bytes that a vote's signature covers.
 const VOTE: usize = 92;
 
