@@ -27,7 +27,7 @@ fn a_masternode_that_was_away_catches_up_and_takes_part_again() {
     network.start(2);
     network
         .eventually("it has caught up", 5 * SECOND, || network.height(2) + 2 >= network.heights(&others).0);
-    assert_eq!(network.logged(2, &["catching up:"]), 1, "{}", network.log(2));
+    assert_eq!(network.logged(2, &["blocks are missing"]), 1, "{}", network.log(2));
     network.eventually("and says so", 2 * SECOND, || network.logged(2, &["caught up"]) == 1);
     network.await_producing(&HOSTS, 5 * SECOND);
     // It leads again: one of the next few blocks is its own.

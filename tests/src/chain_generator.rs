@@ -171,7 +171,7 @@ pub fn voting_record_of(last: &FinalBlock, node: NodeId) -> Bytes {
     record.extend([DECIDED, 1]);
     record.extend(round.0.to_le_bytes());
     record.extend(block.0);
-    // Nothing but the first round: no votes were needed to enter it.
+    // No votes of others: the round is the first.
     record.push(0);
     let proposed = proposer == node;
     record.push(u8::from(proposed));

@@ -2,6 +2,8 @@
 
 pub mod chain_auditor;
 pub mod chain_generator;
+#[cfg(feature = "shells")]
+pub mod chain_stores;
 pub mod driver;
 pub mod explore;
 pub mod null_crypto;

@@ -261,6 +261,16 @@ mod tests {
             change(&mut chain[1]);
             assert_eq!(verify_chain(&chain, &registry), Err((1, bad)), "line {line}");
         }
+        // Signed in a round in which the block was not proposed yet.
+        let FinalBlock { mut block, .. } = sound[0].clone();
+        block.header.round = Round(1);
+        block.header.proposer = fixture::id(2);
+        let hash = block.header.hash(&GENESIS);
+        for (decided, verdict) in [(1, Ok(4)), (0, Err((0, BadBlock::OfAnother)))] {
+            let certificate = certificate(0..4, VoteKind::Precommit, Height(1), Round(decided), hash);
+            let decided = FinalBlock { block: block.clone(), certificate };
+            assert_eq!(verify_chain(&[decided], &registry), verdict);
+        }
         // A hole, and a block of another registry's chain.
         let hole = [sound[0].clone(), sound[2].clone()];
         assert_eq!(verify_chain(&hole, &registry), Err((1, BadBlock::Flawed(Flaw::Height))));

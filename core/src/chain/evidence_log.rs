@@ -40,8 +40,7 @@ impl EvidenceLog {
     /// Keeps a proof. With too many, the oldest of whoever has most gives way, so that nobody's floods hide
     /// another's.
     pub(crate) fn note(&mut self, proof: Evidence) -> Noted {
-        let about = subject(&proof.first);
-        if self.proofs.iter().any(|known| subject(&known.first) == about) {
+        if self.knows(&proof.first) {
             return Noted::Known;
         }
         self.proofs.push(proof);
@@ -53,6 +52,12 @@ impl EvidenceLog {
             self.proofs.remove(given_up.unwrap_or(0));
         }
         Noted::New
+    }
+
+    /// Whether its author's equivocation there is known: then nothing is to be learned from another statement.
+    pub(crate) fn knows(&self, statement: &Statement) -> bool {
+        let about = subject(statement);
+        self.proofs.iter().any(|known| subject(&known.first) == about)
     }
 
     /// The proofs, oldest first.

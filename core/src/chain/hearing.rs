@@ -9,6 +9,7 @@ use crate::chain::candidates::{Candidate, Heard, ROUNDS_AHEAD, Word};
 use crate::chain::certificates;
 use crate::chain::consensus::{Consensus, Timeliness, Verdict};
 use crate::chain::effects::{Effect, Effects};
+use crate::chain::evidence_log::conflict;
 use crate::chain::round::Outcome;
 use crate::chain::slots;
 use crate::chain::timeouts::Timeout;
@@ -16,7 +17,7 @@ use crate::chain::validity::{self, Flaw};
 use crate::chain::votes::PAST_ROUNDS;
 use crate::command::Command;
 use crate::crypto::{Authenticity, Provider};
-use crate::event::{SignedProposal, Step};
+use crate::event::{SignedProposal, Statement, Step};
 use crate::ids::{BlockHash, Height, NodeId, Round, Signature};
 use crate::input::PayloadVerdict;
 use crate::time::Now;
@@ -53,34 +54,37 @@ impl Chain {
         }
         let Some(signed) = self.signed(&proposal, consensus) else { return };
         let heard = self.candidates.heard(&signed);
-        if heard == Heard::Same {
+        let told = || self.evidence.knows(&Statement::Proposal(signed.clone()));
+        if heard == Heard::Same || (heard == Heard::Other && told()) {
             return;
         }
-        if self.is_forged(&signed, crypto) {
+        // A genuine header with another outline or certificate is nothing that its leader has sent.
+        if validity::check_form(&proposal).is_err() || self.is_forged(&signed, crypto) {
             self.counts.invalid += 1;
             return;
         }
         self.forward(&signed.proposer, from, Message::Proposal(proposal.clone()), effects);
         if heard == Heard::Other {
             // One proposal a round is followed; the other is evidence.
+            let first = self.candidates.signed().find(|first| first.round == signed.round).cloned();
+            let other = Statement::Proposal(signed.clone());
+            let evidence = first.and_then(|first| conflict(&Statement::Proposal(first), &other));
+            if let Some(evidence) = evidence {
+                self.note_evidence(evidence, effects);
+            }
             return self.hear(now, &signed, crypto, effects);
         }
-        match self.judge(now, &proposal, crypto, effects) {
-            Err(Rejection::Malformed) => self.counts.invalid += 1,
-            Err(Rejection::Invalid) => {
-                self.counts.invalid += 1;
-                self.candidates.insert(now.mono, from, signed.block, *proposal, self.kept());
-                self.candidates.note(&signed);
-                self.judged(now, signed.block, Verdict::Invalid, crypto, effects);
-                self.hear(now, &signed, crypto, effects);
-            }
-            Ok(()) => {
-                self.candidates.insert(now.mono, from, signed.block, *proposal, self.kept());
-                self.candidates.note(&signed);
-                self.candidates.seek(&signed.block, self.kept());
-                self.hear(now, &signed, crypto, effects);
-                self.ask_application(now, signed.block, crypto, effects);
-            }
+        let stands = self.can_stand(now, &proposal, crypto, effects);
+        self.candidates.insert(now.mono, from, signed.block, *proposal, self.kept());
+        self.candidates.note(&signed);
+        if stands {
+            self.candidates.seek(&signed.block, self.kept());
+            self.hear(now, &signed, crypto, effects);
+            self.ask_application(now, signed.block, effects);
+        } else {
+            self.counts.invalid += 1;
+            self.judged(now, signed.block, Verdict::Invalid, crypto, effects);
+            self.hear(now, &signed, crypto, effects);
         }
     }
 
@@ -100,7 +104,7 @@ impl Chain {
         self.prepare_next();
         let signed = self.next.as_ref().and_then(|next| self.signed(&proposal, next));
         let Some(signed) = signed else { return };
-        if self.is_forged(&signed, crypto) {
+        if validity::check_form(&proposal).is_err() || self.is_forged(&signed, crypto) {
             self.counts.invalid += 1;
             return;
         }
@@ -130,30 +134,25 @@ impl Chain {
     }
 
     /// What can be said of a proposal without its payload, whatever the clock says.
-    fn judge(
+    fn can_stand(
         &mut self,
         now: Now,
         proposal: &Proposal,
         crypto: &mut dyn Provider,
         effects: &mut Effects,
-    ) -> Result<(), Rejection> {
-        let Some(context) = self.context() else { return Err(Rejection::Malformed) };
-        let named = proposal.certificate.as_deref().map(Certificate::hash).unwrap_or_default();
-        if named != proposal.header.certificate {
-            return Err(Rejection::Malformed);
-        }
+    ) -> bool {
+        let Some(context) = self.context() else { return false };
         match validity::judge(proposal, &context, now.wall) {
             Ok(()) | Err(Flaw::Early | Flaw::Late) => {}
-            // It is the proposal that is wrong: the block may be sound.
-            Err(Flaw::Rounds | Flaw::Payload) => return Err(Rejection::Malformed),
-            Err(_) => return Err(Rejection::Invalid),
+            Err(_) => return false,
         }
-        let Some(certificate) = proposal.certificate.as_deref() else { return Ok(()) };
+        let Some(certificate) = proposal.certificate.as_deref() else { return true };
+        let named = proposal.header.certificate;
         if self.proven == Some(named) {
-            return Ok(());
+            return true;
         }
         if !self.verify(certificate, crypto) {
-            return Err(Rejection::Invalid);
+            return false;
         }
         self.proven = Some(named);
         self.own_in(certificate);
@@ -162,7 +161,7 @@ impl Chain {
             _ => Vec::new(),
         };
         self.note(now, acts, effects);
-        Ok(())
+        true
     }
 
     /// Verifies a certificate. A signature that was verified before is not verified again.
@@ -204,13 +203,7 @@ impl Chain {
     }
 
     /// A payload that is whole goes to the application, once.
-    fn ask_application(
-        &mut self,
-        now: Now,
-        block: BlockHash,
-        crypto: &mut dyn Provider,
-        effects: &mut Effects,
-    ) {
+    fn ask_application(&mut self, now: Now, block: BlockHash, effects: &mut Effects) {
         let Some(payload) = self.candidates.payload(&block).cloned() else { return };
         let Some(consensus) = &self.consensus else { return };
         if consensus.verdict(&block).is_some() {
@@ -224,7 +217,6 @@ impl Chain {
             candidate.word = Word::Asked;
             effects.push(Effect::Command(Command::Validate { block, height, payload, by }));
         }
-        let _ = crypto;
     }
 
     /// The application's word on a payload. One on a block of another height is nobody's.
@@ -342,15 +334,9 @@ impl Chain {
         self.perform(now, acts.unwrap_or_default(), crypto, effects);
     }
 
-    pub(super) fn chunk_came(
-        &mut self,
-        now: Now,
-        chunk: &Chunk,
-        crypto: &mut dyn Provider,
-        effects: &mut Effects,
-    ) {
+    pub(super) fn chunk_came(&mut self, now: Now, chunk: &Chunk, effects: &mut Effects) {
         match self.candidates.take(now.mono, chunk) {
-            Ok(Progress::Whole) => self.ask_application(now, chunk.block, crypto, effects),
+            Ok(Progress::Whole) => self.ask_application(now, chunk.block, effects),
             Ok(Progress::Unsought | Progress::Repeat | Progress::Missing) => {}
             Err(_) => self.counts.invalid += 1,
         }
@@ -358,10 +344,8 @@ impl Chain {
 
     /// A masternode lacks chunks.
     pub(super) fn payload_wanted(&mut self, from: NodeId, wanted: GetPayload, effects: &mut Effects) {
-        if self.is_registered(&from) {
-            let chunks = self.candidates.chunks(&wanted.block, wanted.missing);
-            effects.extend(chunks.map(|chunk| Effect::Send(from, Message::Chunk(Box::new(chunk)))));
-        }
+        let chunks = self.candidates.chunks(&wanted.block, wanted.missing);
+        effects.extend(chunks.map(|chunk| Effect::Send(from, Message::Chunk(Box::new(chunk)))));
     }
 
     /// How long nothing may come of a payload before it is asked for.
@@ -406,13 +390,4 @@ impl Chain {
         }
         seen
     }
-}
-
-/// Why a proposal is not followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rejection {
-    /// The message is not what a leader sends; the block that it names may be sound.
-    Malformed,
-    /// The block can never stand at its height.
-    Invalid,
 }

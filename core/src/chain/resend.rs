@@ -72,7 +72,7 @@ impl Chain {
         }
     }
 
-    fn held(&self) -> Option<Held> {
+    pub(super) fn held(&self) -> Option<Held> {
         let consensus = self.consensus.as_ref().filter(|consensus| consensus.step() != Step::Decided)?;
         let round = consensus.round();
         let complete = |block: &_| self.candidates.payload(block).is_some();
@@ -86,9 +86,6 @@ impl Chain {
 
     /// Somebody tells what it holds: it is sent what it lacks and we have.
     pub(super) fn held_came(&mut self, now: Now, from: NodeId, held: &Held, effects: &mut Effects) {
-        if !self.is_registered(&from) {
-            return;
-        }
         let spacing = self.settings.interval / 20;
         let Some(linked) = self.linked.get_mut(&from) else { return };
         if linked.answered.is_some_and(|last| now.mono.since(last) < spacing) {

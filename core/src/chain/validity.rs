@@ -115,25 +115,36 @@ pub(crate) fn draft(
     }
 }
 
-/// Judges a proposal, but for signatures and the application's word. `wall` is now.
+/// Judges what of a proposal needs no knowledge of the chain: that its rounds agree, and that its certificate and
+/// outline are those that its header names. Of one that fails the block may be sound: whoever passed it on may
+/// have put it together from a genuine one.
+///
+/// # Errors
+/// Names the first flaw.
+pub(crate) fn check_form(proposal: &Proposal) -> Result<(), Flaw> {
+    let Proposal { header, round, valid_round, certificate, outline, signature: _ } = proposal;
+    let agree = match valid_round {
+        None => header.round == *round,
+        Some(valid) => header.round <= *valid && valid < round,
+    };
+    if !agree {
+        return Err(Flaw::Rounds);
+    }
+    let named = certificate.as_deref().map_or_else(CertificateHash::default, Certificate::hash);
+    if named != header.certificate {
+        return Err(Flaw::ParentCertificate);
+    }
+    if outline.is_consistent() && outline.root() == header.payload { Ok(()) } else { Err(Flaw::Payload) }
+}
+
+/// Judges a proposal whose form is sound, but for signatures and the application's word. `wall` is now.
 ///
 /// # Errors
 /// Names the first flaw, cheapest check first.
 pub(crate) fn judge(proposal: &Proposal, context: &Context<'_>, wall: Wall) -> Result<(), Flaw> {
-    let Proposal { header, round, valid_round, certificate, outline, signature: _ } = proposal;
-    let coherent = match valid_round {
-        None => header.round == *round,
-        Some(valid) => header.round <= *valid && valid < round,
-    };
-    if !coherent {
-        return Err(Flaw::Rounds);
-    }
-    judge_header(header, certificate.as_deref(), context)?;
-    if !outline.is_consistent() || outline.root() != header.payload {
-        return Err(Flaw::Payload);
-    }
+    judge_header(&proposal.header, proposal.certificate.as_deref(), context)?;
     // A polka has believed the slot already: a block that is proposed again does not grow too old.
-    match (valid_round, context.grid.timeliness(header.slot, wall)) {
+    match (proposal.valid_round, context.grid.timeliness(proposal.header.slot, wall)) {
         (Some(_), _) | (None, Timeliness::Timely) => Ok(()),
         (None, Timeliness::Early) => Err(Flaw::Early),
         (None, Timeliness::Late) => Err(Flaw::Late),
@@ -146,6 +157,10 @@ pub(crate) fn judge(proposal: &Proposal, context: &Context<'_>, wall: Wall) -> R
 /// Names the first flaw.
 pub(crate) fn judge_block(block: &Block, context: &Context<'_>) -> Result<(), Flaw> {
     judge_header(&block.header, block.certificate.as_deref(), context)?;
+    let named = block.certificate.as_deref().map_or_else(CertificateHash::default, Certificate::hash);
+    if named != block.header.certificate {
+        return Err(Flaw::ParentCertificate);
+    }
     let outline = Outline::of(&block.payload);
     if outline.is_consistent() && outline.root() == block.header.payload {
         Ok(())
@@ -154,7 +169,7 @@ pub(crate) fn judge_block(block: &Block, context: &Context<'_>) -> Result<(), Fl
     }
 }
 
-/// What holds of a header whenever it is looked at.
+/// What holds of a header whenever it is looked at; that it names the hash of `certificate` was checked.
 fn judge_header(
     header: &Header,
     certificate: Option<&Certificate>,
@@ -177,13 +192,12 @@ fn judge_header(
         return Err(Flaw::Slot);
     }
     let proves = match certificate {
-        None => context.parent.height == Height(0) && header.certificate == CertificateHash::default(),
+        None => context.parent.height == Height(0),
         Some(certificate) => {
             context.parent.height != Height(0)
                 && certificate.kind == VoteKind::Precommit
                 && certificate.height == context.parent.height
                 && certificate.block == context.parent.hash
-                && certificate.hash() == header.certificate
         }
     };
     if proves { Ok(()) } else { Err(Flaw::ParentCertificate) }
@@ -197,6 +211,12 @@ mod tests {
     use super::*;
     use crate::chain::fixture::{self, NOON};
     use crate::ids::{PayloadRoot, Signature};
+
+    /// As a receiver judges.
+    fn verdict(proposal: &Proposal, context: &Context<'_>, wall: Wall) -> Result<(), Flaw> {
+        check_form(proposal)?;
+        judge(proposal, context, wall)
+    }
 
     /// A height in the middle of a chain.
     struct Stage {
@@ -260,7 +280,7 @@ mod tests {
             let wall = Wall(NOON + (height + 1) * interval + lag);
             let theirs = Wall(wall.0.checked_add_signed(off.clamp(-most, most)).unwrap());
             let proposal = stage.propose(Round(round), wall, &payload);
-            prop_assert_eq!(judge(&proposal, &stage.context(), theirs), Ok(()));
+            prop_assert_eq!(verdict(&proposal, &stage.context(), theirs), Ok(()));
             prop_assert_eq!(proposal.header.proposer, stage.context().leader(Round(round)));
             // The same header stands in a stored block, whenever that is read.
             let Proposal { header, certificate, .. } = proposal;
@@ -307,9 +327,9 @@ mod tests {
         ];
         for (line, (flaw, change)) in table.into_iter().enumerate() {
             let mut proposal = stage.propose(Round(1), wall, b"payload");
-            assert_eq!(judge(&proposal, &stage.context(), wall), Ok(()));
+            assert_eq!(verdict(&proposal, &stage.context(), wall), Ok(()));
             change(&mut proposal);
-            assert_eq!(judge(&proposal, &stage.context(), wall), Err(flaw), "line {line}");
+            assert_eq!(verdict(&proposal, &stage.context(), wall), Err(flaw), "line {line}");
         }
     }
 
@@ -325,12 +345,12 @@ mod tests {
         let stage = Stage::above(0, fixture::registry(4), 10_000);
         let mut proposal = stage.propose(Round(0), Wall(NOON), b"");
         assert_eq!(proposal.header.slot, Wall(NOON));
-        assert_eq!(judge(&proposal, &stage.context(), Wall(NOON)), Ok(()));
+        assert_eq!(verdict(&proposal, &stage.context(), Wall(NOON)), Ok(()));
         let certificate =
             fixture::certificate(0..3, VoteKind::Precommit, Height(0), Round(0), BlockHash::default());
         proposal.header.certificate = certificate.hash();
         proposal.certificate = Some(Box::new(certificate));
-        assert_eq!(judge(&proposal, &stage.context(), Wall(NOON)), Err(Flaw::ParentCertificate));
+        assert_eq!(verdict(&proposal, &stage.context(), Wall(NOON)), Err(Flaw::ParentCertificate));
     }
 
     #[test]
@@ -338,9 +358,10 @@ mod tests {
         let stage = Stage::above(7, fixture::registry(4), 10_000);
         let fast = Wall(NOON + 90_000);
         let proposal = stage.propose(Round(0), fast, b"");
-        for (behind, verdict) in [(2_000, Ok(())), (2_001, Err(Flaw::Early)), (3_600_000, Err(Flaw::Early))] {
+        for (behind, expected) in [(2_000, Ok(())), (2_001, Err(Flaw::Early)), (3_600_000, Err(Flaw::Early))]
+        {
             let ours = Wall(fast.0 - behind);
-            assert_eq!(judge(&proposal, &stage.context(), ours), verdict, "{behind}");
+            assert_eq!(verdict(&proposal, &stage.context(), ours), expected, "{behind}");
         }
     }
 
@@ -350,11 +371,11 @@ mod tests {
         let made = Wall(NOON + 80_000);
         let hour = Wall(made.0 + 3_600_000);
         let mut proposal = stage.propose(Round(1), made, b"");
-        assert_eq!(judge(&proposal, &stage.context(), hour), Err(Flaw::Late));
+        assert_eq!(verdict(&proposal, &stage.context(), hour), Err(Flaw::Late));
         (proposal.round, proposal.valid_round) = (Round(40), Some(Round(1)));
-        assert_eq!(judge(&proposal, &stage.context(), hour), Ok(()));
+        assert_eq!(verdict(&proposal, &stage.context(), hour), Ok(()));
         // The round of a fresh block is the proposal's own: what missed its quorum is not proposed again.
         proposal.valid_round = None;
-        assert_eq!(judge(&proposal, &stage.context(), made), Err(Flaw::Rounds));
+        assert_eq!(verdict(&proposal, &stage.context(), made), Err(Flaw::Rounds));
     }
 }

@@ -71,7 +71,10 @@ impl VotingRecord {
         if known { OwnStatement::Recorded } else { OwnStatement::Unrecorded }
     }
 
-    /// The durable form.
+    /// The durable form: `u8` 1 ‖ `opt u64` silent until above ‖ `u64` height ‖ `u32` round ‖ `u8` step ‖
+    /// `opt` (`u32` round ‖ `[32]` block) of the lock ‖ `u8` count ‖ each proposal: `u32` round ‖ `opt u32` valid
+    /// round ‖ `[32]` block ‖ `u8` count ‖ each vote: `u32` round ‖ `u8` kind ‖ `opt [32]` block; in the notation
+    /// of `core/PROTOCOL.md`, section 0.
     pub(crate) fn encode(&self) -> Bytes {
         let Record { height, round, step, locked, reasons, proposals, votes } = &self.said;
         let mut out = Vec::with_capacity(128 + 48 * (proposals.len() + votes.len()) + 144 * reasons.len());

@@ -23,8 +23,10 @@ pub(crate) mod samples;
 mod tests;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use timed_core::{FinalBlock, Height, Record, RecordKey};
 
 use self::chain::Chain;
@@ -179,6 +181,14 @@ impl Store {
     #[must_use]
     pub fn reader(&self) -> BlockReader {
         self.chain.reader()
+    }
+
+    /// Writes a record to a store that no loop runs on.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn put(&mut self, key: RecordKey, bytes: Bytes) -> Result<(), StoreError> {
+        self.journal.write(&[(key, bytes)], &BTreeSet::new())
     }
 
     /// Appends blocks to a store that no loop runs on, thousands a second; answers the newest height. They

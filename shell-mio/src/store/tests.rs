@@ -35,8 +35,7 @@ impl Folder {
     /// A closed store with a record and blocks of one transaction each.
     fn written(&self, heights: u64) {
         let (mut store, _) = self.open().unwrap();
-        let record = (RecordKey::Boot, Bytes::from_static(b"the highest boot epoch"));
-        store.journal.write(&[record], &Default::default()).unwrap();
+        store.put(RecordKey::Boot, Bytes::from_static(b"the highest boot epoch")).unwrap();
         let blocks = (1..=heights).map(|height| block(height, &[&height.to_le_bytes()]));
         let application = application(&store);
         assert_eq!(store.append_blocks(blocks, &*application).unwrap(), Height(heights));

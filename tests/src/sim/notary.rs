@@ -91,9 +91,11 @@ pub(crate) fn read_voting_record(record: &[u8]) -> Option<Vec<Statement>> {
     let (height, _round, _step) = (fields.height()?, fields.round()?, fields.byte()?);
     let _locked = fields.option(|fields| Some((fields.round()?, fields.block()?)))?;
     for _ in 0..fields.byte()? {
-        // Votes because of which it entered its round: kind, height, round, voter.
-        let _reason = (fields.byte()?, fields.height()?, fields.round()?, fields.block()?);
-        let (_block, _signature) = (fields.option(Fields::block)?, fields.array::<64>()?);
+        // Others' votes, by which the round was reached.
+        let _kind_height_round = (fields.byte()?, fields.height()?, fields.round()?);
+        let _voter: [u8; 32] = fields.array()?;
+        let _block = fields.option(Fields::block)?;
+        let _signature: [u8; 64] = fields.array()?;
     }
     let mut statements = Vec::new();
     for _ in 0..fields.byte()? {

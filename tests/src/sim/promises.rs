@@ -115,7 +115,7 @@ mod tests {
     fn record(height: u64, block: Option<&BlockHash>) -> Vec<u8> {
         let mut bytes = vec![1, 0];
         bytes.extend(height.to_le_bytes());
-        bytes.extend([0, 0, 0, 0, 2, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(block.is_some())]);
+        bytes.extend([0, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(block.is_some())]);
         bytes.extend(block.map_or(&[][..], |block| &block.0));
         bytes
     }

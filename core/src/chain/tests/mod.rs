@@ -1,6 +1,7 @@
 //! A small network of chains in memory: messages with a latency, disks that are slow and forget what was not
 //! durable, applications that take everything. Time is virtual; each chain is woken exactly at its deadline.
 
+mod hostile;
 mod progress;
 mod restarts;
 
@@ -60,6 +61,7 @@ enum Arrival {
     TakenIn(Height),
     Produced(Height, Round, Bytes),
     Validated(BlockHash),
+    Loaded(LoadId, Vec<StoredBlock>),
 }
 
 struct Host {
@@ -293,7 +295,7 @@ impl Net {
                     left = left.saturating_sub(bytes.len());
                     loaded.push(StoredBlock { height: *height, bytes: bytes.clone() });
                 }
-                self.call(host, |chain, now, _, effects| chain.loaded(now, load, loaded, effects));
+                self.after(Duration::from_millis(1), host, Arrival::Loaded(load, loaded));
             }
             Effect::Command(_) => {}
             Effect::Event(event) => {
@@ -332,6 +334,11 @@ impl Net {
                         chain.produced(now, (height, round), Some(payload), &[], signer, effects);
                     });
                 }
+            }
+            Arrival::Loaded(load, blocks) => {
+                self.call(host, |chain, now, signer, effects| {
+                    chain.loaded(now, load, blocks, signer, effects);
+                });
             }
             Arrival::Validated(block) => {
                 self.call(host, |chain, now, signer, effects| {

@@ -1,0 +1,153 @@
+//! What comes from whoever lies costs little and changes nothing.
+
+use super::*;
+use crate::chain::fixture::{certificate, vote};
+use crate::chain::validity;
+use crate::event::Statement;
+use crate::ids::CertificateHash;
+use crate::wire::block::{Outline, VoteKind};
+use crate::wire::message::Vote;
+use crate::wire::signing;
+
+/// Four masternodes and an observer that hear nothing of each other; at host 0 height 1 has begun `begun`.
+fn deaf(begun: bool) -> Net {
+    let mut net = Net::with(4, 5, settings());
+    net.lose = Box::new(|_, _, _| true);
+    net.run(Duration::from_millis(if begun { 1_100 } else { 500 }));
+    net
+}
+
+/// What host 0 does about a message.
+fn receive(net: &mut Net, from: usize, message: Message) -> Effects {
+    let now = net.reading(0);
+    let mut effects = Effects::new();
+    let host = &mut net.hosts[0];
+    host.chain.received(now, id(from), message, &mut host.signer, &mut effects);
+    effects
+}
+
+/// A block of the leader of round 0 of height 1, which is host 1.
+fn proposal(net: &Net, payload: &[u8]) -> Box<Proposal> {
+    let outline = Outline::of(payload);
+    let context = net.hosts[0].chain.context().unwrap();
+    let header = validity::draft(&context, Round(0), net.reading(0).wall, None, &outline);
+    assert_eq!(header.proposer, id(1));
+    let message = signing::proposal(&GENESIS, header.height, Round(0), None, &header.hash(&GENESIS));
+    let signature = sign_as(&id(1), &message);
+    Box::new(Proposal { header, round: Round(0), valid_round: None, certificate: None, outline, signature })
+}
+
+fn is_forwarded(effects: &Effects) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Broadcast(Recipients::Forward { .. }, _)))
+}
+
+fn evidence_told(effects: &Effects) -> usize {
+    effects.iter().filter(|effect| matches!(effect, Effect::Event(Event::Equivocation(_)))).count()
+}
+
+#[test]
+fn no_signature_of_a_stranger_is_looked_at() {
+    let mut net = deaf(true);
+    let before = net.hosts[0].signer.verified;
+    let (height, round) = (Height(1), Round(0));
+    let block = BlockHash([7; 32]);
+    let polka = Box::new(certificate(0..3, VoteKind::Prevote, height, round, block));
+    let commit = Box::new(certificate(0..3, VoteKind::Precommit, height, round, block));
+    let proposed = proposal(&net, b"payload");
+    for _ in 0..100 {
+        for message in [
+            Message::Vote(Box::new(vote(2, VoteKind::Prevote, height, round, Some(block)))),
+            Message::Polka(polka.clone()),
+            Message::Commit(commit.clone()),
+            Message::Proposal(proposed.clone()),
+        ] {
+            assert!(receive(&mut net, 4, message).is_empty());
+        }
+    }
+    assert_eq!(net.hosts[0].signer.verified, before);
+    // The same from a masternode counts.
+    assert!(!receive(&mut net, 2, Message::Commit(commit)).is_empty());
+    assert_eq!(net.hosts[0].signer.verified, before + 3);
+}
+
+#[test]
+fn a_genuine_proposal_dressed_otherwise_is_neither_verified_nor_passed_on_nor_in_the_way() {
+    let mut net = deaf(true);
+    let genuine = proposal(&net, b"payload");
+    let other = certificate(0..4, VoteKind::Precommit, Height(0), Round(0), BlockHash::default());
+    type Change<'a> = &'a dyn Fn(&mut Proposal);
+    let changes: [Change<'_>; 4] = [
+        &|p| p.outline = Outline::of(b"another"),
+        &|p| p.certificate = Some(Box::new(other.clone())),
+        &|p| p.round = Round(1),
+        &|p| p.valid_round = Some(Round(0)),
+    ];
+    let before = net.hosts[0].signer.verified;
+    for change in changes {
+        let mut dressed = genuine.clone();
+        change(&mut dressed);
+        assert!(receive(&mut net, 2, Message::Proposal(dressed)).is_empty());
+    }
+    assert_eq!(net.hosts[0].signer.verified, before);
+    assert!(is_forwarded(&receive(&mut net, 2, Message::Proposal(genuine))));
+    assert!(net.hosts[0].chain.consensus.as_ref().is_some_and(|here| here.proposed(Round(0)).is_some()));
+}
+
+#[test]
+fn prod_06_a_leader_that_floods_with_blocks_is_evidence_once_and_then_ignored() {
+    for begun in [true, false] {
+        let mut net = deaf(begun);
+        let blocks: Vec<_> = (0..50u8).map(|seed| proposal(&net, &[seed])).collect();
+        let before = net.hosts[0].signer.verified;
+        let (mut forwarded, mut told) = (0, 0);
+        for block in &blocks {
+            let effects = receive(&mut net, 1, Message::Proposal(block.clone()));
+            forwarded += usize::from(is_forwarded(&effects));
+            told += evidence_told(&effects);
+        }
+        // The one that is followed, and the proof.
+        assert_eq!((forwarded, told, net.hosts[0].signer.verified - before), (2, 1, 2), "begun: {begun}");
+        let kept = net.hosts[0].chain.evidence();
+        assert_eq!((kept.len(), kept[0].node), (1, id(1)));
+        for statement in [&kept[0].first, &kept[0].second] {
+            let message = signing::statement(&GENESIS, statement);
+            assert_eq!(statement.signature(), sign_as(&id(1), &message));
+        }
+    }
+}
+
+#[test]
+fn prod_06_a_voter_that_votes_for_everything_is_evidence_once_and_then_ignored() {
+    let mut net = deaf(true);
+    let before = net.hosts[0].signer.verified;
+    let mut told = 0;
+    for seed in 1..50u8 {
+        let vote = vote(2, VoteKind::Prevote, Height(1), Round(0), Some(BlockHash([seed; 32])));
+        told += evidence_told(&receive(&mut net, 2, Message::Vote(Box::new(vote))));
+    }
+    assert_eq!((told, net.hosts[0].signer.verified - before), (1, 2));
+    let kept = net.hosts[0].chain.evidence();
+    assert!(matches!(kept[0].first, Statement::Vote(Vote { kind: VoteKind::Prevote, .. })));
+}
+
+/// The hash of no certificate stands at height 1 only.
+#[test]
+fn a_block_that_hides_its_parents_certificate_gets_no_vote() {
+    let mut net = Net::new(4);
+    net.run(SECOND * 5);
+    net.lose = Box::new(|_, _, _| true);
+    net.run(SECOND * 10);
+    let context = net.hosts[0].chain.context().unwrap();
+    assert_eq!(context.height(), Height(2));
+    let outline = Outline::of(b"payload");
+    let mut header = validity::draft(&context, Round(0), net.reading(0).wall, None, &outline);
+    header.certificate = CertificateHash::default();
+    let message = signing::proposal(&GENESIS, Height(2), Round(0), None, &header.hash(&GENESIS));
+    let signature = sign_as(&header.proposer, &message);
+    let from = net.index(&header.proposer);
+    let block = header.hash(&GENESIS);
+    let bare = Proposal { header, round: Round(0), valid_round: None, certificate: None, outline, signature };
+    let _ = receive(&mut net, from, Message::Proposal(Box::new(bare)));
+    let consensus = net.hosts[0].chain.consensus.as_ref().unwrap();
+    assert_eq!(consensus.verdict(&block), Some(consensus::Verdict::Invalid));
+}
