@@ -6,6 +6,7 @@
 mod cryptography;
 mod handshake;
 mod heartbeat;
+mod height;
 #[path = "../measure/mod.rs"]
 mod measure;
 mod memory;
@@ -25,5 +26,8 @@ fn main() {
     }
     if wanted("heartbeat") {
         heartbeat::print();
+    }
+    if wanted("height") {
+        height::print();
     }
 }

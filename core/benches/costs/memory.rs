@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use timed_core::{
-    Command, ConnId, Event, Input, Mono, Node, Now, PeerRef, Request, RequestId, Transmit, TransportCause,
-    Wall,
+    Command, ConnId, Event, Height, Input, Mono, Node, Now, PayloadVerdict, PeerRef, Request, RequestId,
+    Transmit, TransportCause, Wall,
 };
 
 use crate::measure::network::{Member, Setting, node};
+
+/// Wall time at the start.
+const BEGAN: Wall = Wall(1_800_000_000_000);
 
 /// A network of nodes, by number.
 pub(crate) struct Memory {
@@ -31,6 +34,7 @@ struct Host {
     datagrams: u64,
     heartbeats: u64,
     links: usize,
+    height: Height,
 }
 
 /// Bytes under way.
@@ -43,7 +47,16 @@ struct Chunk {
 impl Memory {
     /// Starts `size` nodes of one registry and joins all but the `cut` pairs.
     pub(crate) fn mesh(size: usize, cut: &[(usize, usize)], heartbeat: Duration) -> Self {
-        let now = Now { mono: Mono(1), wall: Wall(1_800_000_000_000) };
+        Self::joined(size, cut, heartbeat, None)
+    }
+
+    /// As [`Memory::mesh`], with all joined and a block every interval.
+    pub(crate) fn chain(size: usize, heartbeat: Duration, blocks: Duration) -> Self {
+        Self::joined(size, &[], heartbeat, Some(blocks))
+    }
+
+    fn joined(size: usize, cut: &[(usize, usize)], heartbeat: Duration, blocks: Option<Duration>) -> Self {
+        let now = Now { mono: Mono(1), wall: BEGAN };
         let addr = |index: usize| {
             let last = u8::try_from(index + 1).expect("a small network");
             std::net::SocketAddr::from(([10, 0, 0, last], 24100))
@@ -54,9 +67,17 @@ impl Memory {
             .iter()
             .map(|member| {
                 let registry = members.iter().map(Member::entry).collect();
-                let setting = Setting { heartbeat, ..Setting::knowing(registry) };
+                let setting = Setting { heartbeat, blocks, ..Setting::knowing(registry) };
                 let node = node(member, setting, now);
-                Host { node, member: *member, far: BTreeMap::new(), datagrams: 0, heartbeats: 0, links: 0 }
+                Host {
+                    node,
+                    member: *member,
+                    far: BTreeMap::new(),
+                    datagrams: 0,
+                    heartbeats: 0,
+                    links: 0,
+                    height: Height(0),
+                }
             })
             .collect();
         let cut = cut.iter().copied().collect();
@@ -145,6 +166,11 @@ impl Memory {
         self.settle();
     }
 
+    /// The height that every node has reached.
+    pub(crate) fn height(&self) -> Height {
+        self.hosts.iter().map(|host| host.height).min().unwrap_or_default()
+    }
+
     /// Messages and heartbeats that `index` has reported.
     pub(crate) fn received(&self, index: usize) -> (u64, u64) {
         (self.hosts[index].datagrams, self.hosts[index].heartbeats)
@@ -207,10 +233,26 @@ impl Memory {
                         .handle(now, Input::Closed { conn: far, cause: TransportCause::Eof });
                 }
             }
-            Command::Produce { .. }
-            | Command::Validate { .. }
-            | Command::Commit { .. }
-            | Command::Load { .. } => {}
+            Command::Produce { height, round, .. } => {
+                let (payload, stale) = (Some(bytes::Bytes::new()), Vec::new());
+                let produced = Input::Produced { height, round, payload, stale };
+                self.hosts[index].node.handle(now, produced);
+            }
+            Command::Validate { block, .. } => {
+                let validated = Input::Validated { block, verdict: PayloadVerdict::Valid };
+                self.hosts[index].node.handle(now, validated);
+            }
+            Command::Commit { ticket, block, .. } => {
+                let host = &mut self.hosts[index];
+                host.height = block.block.header.height;
+                host.node.handle(now, Input::Persisted(ticket));
+                let (registry_changes, included) = (Vec::new(), Vec::new());
+                let committed = Input::Committed { height: host.height, registry_changes, included };
+                host.node.handle(now, committed);
+            }
+            Command::Load { load, .. } => {
+                self.hosts[index].node.handle(now, Input::Loaded { load, blocks: Vec::new() });
+            }
             Command::Persist { ticket, .. } => self.hosts[index].node.handle(now, Input::Persisted(ticket)),
             Command::Reading { .. } => {}
             Command::Event(event) => {
@@ -240,7 +282,8 @@ impl Memory {
     }
 
     fn go_to(&mut self, at: Mono) {
-        let passed = at.since(self.now.mono);
-        self.now = Now { mono: self.now.mono + passed, wall: self.now.wall + passed };
+        // Both clocks from one: what a step is shorter than a millisecond does not add up to a drift.
+        self.now =
+            Now { mono: at.max(self.now.mono), wall: Wall(BEGAN.0 + at.max(self.now.mono).0 / 1_000_000) };
     }
 }

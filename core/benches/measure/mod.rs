@@ -7,6 +7,7 @@
 pub(crate) mod allocations;
 pub(crate) mod network;
 pub(crate) mod primitives;
+pub(crate) mod signatures;
 pub(crate) mod table;
 
 use std::time::Duration;

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
+use timed_core::limits::MAX_ASSEMBLED;
 use timed_core::{
-    Bootstrap, CanonicalAddr, Config, GenesisHash, Limits, Masternode, MasternodeMode, NetworkName, Node,
-    NodeId, Now, Registry, Timings,
+    Bootstrap, CanonicalAddr, ChainConfig, Config, GenesisHash, Limits, Masternode, MasternodeMode, MinPeers,
+    NetworkName, Node, NodeId, Now, Registry, Timings,
 };
 use zeroize::Zeroizing;
+
+use super::signatures::Counting;
 
 /// Who a node of a benchmark is.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +53,8 @@ pub(crate) struct Setting {
     pub(crate) ping_after: Duration,
     /// Between two heartbeats.
     pub(crate) heartbeat: Duration,
+    /// Between two blocks; `None` for none.
+    pub(crate) blocks: Option<Duration>,
 }
 
 /// Whether a node can be dialed.
@@ -74,6 +79,7 @@ impl Setting {
             max_peers: 256,
             ping_after: NEVER,
             heartbeat: NEVER,
+            blocks: None,
         }
     }
 }
@@ -102,13 +108,19 @@ pub(crate) fn node(member: &Member, setting: Setting, now: Now) -> Node {
         bootstrap: setting.bootstrap,
         masternode: MasternodeMode::Auto,
         agent: "bench".to_owned(),
-        chain: None,
+        chain: setting.blocks.map(|interval| ChainConfig {
+            genesis_time: now.wall,
+            interval,
+            max_bytes: MAX_ASSEMBLED,
+            min_peers: MinPeers::Auto,
+        }),
         timings,
         limits,
     };
     let mut seed = [0; 32];
     seed[..4].copy_from_slice(&member.key.to_le_bytes());
-    Node::new(config, Box::new(provider(member.key)), seed, [], now).expect("a good configuration")
+    let provider = Counting::new(provider(member.key));
+    Node::new(config, Box::new(provider), seed, [], now).expect("a good configuration")
 }
 
 fn provider(key: u32) -> NoiseProvider {
