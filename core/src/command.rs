@@ -82,7 +82,8 @@ pub enum Command {
     },
     /// Make a final block durable and hand it to the application, in the order of the commands; answer with
     /// [`Input::Persisted`](crate::Input::Persisted) (or `PersistFailed`) and with
-    /// [`Input::Committed`](crate::Input::Committed). Several may be under way.
+    /// [`Input::Committed`](crate::Input::Committed). Several may be under way. At a start the two newest blocks
+    /// come once more: what is stored stays as it is, and the application says again what they change.
     Commit {
         /// Names this write in the answer.
         ticket: Ticket,

@@ -10,20 +10,25 @@ use crate::chain::committing::{Done, Final};
 use crate::chain::consensus::{Act, Consensus, Verdict, Voice};
 use crate::chain::effects::{Binding, Effect, Effects, Recipients};
 use crate::chain::producing::{self, Part, Situation};
+use crate::chain::registries::InForce;
 use crate::chain::speech::{Change, Surroundings};
 use crate::chain::sync::Fetched;
 use crate::chain::validity::Context;
 use crate::chain::voting_record::{ValidBlock, VotingRecord};
 use crate::chain::{Chain, Conduct};
-use crate::command::CommitPace;
+use crate::command::{Command, CommitPace};
 use crate::crypto::Provider;
 use crate::event::{CommittedVia, Event, Statement, Step, SyncState};
-use crate::ids::{Height, NodeId, TxId};
-use crate::input::RegistryChange;
+use crate::ids::{Height, LoadId, NodeId, TxId};
+use crate::input::{RegistryChange, StoredBlock};
 use crate::journal::RecordKey;
+use crate::limits::MAX_FINAL_BLOCK;
 use crate::time::{Now, Wall};
 use crate::wire::block::{Certificate, FinalBlock};
 use crate::wire::message::{self, Message, Role};
+
+/// The load with which a start asks for the newest blocks. Those of serving are numbered from 1.
+pub(super) const RECALL: LoadId = LoadId(0);
 
 impl Chain {
     /// Goes on as far as everything that is known allows. Called at the end of every input.
@@ -32,7 +37,8 @@ impl Chain {
             return;
         }
         loop {
-            let moved = self.finish_commits(now, crypto, effects);
+            let moved = self.finish_commits(now, effects);
+            self.follow_registry(now, effects);
             self.enter_height(now, crypto, effects);
             if !self.apply_fetched(now, crypto, effects) && !moved {
                 break;
@@ -92,7 +98,7 @@ impl Chain {
         crypto: &mut dyn Provider,
         effects: &mut Effects,
     ) {
-        if !self.commits.taken_in(height, included) {
+        if !self.commits.taken_in(height, included) && height > self.commits.height() {
             return;
         }
         match self.registries.take_in(height, changes, crypto) {
@@ -107,8 +113,33 @@ impl Chain {
         self.advance(now, crypto, effects);
     }
 
+    /// At a start: what the two newest blocks change in the registry may not have been recorded before the crash,
+    /// so the application is handed them once more (rule C-7).
+    pub(super) fn recall(&mut self, effects: &mut Effects) {
+        let to = self.commits.height();
+        let from = self.registries.taken_in().next();
+        if from <= to {
+            let max_bytes = 2 * MAX_FINAL_BLOCK;
+            effects.push(Effect::Command(Command::Load { load: RECALL, from, to, max_bytes }));
+        }
+    }
+
+    pub(super) fn recalled(&mut self, blocks: Vec<StoredBlock>, effects: &mut Effects) {
+        if blocks.is_empty() {
+            // Nothing is to be had: what is recorded has to do.
+            self.registries.resume_at(self.commits.height());
+        }
+        for StoredBlock { height: _, bytes } in blocks {
+            if let Ok(block) = FinalBlock::decode(&bytes) {
+                let hash = block.certificate.block;
+                let pace = CommitPace::CatchUp;
+                effects.push(Effect::Commit { hash, block: Arc::new(block), bytes, pace });
+            }
+        }
+    }
+
     /// Blocks that are durable and with the application: the tip moves.
-    fn finish_commits(&mut self, now: Now, crypto: &mut dyn Provider, effects: &mut Effects) -> bool {
+    fn finish_commits(&mut self, now: Now, effects: &mut Effects) -> bool {
         let mut moved = false;
         while let Some(Done { block, included }) = self.commits.next_done() {
             moved = true;
@@ -133,7 +164,7 @@ impl Chain {
             self.owed = None;
             self.resend.rest();
             self.tell_tip(&block, effects);
-            self.follow_registry(now, crypto, effects);
+            self.registries.forget_below(height);
         }
         moved
     }
@@ -158,13 +189,12 @@ impl Chain {
         }
     }
 
-    /// The registry in force at the next height may be another than before.
-    fn follow_registry(&mut self, now: Now, crypto: &mut dyn Provider, effects: &mut Effects) {
-        let _ = crypto;
-        let height = self.commits.height();
-        let hash_at = |height| self.registries.at(height).map(|in_force| in_force.hash);
-        let changed = hash_at(height.next()) != hash_at(height);
-        if let Some(registry) = self.registry().filter(|_| changed).cloned() {
+    /// The registry in force at the next height may be another than the one that everybody here follows.
+    fn follow_registry(&mut self, now: Now, effects: &mut Effects) {
+        let in_force = self.registries.at(self.commits.height().next());
+        let other = in_force.filter(|in_force| in_force.hash != self.followed);
+        if let Some(InForce { registry, hash }) = other.cloned() {
+            self.followed = hash;
             self.sync.registered(now.mono, &registry, effects);
             self.serving.registered(&registry);
             let (role, part) = match self.seat(&registry) {
@@ -179,7 +209,6 @@ impl Chain {
             }
             effects.push(Effect::Registry(registry));
         }
-        self.registries.forget_below(height);
     }
 
     /// Sets up the consensus of the height after the tip, with what came for it too early.
@@ -266,7 +295,15 @@ impl Chain {
             _ => Surroundings::Complete,
         };
         let tip = self.commits.height();
+        let heard_before = self.speech.is_hearing();
         let change = self.speech.ask(now.mono, surroundings, tip, size - quorum);
+        if self.speech.is_hearing()
+            && !heard_before
+            && let Some(held) = self.held()
+        {
+            // Each shows what it has of ours.
+            Self::broadcast(Message::Held(Box::new(held)), effects);
+        }
         if change == Change::Record {
             if let Some(consensus) = &mut self.consensus {
                 consensus.silence();

@@ -54,6 +54,7 @@ use crate::chain::committing::{Commits, Final};
 use crate::chain::consensus::Consensus;
 use crate::chain::effects::{Effect, Effects};
 use crate::chain::evidence_log::EvidenceLog;
+use crate::chain::heights::RECALL;
 use crate::chain::mempool::Mempool;
 use crate::chain::pacing::Pacing;
 use crate::chain::producing::Part;
@@ -70,7 +71,8 @@ use crate::chain::voting_record::{ValidBlock, VotingRecord};
 use crate::config::{ChainConfig, ConfigError};
 use crate::crypto::Provider;
 use crate::event::{
-    CommittedVia, ConsensusInfo, Event, Evidence, MempoolInfo, NotProducing, Producing, SyncState, TxState,
+    CommittedVia, ConsensusInfo, Counters, Event, Evidence, MempoolInfo, NotProducing, Producing, SyncState,
+    TxState,
 };
 use crate::ids::{
     BlockHash, BootEpoch, CertificateHash, GenesisHash, Height, LoadId, NodeId, RequestId, TxId,
@@ -78,7 +80,7 @@ use crate::ids::{
 use crate::input::StoredBlock;
 use crate::journal::{Record, RecordKey};
 use crate::limits::{Limits, MAX_ASSEMBLED};
-use crate::registry::{MasternodeIndex, Registry};
+use crate::registry::{MasternodeIndex, Registry, RegistryHash};
 use crate::rng::Rng;
 use crate::time::{Mono, Now, Wall};
 use crate::wire::block::FinalBlock;
@@ -185,6 +187,8 @@ pub(crate) struct Chain {
     part: Part,
     linked: BTreeMap<NodeId, Linked>,
     registries: Registries,
+    /// The registry that the rest of this node follows.
+    followed: RegistryHash,
     commits: Commits,
     /// Of the height after the tip; decided while its block is on its way to the disk.
     consensus: Option<Consensus>,
@@ -266,8 +270,11 @@ impl Chain {
         check(&settings)?;
         let left = Left::read(records)?;
         let tip = left.tip.as_ref().map(|tip| tip.parent.height).unwrap_or_default();
-        let mut registries = left.registries.unwrap_or_else(|| Registries::new(setup.registry.clone(), tip));
-        registries.resume_at(tip);
+        // What the two newest blocks change may not have been recorded.
+        let recorded = Height(tip.0.saturating_sub(2));
+        let mut registries =
+            left.registries.unwrap_or_else(|| Registries::new(setup.registry.clone(), recorded));
+        registries.resume_at(recorded);
         let grid = Grid::of(&settings);
         let seat = setup.registry.index_of(&setup.node).filter(|_| setup.conduct == Conduct::Acts);
         let (role, part, grace) = match seat {
@@ -275,6 +282,11 @@ impl Chain {
                 (Role::Masternode, Part::Masternode, Duration::from_secs(1).min(settings.interval / 4))
             }
             None => (Role::Observer, Part::Observer, Duration::ZERO),
+        };
+        let hearing = if setup.registry.size() == 1 {
+            Duration::ZERO
+        } else {
+            Duration::from_secs(1).min(settings.interval / 4)
         };
         let sync_settings = Settings { grace, window: setup.limits.sync_window };
         Ok(Self {
@@ -286,6 +298,7 @@ impl Chain {
             part,
             linked: BTreeMap::new(),
             registries,
+            followed: setup.registry.hash(),
             commits: Commits::new(left.tip),
             consensus: None,
             next: None,
@@ -297,7 +310,7 @@ impl Chain {
             pacing: Pacing::default(),
             resend: Resend::default(),
             owed: None,
-            speech: Speech::new(now.mono, left.record.clone(), tip),
+            speech: Speech::new(now.mono, left.record.clone(), tip, hearing),
             record: left.record,
             valid_block: left.valid_block,
             producing: Producing::default(),
@@ -336,6 +349,23 @@ impl Chain {
         self.counts
     }
 
+    /// Adds what catching up and serving have come to.
+    pub(crate) fn tally(&self, counters: &mut Counters) {
+        let (fetched, served) = (self.sync.counts(), self.serving.counts());
+        counters.block_requests = fetched.requests;
+        counters.block_races = fetched.races;
+        counters.block_answers_unasked = fetched.unsolicited;
+        counters.block_requests_failed =
+            fetched.timeouts + fetched.overtaken + fetched.busy + fetched.nothing + fetched.malformed;
+        counters.blocks_fetched = fetched.blocks;
+        counters.blocks_surplus = fetched.surplus;
+        counters.blocks_rejected = fetched.rejected;
+        counters.block_requests_served = served.requests;
+        counters.block_requests_refused = served.busy + served.nothing + served.ignored;
+        counters.blocks_served = served.blocks;
+        counters.block_bytes_served = served.bytes;
+    }
+
     /// Whether a key is registered at the height under way.
     pub(crate) fn is_registered(&self, id: &NodeId) -> bool {
         self.registry().is_some_and(|registry| registry.get(id).is_some())
@@ -349,6 +379,7 @@ impl Chain {
 
     /// The first call: what can be done without a link.
     pub(crate) fn begin(&mut self, now: Now, crypto: &mut dyn Provider, effects: &mut Effects) {
+        self.recall(effects);
         self.advance(now, crypto, effects);
     }
 
@@ -473,8 +504,20 @@ impl Chain {
     }
 
     /// The store answers a load.
-    pub(crate) fn loaded(&mut self, now: Now, load: LoadId, blocks: Vec<StoredBlock>, effects: &mut Effects) {
-        self.serving.loaded(now.mono, load, blocks, effects);
+    pub(crate) fn loaded(
+        &mut self,
+        now: Now,
+        load: LoadId,
+        blocks: Vec<StoredBlock>,
+        crypto: &mut dyn Provider,
+        effects: &mut Effects,
+    ) {
+        if load == RECALL {
+            self.recalled(blocks, effects);
+        } else {
+            self.serving.loaded(now.mono, load, blocks, effects);
+        }
+        self.advance(now, crypto, effects);
     }
 
     /// Whether it is of use to say how much waits for a peer on the bulk lane.

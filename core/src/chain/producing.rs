@@ -36,7 +36,7 @@ pub(crate) struct Situation {
     pub(crate) tolerance: Duration,
     /// Other registered masternodes with a live link.
     pub(crate) linked: usize,
-    /// Masternodes registered at the height under way.
+    /// Masternodes registered at the height under way; 0 while that is not known.
     pub(crate) registered: usize,
     /// How many of them decide.
     pub(crate) quorum: usize,
@@ -50,8 +50,11 @@ pub(crate) fn producing(situation: &Situation) -> Producing {
     let reason = match (s.part, s.sync, s.abstains_until) {
         (Part::Leaving, ..) => Some(NotProducing::Stopping),
         (Part::Observer, ..) => Some(NotProducing::Observer),
+        _ if s.registered == 0 => Some(NotProducing::Starting),
         (_, _, Some(until_above)) => Some(NotProducing::VotingRecord { until_above }),
-        (_, SyncState::Syncing { height, target }, _) => Some(NotProducing::Syncing { height, target }),
+        (_, SyncState::Syncing { height, target } | SyncState::Stalled { height, target }, _) => {
+            Some(NotProducing::Syncing { height, target })
+        }
         _ => None,
     };
     match reason.or_else(|| clock(s)).or_else(|| links(s)) {
@@ -141,6 +144,12 @@ mod tests {
             reason(&|s| s.sync = syncing),
             Some(NotProducing::Syncing { height: Height(3), target: Height(9) })
         );
+        // Nobody linked has the blocks that it lacks: it lacks them all the same (PROD-08).
+        let stalled = SyncState::Stalled { height: Height(3), target: Height(9) };
+        assert_eq!(
+            reason(&|s| s.sync = stalled),
+            Some(NotProducing::Syncing { height: Height(3), target: Height(9) })
+        );
         assert_eq!(
             reason(&|s| s.abstains_until = Some(Height(4))),
             Some(NotProducing::VotingRecord { until_above: Height(4) })
@@ -151,5 +160,6 @@ mod tests {
         }
         assert_eq!(reason(&|s| s.part = Part::Observer), Some(NotProducing::Observer));
         assert_eq!(reason(&|s| s.part = Part::Leaving), Some(NotProducing::Stopping));
+        assert_eq!(reason(&|s| s.registered = 0), Some(NotProducing::Starting));
     }
 }

@@ -71,6 +71,11 @@ impl Registries {
         self.since.range(..=height).next_back().map(|(_, registry)| registry)
     }
 
+    /// The newest block whose changes are known: what it and its predecessors changed is in here.
+    pub(crate) const fn taken_in(&self) -> Height {
+        self.taken_in
+    }
+
     /// At a start: no block up to this one has changed anything that is not in here. The record of a block's
     /// changes is written before the second block after it, so those of the two newest blocks may be missing:
     /// the application is to be asked for them again.

@@ -358,7 +358,8 @@ mod tests {
         let stage = Stage::above(7, fixture::registry(4), 10_000);
         let fast = Wall(NOON + 90_000);
         let proposal = stage.propose(Round(0), fast, b"");
-        for (behind, expected) in [(2_000, Ok(())), (2_001, Err(Flaw::Early)), (3_600_000, Err(Flaw::Early))] {
+        for (behind, expected) in [(2_000, Ok(())), (2_001, Err(Flaw::Early)), (3_600_000, Err(Flaw::Early))]
+        {
             let ours = Wall(fast.0 - behind);
             assert_eq!(verdict(&proposal, &stage.context(), ours), expected, "{behind}");
         }

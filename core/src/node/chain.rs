@@ -156,7 +156,7 @@ impl Node {
             Input::Committed { height, registry_changes, included } => {
                 chain.taken_in(now, height, &registry_changes, &included, crypto, effects);
             }
-            Input::Loaded { load, blocks } => chain.loaded(now, load, blocks, effects),
+            Input::Loaded { load, blocks } => chain.loaded(now, load, blocks, crypto, effects),
             _ => {}
         });
     }

@@ -31,6 +31,8 @@ fn split(seed: u64, masternodes: usize, groups: &[&[usize]], lasts: Duration) ->
     world.run_for(lasts);
     let made = world.chain_height().0 - height.0;
     between(&mut world, groups, Packets::Arrive);
+    // A kernel whose segments were lost sends them again after up to half as long as they were.
+    world.run_for((lasts / 2).min(secs(8)) + secs(1));
     world.expect("the mesh", secs(40), World::is_meshed);
     recovers(&mut world);
     (world, made)

@@ -18,7 +18,9 @@ fn weather(seed: u64) -> TraceHash {
     world.unleash(&swarm, interval * 60);
     world.expect("the links", secs(60), World::is_meshed);
     world.run_for(secs(1));
-    world.expect_blocks(&format!("a block after {swarm:?}"), 1, interval * 3);
+    // Up to three leaders in a row may be strangers to the block that a quorum is locked on, each after an outage
+    // in whose rounds the time-outs have grown.
+    world.expect_blocks(&format!("a block after {swarm:?}"), 1, interval * 12);
     world.expect_blocks(&format!("blocks after {swarm:?}"), 5, interval * 7);
     world.trace_hash()
 }

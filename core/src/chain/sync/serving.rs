@@ -74,6 +74,7 @@ pub(crate) struct Serving {
     loads: BTreeMap<LoadId, NodeId>,
     /// Whose blocks are handed out, in turns: masternodes, then others.
     turns: [VecDeque<NodeId>; 2],
+    /// From 1: 0 is the chain's own.
     next_load: u64,
     due: Option<Mono>,
     counts: ServingCounts,

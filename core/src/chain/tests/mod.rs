@@ -61,6 +61,7 @@ enum Arrival {
     TakenIn(Height),
     Produced(Height, Round, Bytes),
     Validated(BlockHash),
+    Loaded(LoadId, Vec<StoredBlock>),
 }
 
 struct Host {
@@ -294,7 +295,7 @@ impl Net {
                     left = left.saturating_sub(bytes.len());
                     loaded.push(StoredBlock { height: *height, bytes: bytes.clone() });
                 }
-                self.call(host, |chain, now, _, effects| chain.loaded(now, load, loaded, effects));
+                self.after(Duration::from_millis(1), host, Arrival::Loaded(load, loaded));
             }
             Effect::Command(_) => {}
             Effect::Event(event) => {
@@ -333,6 +334,11 @@ impl Net {
                         chain.produced(now, (height, round), Some(payload), &[], signer, effects);
                     });
                 }
+            }
+            Arrival::Loaded(load, blocks) => {
+                self.call(host, |chain, now, signer, effects| {
+                    chain.loaded(now, load, blocks, signer, effects);
+                });
             }
             Arrival::Validated(block) => {
                 self.call(host, |chain, now, signer, effects| {
