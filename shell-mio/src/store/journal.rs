@@ -79,7 +79,8 @@ impl Journal {
         &self.file.path
     }
 
-    /// Makes records durable, in one flush. Transactions for which `committed` holds are durable in a block.
+    /// Makes records durable, in one flush. Transactions among `committed` are durable in a block; an empty one
+    /// will never be in a block and goes.
     pub(super) fn write(
         &mut self,
         records: &[(RecordKey, Bytes)],
@@ -102,6 +103,10 @@ impl Journal {
             }
             for (key, bytes) in records {
                 match key {
+                    RecordKey::Transaction(id) if bytes.is_empty() => {
+                        self.pending.remove(id);
+                        pending.remove(&id.0)?;
+                    }
                     RecordKey::Transaction(id) if committed.contains(id) || !self.pending.insert(*id) => {}
                     RecordKey::Transaction(id) => {
                         pending.insert(&id.0, (self.next, &bytes[..]))?;

@@ -5,9 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{
-    Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, TrySendError, channel, sync_channel,
-};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -20,10 +18,13 @@ use super::{Store, StoreError};
 use crate::application::{Application, Commitment};
 use crate::threads::join_by;
 
-/// Records and blocks that wait for the disk at most. The core parks far fewer behind them.
-pub(crate) const QUEUE: usize = 1024;
-/// Their bytes at most. The core has a few blocks under way at a time.
+/// Records and blocks that wait for the disk at most: more than the core ever has under way, which is as many
+/// submitted transactions as its mempool holds, so that a disk that pauses is waited for.
+const QUEUE: usize = 64 * 1024;
+/// Their bytes at most. The core has a mempool and a few blocks under way.
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
+/// Records in one flush at most.
+const GROUP: usize = 4096;
 /// How long blocks of a node that catches up wait for more of them. Nothing else waits for that.
 const GATHER: Duration = Duration::from_millis(2);
 /// What can be put off is done when nobody has asked for anything for so long.
@@ -33,7 +34,7 @@ const IDLE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Writer {
     path: PathBuf,
-    queue: SyncSender<Write>,
+    queue: Sender<Write>,
     reports: Receiver<Word>,
     thread: JoinHandle<()>,
     /// Handed to the thread, not yet answered, oldest first.
@@ -102,7 +103,7 @@ impl Store {
         application: Arc<dyn Application>,
         wake: impl Fn() + Send + 'static,
     ) -> io::Result<Writer> {
-        let (queue, writes) = sync_channel(QUEUE);
+        let (queue, writes) = channel();
         let (report, reports) = channel();
         let path = self.path().to_owned();
         let thread = thread::Builder::new().name("timed-store".into()).spawn(move || {
@@ -168,14 +169,13 @@ impl Writer {
         if self.health == Health::Failed {
             return Ok(());
         }
-        let full = waiting > 0 && self.waiting_bytes > QUEUE_BYTES;
-        match if full { Err(TrySendError::Full(write)) } else { self.queue.try_send(write) } {
-            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
-            Err(TrySendError::Full(_)) => {
-                self.health = Health::Failed;
-                Err(StoreError::Overloaded { path: self.path.clone(), waiting, bytes: waiting_bytes })
-            }
+        if waiting >= QUEUE || (waiting > 0 && self.waiting_bytes > QUEUE_BYTES) {
+            self.health = Health::Failed;
+            return Err(StoreError::Overloaded { path: self.path.clone(), waiting, bytes: waiting_bytes });
         }
+        // A thread that has ended is told by the answers.
+        let _ = self.queue.send(write);
+        Ok(())
     }
 
     /// What became of the oldest that has not been answered, if that is known.
@@ -278,7 +278,7 @@ impl<F: Fn()> Scribe<'_, F> {
     /// Writes a record together with the records right behind it.
     fn write_records(&mut self, key: RecordKey, bytes: Bytes) -> Result<(), StoreError> {
         let mut group = vec![(key, bytes)];
-        while group.len() < QUEUE {
+        while group.len() < GROUP {
             match self.writes.try_recv() {
                 Ok(Write::Record(key, bytes)) => group.push((key, bytes)),
                 Ok(block @ Write::Block { .. }) => {
