@@ -283,6 +283,11 @@ impl Chain {
             }
             None => (Role::Observer, Part::Observer, Duration::ZERO),
         };
+        let hearing = if setup.registry.size() == 1 {
+            Duration::ZERO
+        } else {
+            Duration::from_secs(1).min(settings.interval / 4)
+        };
         let sync_settings = Settings { grace, window: setup.limits.sync_window };
         Ok(Self {
             genesis: setup.genesis,
@@ -305,7 +310,7 @@ impl Chain {
             pacing: Pacing::default(),
             resend: Resend::default(),
             owed: None,
-            speech: Speech::new(now.mono, left.record.clone(), tip),
+            speech: Speech::new(now.mono, left.record.clone(), tip, hearing),
             record: left.record,
             valid_block: left.valid_block,
             producing: Producing::default(),
