@@ -196,13 +196,9 @@ fn at(height: u64) -> Summary {
     }
 }
 
-fn no_request(request: Request) -> Reply {
-    unreachable!("{request:?}")
-}
-
 #[test]
 fn a_block_is_shown_with_all_that_its_hash_and_its_certificate_are_made_of() {
-    let rig = Rig::start(at(5), no_request);
+    let rig = Rig::start(at(5), |request| unreachable!("{request:?}"));
     let (status, block): (u16, Value) = rig.get("/blocks/4");
     let expected = serde_json::json!({
         "height": 4, "hash": "04".repeat(32), "parent": "03".repeat(32), "round": 2,

@@ -4,6 +4,8 @@ mod blocks;
 mod catch_up;
 mod screen;
 mod sink;
+#[cfg(test)]
+mod tests;
 mod throttle;
 
 use std::io::{self, IsTerminal as _};
