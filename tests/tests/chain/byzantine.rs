@@ -229,28 +229,31 @@ fn the_livelock_of_an_equivocator_and_a_lock_is_overcome() {
     // on; the fourth has prevoted for none. Without the polka shown as a unit nobody else ever has a reason to
     // prevote that block again, and the locked one none to prevote another.
     for seed in 1..=8 {
-        let locked = HONEST[usize::try_from(seed % 3).unwrap()];
+        let late = HONEST[0];
         let mut done = false;
         let mut world = with_liar(seed, move |world, puppet, heard| {
-            if let Some((_, Message::Proposal(proposal))) = heard
-                && !done
-                && proposal.header.height >= Height(4)
-                && proposal.round == Round(0)
-            {
-                done = true;
-                let (height, block) = (proposal.header.height, proposal.header.hash(&world.origin().genesis));
-                let yes = puppet.vote(VoteKind::Prevote, height, Round(0), Some(block));
-                let no = puppet.vote(VoteKind::Prevote, height, Round(0), None);
-                for host in HONEST {
-                    puppet.say(host, if host == locked { &yes } else { &no });
-                }
+            let Some((_, Message::Proposal(proposal))) = heard else { return };
+            let (height, leader) = (proposal.header.height, world.host_of(&proposal.header.proposer));
+            let first = proposal.round == Round(0) && proposal.valid_round.is_none();
+            if done || height < Height(8) || !first || leader == Some(late) {
+                return;
+            }
+            done = true;
+            let locked = if seed % 2 == 0 {
+                leader
+            } else {
+                HONEST.into_iter().find(|host| *host != late && Some(*host) != leader)
+            };
+            let block = proposal.header.hash(&world.origin().genesis);
+            let yes = puppet.vote(VoteKind::Prevote, height, Round(0), Some(block));
+            let no = puppet.vote(VoteKind::Prevote, height, Round(0), None);
+            for host in HONEST {
+                puppet.say(host, if Some(host) == locked { &yes } else { &no });
             }
         });
-        let refuser = HONEST.into_iter().find(|host| *host != locked).unwrap();
-        // Its word on the block comes after the time-out.
-        world.host_mut(refuser).application.conduct.thinking = (ms(800), ms(900));
-        world.run_for(secs(3));
-        world.host_mut(refuser).application.conduct.thinking = (ms(0), ms(1));
-        world.expect_blocks("the chain goes on", 5, secs(20));
+        // The fourth's application has a word only after the time-out.
+        world.host_mut(late).application.conduct.thinking = (ms(400), ms(450));
+        world.expect("the scene", secs(30), |world| world.chain_height() >= Height(7));
+        world.expect_blocks("the chain goes on", 8, secs(30));
     }
 }
