@@ -36,7 +36,7 @@ pub(crate) struct Situation {
     pub(crate) tolerance: Duration,
     /// Other registered masternodes with a live link.
     pub(crate) linked: usize,
-    /// Masternodes registered at the height under way.
+    /// Masternodes registered at the height under way; 0 while that is not known.
     pub(crate) registered: usize,
     /// How many of them decide.
     pub(crate) quorum: usize,
@@ -50,6 +50,7 @@ pub(crate) fn producing(situation: &Situation) -> Producing {
     let reason = match (s.part, s.sync, s.abstains_until) {
         (Part::Leaving, ..) => Some(NotProducing::Stopping),
         (Part::Observer, ..) => Some(NotProducing::Observer),
+        _ if s.registered == 0 => Some(NotProducing::Starting),
         (_, _, Some(until_above)) => Some(NotProducing::VotingRecord { until_above }),
         (_, SyncState::Syncing { height, target } | SyncState::Stalled { height, target }, _) => {
             Some(NotProducing::Syncing { height, target })
@@ -159,5 +160,6 @@ mod tests {
         }
         assert_eq!(reason(&|s| s.part = Part::Observer), Some(NotProducing::Observer));
         assert_eq!(reason(&|s| s.part = Part::Leaving), Some(NotProducing::Stopping));
+        assert_eq!(reason(&|s| s.registered = 0), Some(NotProducing::Starting));
     }
 }
