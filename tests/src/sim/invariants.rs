@@ -9,7 +9,7 @@ use timed_core::{Command, ConnId, Event};
 use super::chain_rules;
 use super::clock::SimTime;
 use super::context::Context;
-use super::host::{Durability, Host, HostId, Process, RunState};
+use super::host::{Durability, Host, HostId, Process, Role, RunState};
 use super::net::Net;
 
 /// Bytes that may leave on a connection before the first record of a start is durable: preambles and the
@@ -125,7 +125,7 @@ fn links_are_true(host: &Host, hosts: &[Host], cx: &mut Context) {
     for link in host.seen.live.iter().filter(|link| settled(link.since, now)) {
         let mut holders = hosts.iter().filter(|other| other.node_id == link.peer);
         let (Some(peer), None) = (holders.next(), holders.next()) else { continue };
-        if !settled(peer.disturbed_at, now) {
+        if peer.role == Role::Stranger || !settled(peer.disturbed_at, now) {
             continue;
         }
         let frozen = peer.process.as_ref().is_some_and(|process| process.run == RunState::Frozen);

@@ -16,6 +16,8 @@ pub(crate) struct Ledger {
     /// The hash of each height, from height 1.
     finals: Vec<BlockHash>,
     uttered: BTreeMap<(NodeId, Subject), Uttered>,
+    /// What keys have said with a disk that was replaced.
+    earlier: Vec<(NodeId, Statement)>,
     /// Keys that may contradict themselves.
     distrusted: BTreeSet<NodeId>,
 }
@@ -38,7 +40,13 @@ pub(crate) enum Reach {
 
 impl Ledger {
     pub(crate) fn new(auditor: ChainAuditor) -> Self {
-        Self { auditor, finals: Vec::new(), uttered: BTreeMap::new(), distrusted: BTreeSet::new() }
+        Self {
+            auditor,
+            finals: Vec::new(),
+            uttered: BTreeMap::new(),
+            earlier: Vec::new(),
+            distrusted: BTreeSet::new(),
+        }
     }
 
     /// Height of the newest block that is final anywhere.
@@ -90,6 +98,8 @@ impl Ledger {
 
     /// The key's disk was replaced in a network that loses what is sent: nothing of it may have been heard.
     pub(crate) fn forget(&mut self, key: NodeId) {
+        let of_key = self.uttered.iter().filter(|((signer, _), _)| *signer == key);
+        self.earlier.extend(of_key.map(|(_, uttered)| (key, uttered.statement)));
         self.uttered.retain(|(signer, _), _| *signer != key);
     }
 
@@ -97,6 +107,7 @@ impl Ledger {
     pub(crate) fn was_sent(&self, key: NodeId, statement: Statement) -> bool {
         let known = self.uttered.get(&(key, statement.subject));
         known.is_some_and(|known| known.reach == Reach::Sent && known.statement == statement)
+            || self.earlier.contains(&(key, statement))
     }
 
     /// The key's disk was replaced: what never left it, nobody will ever know of.
