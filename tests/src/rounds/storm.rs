@@ -82,7 +82,7 @@ enum Side {
 #[derive(Debug)]
 enum Process {
     Runs(Box<Life>),
-    Down(Disk),
+    Down(Box<Disk>),
 }
 
 #[derive(Debug)]
@@ -128,6 +128,7 @@ impl Storm {
     /// If anything is wrong.
     #[must_use]
     pub fn run_plan(seed: u64, plan: Plan) -> Tally {
+        let _named = Named(seed);
         let mut storm = Self::new(seed, plan);
         storm.rage();
         storm.calm();
@@ -149,7 +150,7 @@ impl Storm {
         let member = |seat, side| Member {
             seat,
             side,
-            process: Process::Down(Disk::default()),
+            process: Process::Down(Box::default()),
             started: false,
             inbox: Vec::new(),
             due: BTreeMap::new(),
@@ -227,16 +228,16 @@ impl Storm {
 
     fn crash_or_restart(&mut self, at: usize) {
         let member = &mut self.members[at];
-        match std::mem::replace(&mut member.process, Process::Down(Disk::default())) {
+        match std::mem::replace(&mut member.process, Process::Down(Box::default())) {
             Process::Runs(life) => {
-                member.process = Process::Down(life.crash());
+                member.process = Process::Down(Box::new(life.crash()));
                 (member.started, member.decided) = (false, None);
                 member.due.clear();
                 member.inbox.clear();
                 self.tally.crashes += 1;
             }
             Process::Down(disk) => {
-                member.process = Process::Runs(Box::new(Life::new(&self.ground, member.seat, disk)));
+                member.process = Process::Runs(Box::new(Life::new(&self.ground, member.seat, *disk)));
                 self.collect(at);
             }
         }
@@ -505,4 +506,18 @@ fn answer(asks: &Life, gives: &Life) -> Vec<Word> {
     words.extend(here.lacking(&held).into_iter().map(Word::Vote));
     words.extend(there.wanted().filter(|block| gives.has(block)).map(Word::Block));
     words
+}
+
+/// Says which seed it was when a height goes wrong.
+struct Named(u64);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let seed = self.0;
+            eprintln!(
+                "seed {seed}: repeat with TIMED_SEED={seed} cargo test -p timed-tests --test rounds_storm"
+            );
+        }
+    }
 }
