@@ -170,3 +170,79 @@ impl Heard {
         held.into_iter().chain(lacking.into_iter().flatten())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Masternode;
+
+    const LIE: Height = Height(u64::MAX);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn node(number: u8) -> NodeId {
+        NodeId([number; 32])
+    }
+
+    /// What the last of four masternodes has heard.
+    fn heard() -> Heard {
+        let addr = |number: u8| format!("10.0.0.{number}:1").parse().unwrap();
+        let entry = |number: u8| Masternode { id: node(number), addr: addr(number) };
+        Heard::new(&Registry::new((1..=4).map(entry).collect()).unwrap(), node(4))
+    }
+
+    fn told(number: u8, tip: u64, delivered: Option<Mono>) -> Told {
+        Told { peer: node(number), tip: Height(tip), delivered }
+    }
+
+    #[test]
+    fn one_delivered_block_vouches_for_nothing_and_two_in_a_row_only_for_their_peers() {
+        let (mut heard, now) = (heard(), Mono(0) + 100 * SECOND);
+        let peers = || [told(9, LIE.0, Some(now)), told(8, LIE.0 - 1, None)].into_iter();
+        heard.fetched(now);
+        heard.weigh(now, peers());
+        assert_eq!(heard.target(Height(5)), Height(5));
+        // Votes decided the one between: the liar is back where it began.
+        heard.decided();
+        heard.fetched(now);
+        heard.weigh(now, peers());
+        assert_eq!(heard.target(Height(7)), Height(7));
+        heard.fetched(now);
+        heard.weigh(now, peers());
+        assert_eq!(heard.target(Height(8)), LIE);
+        heard.weigh(now, [told(8, LIE.0 - 1, None)].into_iter());
+        assert_eq!(heard.target(Height(8)), Height(8), "the other has delivered nothing");
+        // Without a third block it is forgotten.
+        heard.weigh(now + HOLD, peers());
+        assert_eq!(heard.target(Height(8)), Height(8));
+    }
+
+    #[test]
+    fn one_masternode_of_four_vouches_for_nothing_and_two_do() {
+        let (mut heard, now) = (heard(), Mono(0) + 100 * SECOND);
+        heard.weigh(now, [told(1, 90, None), told(9, 95, None)].into_iter());
+        assert_eq!(heard.target(Height(5)), Height(5));
+        heard.weigh(now, [told(1, 90, None), told(2, 80, None)].into_iter());
+        assert_eq!(heard.target(Height(5)), Height(80));
+        // fork_01a: silence takes nothing back; two answers, a quorum with this node's own, do.
+        heard.weigh(now, [told(1, 5, None)].into_iter());
+        assert_eq!(heard.target(Height(5)), Height(80));
+        heard.weigh(now, [told(1, 5, None), told(2, 80, None)].into_iter());
+        assert_eq!(heard.target(Height(5)), Height(5));
+    }
+
+    #[test]
+    fn what_lacks_is_told_in_time() {
+        let (mut heard, now) = (heard(), Mono(0) + 100 * SECOND);
+        assert!(heard.certified(Height(6)) && !heard.certified(Height(6)));
+        assert_eq!(heard.state(now, Height(5), Sources::Some), SyncState::Synced);
+        let (height, target) = (Height(5), Height(6));
+        let later = now + LAG;
+        assert_eq!(heard.state(later, Height(5), Sources::Some), SyncState::Syncing { height, target });
+        assert_eq!(heard.state(later, Height(5), Sources::None), SyncState::Stalled { height, target });
+        let stuck = now + PATIENCE;
+        assert_eq!(heard.state(stuck, Height(5), Sources::Some), SyncState::Stalled { height, target });
+        heard.progress(stuck);
+        assert_eq!(heard.state(stuck, Height(5), Sources::Some), SyncState::Syncing { height, target });
+        assert_eq!(heard.state(stuck, Height(6), Sources::None), SyncState::Synced);
+    }
+}
