@@ -10,13 +10,16 @@ use crate::ids::TxId;
 pub enum RecordKey {
     /// The highest boot epochs used and confirmed with this key (rule E-1).
     Boot,
-    /// What this key has signed of the height that it works on, and its locks (rule C-13).
+    /// What this key has signed of the height that it works on, and its lock (rule C-13). A key whose record is
+    /// lost, or older than what it has signed, keeps silent for a while: a store must never give an old one back.
     Voting,
-    /// The block that a polka was seen for: whoever is locked must be able to propose it again.
+    /// The block that a polka was seen for, with that polka: whoever is locked must be able to propose it again.
+    /// Written before the first vote that depends on it.
     ValidBlock,
     /// Proofs of equivocation (rule C-16).
     Evidence,
-    /// The registries in force from a height on, where blocks have changed the first (rule C-7).
+    /// The registries in force from a height on, where blocks have changed the first (rule C-7). Written when a
+    /// block has changed it, before the second block after that one.
     Registry,
     /// The newest durable final block, encoded. The core never writes it: a store makes it from the blocks.
     Tip,

@@ -187,7 +187,7 @@ fn prod_06_a_storm_of_kills_loses_no_height_and_changes_none() {
 
 #[test]
 fn all_killed_at_once_again_and_again() {
-    let mut network = Network::with_a_chain(45, &HOSTS, SECOND / 2);
+    let mut network = Network::with_a_chain(28, &HOSTS, SECOND / 2);
     let mut dice = Dice::new();
     for _ in 0..usually_or_soaking(6, 60) {
         let before = network.assert_one_chain(&HOSTS);

@@ -295,7 +295,15 @@ impl Chain {
             _ => Surroundings::Complete,
         };
         let tip = self.commits.height();
+        let heard_before = self.speech.is_hearing();
         let change = self.speech.ask(now.mono, surroundings, tip, size - quorum);
+        if self.speech.is_hearing()
+            && !heard_before
+            && let Some(held) = self.held()
+        {
+            // Each shows what it has of ours.
+            Self::broadcast(Message::Held(Box::new(held)), effects);
+        }
         if change == Change::Record {
             if let Some(consensus) = &mut self.consensus {
                 consensus.silence();

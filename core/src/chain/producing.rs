@@ -52,7 +52,9 @@ pub(crate) fn producing(situation: &Situation) -> Producing {
         (Part::Observer, ..) => Some(NotProducing::Observer),
         _ if s.registered == 0 => Some(NotProducing::Starting),
         (_, _, Some(until_above)) => Some(NotProducing::VotingRecord { until_above }),
-        (_, SyncState::Syncing { height, target }, _) => Some(NotProducing::Syncing { height, target }),
+        (_, SyncState::Syncing { height, target } | SyncState::Stalled { height, target }, _) => {
+            Some(NotProducing::Syncing { height, target })
+        }
         _ => None,
     };
     match reason.or_else(|| clock(s)).or_else(|| links(s)) {
@@ -140,6 +142,12 @@ mod tests {
         };
         assert_eq!(
             reason(&|s| s.sync = syncing),
+            Some(NotProducing::Syncing { height: Height(3), target: Height(9) })
+        );
+        // Nobody linked has the blocks that it lacks: it lacks them all the same (PROD-08).
+        let stalled = SyncState::Stalled { height: Height(3), target: Height(9) };
+        assert_eq!(
+            reason(&|s| s.sync = stalled),
             Some(NotProducing::Syncing { height: Height(3), target: Height(9) })
         );
         assert_eq!(

@@ -72,7 +72,7 @@ impl Chain {
         }
     }
 
-    fn held(&self) -> Option<Held> {
+    pub(super) fn held(&self) -> Option<Held> {
         let consensus = self.consensus.as_ref().filter(|consensus| consensus.step() != Step::Decided)?;
         let round = consensus.round();
         let complete = |block: &_| self.candidates.payload(block).is_some();

@@ -23,6 +23,9 @@ pub(crate) struct Speech {
     certified: Height,
     unrecorded: Option<Height>,
     later_boots: BTreeSet<NodeId>,
+    /// Since when a quorum is linked and nothing is missing, and how long that must last.
+    settled: Option<Mono>,
+    hearing: Duration,
     state: State,
     news: News,
 }
@@ -54,8 +57,14 @@ pub(crate) enum Change {
 }
 
 impl Speech {
-    /// At the start of a process whose store has blocks up to `stored`.
-    pub(crate) const fn new(now: Mono, record: Option<VotingRecord>, stored: Height) -> Self {
+    /// At the start of a process whose store has blocks up to `stored`. `hearing` is how long a linked quorum is
+    /// listened to first: long enough for each to show what it holds of ours (rule C-12).
+    pub(crate) const fn new(
+        now: Mono,
+        record: Option<VotingRecord>,
+        stored: Height,
+        hearing: Duration,
+    ) -> Self {
         Self {
             since: now,
             record,
@@ -63,6 +72,8 @@ impl Speech {
             certified: stored,
             unrecorded: None,
             later_boots: BTreeSet::new(),
+            settled: None,
+            hearing,
             state: State::Waiting,
             news: News::None,
         }
@@ -96,6 +107,11 @@ impl Speech {
         }
     }
 
+    /// Whether a linked quorum is being listened to before anything is said.
+    pub(crate) const fn is_hearing(&self) -> bool {
+        self.settled.is_some() && matches!(self.state, State::Waiting)
+    }
+
     /// Whether anything may be said that is not in the record.
     pub(crate) const fn is_answered(&self) -> bool {
         matches!(self.state, State::Answered(_))
@@ -103,15 +119,17 @@ impl Speech {
 
     /// When to look again whether the question may be asked.
     pub(crate) fn deadline(&self, now: Mono) -> Option<Mono> {
-        let at = self.since + self.patience();
-        (self.state == State::Waiting && at > now).then_some(at)
+        let ends = [Some(self.since + self.patience()), self.settled.map(|since| since + self.hearing)];
+        let ahead = ends.into_iter().flatten().filter(|at| *at > now);
+        ahead.min().filter(|_| self.state == State::Waiting)
     }
 
     const fn patience(&self) -> Duration {
         if self.record.is_some() { PATIENCE } else { PATIENCE_WITHOUT_RECORD }
     }
 
-    /// Asks, if the time has come: a quorum is linked, or was waited for long enough, and every block that is certified is here. Asks again when more is known. `tolerated` masternodes may lie.
+    /// Asks, if the time has come: a quorum is linked and was listened to, or was waited for long enough, and
+    /// every block that is certified is here. Asks again when more is known. `tolerated` masternodes may lie.
     pub(crate) fn ask(
         &mut self,
         now: Mono,
@@ -120,11 +138,16 @@ impl Speech {
         tolerated: usize,
     ) -> Change {
         let waited = now.since(self.since) >= self.patience();
+        self.settled = match surroundings {
+            Surroundings::Complete => self.settled.or(Some(now)),
+            Surroundings::Syncing | Surroundings::Sparse => None,
+        };
+        let heard = self.settled.is_some_and(|since| now.since(since) >= self.hearing);
         let ripe = match (self.state, surroundings) {
             (State::Answered(_), _) => self.news == News::Some,
             (State::Waiting, Surroundings::Syncing) => false,
             (State::Waiting, Surroundings::Sparse) => waited,
-            (State::Waiting, Surroundings::Complete) => true,
+            (State::Waiting, Surroundings::Complete) => heard,
         };
         if !ripe {
             return Change::Nothing;

@@ -142,6 +142,32 @@ pub struct Counters {
     pub heartbeat_repeats: u64,
     /// Heartbeats refused.
     pub heartbeats_invalid: u64,
+    /// Votes verified for the first time.
+    pub votes: u64,
+    /// Proposals, votes, certificates, chunks and blocks that were not what they must be.
+    pub block_items_invalid: u64,
+    /// Requests for blocks sent.
+    pub block_requests: u64,
+    /// Of these, for what another peer had been asked before.
+    pub block_races: u64,
+    /// Parts and ends of answers to no open request.
+    pub block_answers_unasked: u64,
+    /// Requests for blocks that were answered too late, wrongly, with less than promised or not at all.
+    pub block_requests_failed: u64,
+    /// Missing blocks that came in answer.
+    pub blocks_fetched: u64,
+    /// Blocks that came in answer and were not missing any more.
+    pub blocks_surplus: u64,
+    /// Blocks that came in answer and did not verify.
+    pub blocks_rejected: u64,
+    /// Requests of others for blocks that were taken on.
+    pub block_requests_served: u64,
+    /// Requests of others for blocks that were not: busy, or nothing to serve.
+    pub block_requests_refused: u64,
+    /// Blocks handed out to others.
+    pub blocks_served: u64,
+    /// Bytes of these.
+    pub block_bytes_served: u64,
 }
 
 /// One live session.

@@ -92,13 +92,17 @@ impl Node {
     }
 
     fn status(&self, now: Now) -> Status {
+        let mut counters = self.counters;
+        if let Some(chain) = &self.chain {
+            chain.tally(&mut counters);
+        }
         Status {
             node: self.identity.node,
             advertised: self.identity.advertised,
             masternode: self.config.registry.index_of(&self.identity.node),
             epoch: self.identity.boot.epoch,
             summary: self.summary(now),
-            counters: self.counters,
+            counters,
         }
     }
 

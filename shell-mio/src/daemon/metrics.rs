@@ -285,6 +285,37 @@ fn core_counters(out: &mut Text, counters: &Counters) {
         ("heartbeats_total", "Heartbeats verified for the first time.", counters.heartbeats),
         ("heartbeat_repeats_total", "Heartbeats received again.", counters.heartbeat_repeats),
         ("heartbeats_invalid_total", "Heartbeats refused.", counters.heartbeats_invalid),
+        ("block_requests_total", "Requests for blocks sent.", counters.block_requests),
+        ("block_races_total", "Of these, for what another peer had been asked before.", counters.block_races),
+        (
+            "block_answers_unasked_total",
+            "Parts and ends of answers to no open request.",
+            counters.block_answers_unasked,
+        ),
+        (
+            "block_requests_failed_total",
+            "Requests for blocks that were answered too late, wrongly, with less than promised or not at all.",
+            counters.block_requests_failed,
+        ),
+        ("blocks_fetched_total", "Missing blocks that came in answer.", counters.blocks_fetched),
+        (
+            "blocks_surplus_total",
+            "Blocks that came in answer and were not missing any more.",
+            counters.blocks_surplus,
+        ),
+        ("blocks_rejected_total", "Blocks that came in answer and did not verify.", counters.blocks_rejected),
+        (
+            "block_requests_served_total",
+            "Requests of others for blocks that were taken on.",
+            counters.block_requests_served,
+        ),
+        (
+            "block_requests_refused_total",
+            "Requests of others for blocks that were not: busy, or nothing to serve.",
+            counters.block_requests_refused,
+        ),
+        ("blocks_served_total", "Blocks handed out to others.", counters.blocks_served),
+        ("block_bytes_served_total", "Bytes of these.", counters.block_bytes_served),
     ] {
         out.one(name, "counter", help, value);
     }

@@ -2,6 +2,7 @@
 //! or a cable and drop packets one way. Needs root and `ip`; the tests say so and pass where these are missing.
 
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -29,6 +30,11 @@ fn must(line: &str) {
 impl Hosts {
     /// A network of these masternodes, one a host, all started; nothing where the machine does not allow it.
     pub fn standing(salt: u8, hosts: &[u8]) -> Option<Self> {
+        Self::with_blocks(salt, hosts, 10 * super::SECOND)
+    }
+
+    /// The same with a block at each of these intervals.
+    pub fn with_blocks(salt: u8, hosts: &[u8], interval: Duration) -> Option<Self> {
         let name = format!("timed{salt}-{}", std::process::id());
         let switch = format!("{name}-sw");
         let made = Command::new("ip").args(["netns", "add", &switch]).output();
@@ -36,7 +42,7 @@ impl Hosts {
             println!("SKIPPED: network namespaces need root and the program ip: {made:?}");
             return None;
         }
-        let network = Network::at([10, 77, salt], hosts);
+        let network = Network::made([10, 77, salt], hosts, interval);
         let mut this = Self { name, network, up: Vec::new() };
         must(&format!("ip -n {switch} link add br0 type bridge"));
         must(&format!("ip -n {switch} link set br0 up"));
@@ -104,8 +110,7 @@ impl Hosts {
     pub fn filter(&self, host: u8, hook: &str, rule: &str) -> bool {
         let ns = self.namespace(host);
         let script = format!(
-            "table ip timed {{ chain {hook} {{ type filter hook {hook} priority 0; }} }}\n\
-             add rule ip timed {hook} {rule}\n"
+            "table ip timed {{\nchain {hook} {{\ntype filter hook {hook} priority 0;\n}}\n}}\nadd rule ip timed {hook} {rule}\n"
         );
         let file = self.network.path(host).join("filter.nft");
         std::fs::write(&file, script).unwrap();
@@ -117,11 +122,18 @@ impl Hosts {
         done.status.success()
     }
 
+    /// Takes away what [`Self::filter`] has added.
+    pub fn unfilter(&self, host: u8) {
+        must(&format!("ip netns exec {} nft delete table ip timed", self.namespace(host)));
+    }
+
     /// A verb's answer on a host; null if it has none.
     pub fn json(&self, host: u8, verb: &str) -> Value {
         let dir = self.network.path(host);
         let done = Command::new("ip")
-            .args(["netns", "exec", &self.namespace(host), env!("CARGO_BIN_EXE_timed"), verb, "--json"])
+            .args(["netns", "exec", &self.namespace(host), env!("CARGO_BIN_EXE_timed")])
+            .args(verb.split(' '))
+            .arg("--json")
             .args(["--api", "http://127.0.0.1:8332", "--data-dir", text(&dir)])
             .output()
             .unwrap();

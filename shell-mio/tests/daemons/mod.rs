@@ -49,11 +49,7 @@ impl Network {
     }
 
     /// The same at addresses that the test has made.
-    pub fn at(net: [u8; 3], hosts: &[u8]) -> Self {
-        Self::made(net, hosts, 10 * SECOND)
-    }
-
-    fn made(net: [u8; 3], hosts: &[u8], interval: Duration) -> Self {
+    pub fn made(net: [u8; 3], hosts: &[u8], interval: Duration) -> Self {
         let mut network = Self {
             net,
             interval,
@@ -327,4 +323,21 @@ impl Network {
 /// A connection without one end's host.
 pub fn without(links: &[Link], host: u8) -> Vec<Link> {
     links.iter().filter(|link| link.dialer != host && link.acceptor != host).copied().collect()
+}
+
+const FAKETIME: [&str; 3] = [
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib64/faketime/libfaketimeMT.so.1",
+];
+
+/// Lets a command see a wall clock that is off by so much, such as `+25h`; says so and answers no where the machine
+/// cannot.
+pub fn with_clock(command: &mut Command, offset: &str) -> bool {
+    let Some(library) = FAKETIME.into_iter().find(|path| Path::new(path).exists()) else {
+        println!("SKIPPED: libfaketime is not installed");
+        return false;
+    };
+    command.env("LD_PRELOAD", library).env("FAKETIME", offset).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    true
 }

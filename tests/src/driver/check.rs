@@ -153,6 +153,17 @@ impl Check {
             (old.heartbeats, now.heartbeats, "heartbeats"),
             (old.heartbeat_repeats, now.heartbeat_repeats, "heartbeat_repeats"),
             (old.heartbeats_invalid, now.heartbeats_invalid, "heartbeats_invalid"),
+            (old.block_requests, now.block_requests, "block_requests"),
+            (old.block_races, now.block_races, "block_races"),
+            (old.block_answers_unasked, now.block_answers_unasked, "block_answers_unasked"),
+            (old.block_requests_failed, now.block_requests_failed, "block_requests_failed"),
+            (old.blocks_fetched, now.blocks_fetched, "blocks_fetched"),
+            (old.blocks_surplus, now.blocks_surplus, "blocks_surplus"),
+            (old.blocks_rejected, now.blocks_rejected, "blocks_rejected"),
+            (old.block_requests_served, now.block_requests_served, "block_requests_served"),
+            (old.block_requests_refused, now.block_requests_refused, "block_requests_refused"),
+            (old.blocks_served, now.blocks_served, "blocks_served"),
+            (old.block_bytes_served, now.block_bytes_served, "block_bytes_served"),
         ];
         for (before, after, name) in grows {
             assert!(before <= after, "{name} fell from {before} to {after}");

@@ -6,15 +6,17 @@
 //! that leaves before it is durable. A crash takes the memory and what was not durable. Traitors say whatever
 //! they like with their own keys. Signatures are made up, but no two different statements have the same.
 //!
-//! [`Storm`] draws schedules.
+//! [`Storm`] draws schedules, [`explore`] goes through all of them within bounds.
 
 mod dice;
+mod explore;
 mod ground;
 mod life;
 mod storm;
 mod traitor;
 mod word;
 
+pub use explore::{Bounds, Found, explore};
 pub use ground::Ground;
 pub use life::{Disk, Life};
 pub use storm::{Plan, Storm, Tally};

@@ -37,7 +37,7 @@ impl World {
             }
             Fault::LostDirectory if self.host(at).is_up() => {
                 self.kill(at);
-                self.restore(at, Snapshot::default());
+                self.restore_unheard(at, Snapshot::default());
                 self.start_after(at, lasts);
             }
             Fault::Skew => {

@@ -88,6 +88,15 @@ impl World {
         }
     }
 
+    /// As [`World::restore`], where nobody may have heard what the key has said since.
+    pub(super) fn restore_unheard(&mut self, host: HostId, snapshot: Snapshot) {
+        self.restore(host, snapshot);
+        let key = self.hosts[host.0].node_id;
+        if let Some(ledger) = &mut self.cx.ledger {
+            ledger.forget(key);
+        }
+    }
+
     /// Its key may contradict itself from now on.
     pub fn distrust(&mut self, host: HostId) {
         let key = self.hosts[host.0].node_id;

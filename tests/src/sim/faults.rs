@@ -234,7 +234,7 @@ impl World {
                 }
                 Some(old) => {
                     self.kill(a);
-                    self.restore(a, old);
+                    self.restore_unheard(a, old);
                     self.start_after(a, lasts);
                 }
             },

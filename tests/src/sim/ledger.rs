@@ -88,6 +88,17 @@ impl Ledger {
         Ok(())
     }
 
+    /// The key's disk was replaced in a network that loses what is sent: nothing of it may have been heard.
+    pub(crate) fn forget(&mut self, key: NodeId) {
+        self.uttered.retain(|(signer, _), _| *signer != key);
+    }
+
+    /// Whether a key has said exactly this on the wire, in this life or an earlier one.
+    pub(crate) fn was_sent(&self, key: NodeId, statement: Statement) -> bool {
+        let known = self.uttered.get(&(key, statement.subject));
+        known.is_some_and(|known| known.reach == Reach::Sent && known.statement == statement)
+    }
+
     /// The key's disk was replaced: what never left it, nobody will ever know of.
     pub(crate) fn forget_unsent(&mut self, key: NodeId) {
         self.uttered.retain(|(signer, _), uttered| *signer != key || uttered.reach == Reach::Sent);

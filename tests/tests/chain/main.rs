@@ -6,6 +6,8 @@
 
 mod byzantine;
 mod clocks;
+mod costs;
+mod lanes;
 mod outages;
 mod partitions;
 mod records;

@@ -202,6 +202,26 @@ fn the_registry_is_derived_on_the_way_up() {
 }
 
 #[test]
+fn a_node_that_missed_four_hundred_quick_blocks_catches_up_while_they_go_on() {
+    for seed in seeds(5) {
+        let mut world = producing(seed, &network(4, ms(100)));
+        let host = HostId(world.random_below(4));
+        world.kill(host);
+        world.run_for(secs(40));
+        let missed = world.chain_height().0 - world.height(host).0;
+        assert!(missed > 300, "{missed}");
+        world.start(host);
+        world.expect("the mesh", secs(10), World::is_meshed);
+        let took = catches_up(&mut world, host, secs(5));
+        println!("seed {seed}: {missed} blocks in {took:?}");
+        let stalled = |event: &Event| matches!(event, Event::Sync(SyncState::Stalled { .. }));
+        assert_eq!(world.seen(host).count(stalled), 0);
+        world.run_for(secs(5));
+        assert!(world.height(host).0 + 2 >= world.chain_height().0);
+    }
+}
+
+#[test]
 fn a_node_far_behind_says_how_far_and_does_not_propose() {
     let mut world = producing(1, &network(4, secs(1)));
     world.kill(HostId(2));

@@ -9,7 +9,7 @@ use crate::wire::block::VoteKind;
 use crate::wire::message::Vote;
 
 /// A vote of this node's. Signing it again gives the same bytes, so no signature is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OwnVote {
     /// Prevote or precommit.
     pub kind: VoteKind,

@@ -382,7 +382,7 @@ impl Sync {
 const TYPICAL_AT_FIRST: usize = 8 * 1024;
 
 const _: () = {
-    assert!(LEAST_SYNC_WINDOW / SYNC_BLOCK_LEAST > schedule::RANGE_BLOCKS as usize);
+    assert!(LEAST_SYNC_WINDOW / SYNC_BLOCK_LEAST > schedule::RANGE_BLOCKS);
     // Nodes of trees are half empty at worst.
     assert!(2 * size_of::<(Height, window::Kept)>() <= FETCHED_BYTES);
     assert!(2 * (size_of::<(NodeId, Peer)>() + serving::CLIENT) <= SYNC_PEER_BYTES);

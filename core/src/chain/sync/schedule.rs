@@ -32,7 +32,7 @@ const STUTTER: Duration = Duration::from_millis(1500);
 /// Bytes that a request is meant to bring.
 const RANGE: usize = 256 * 1024;
 /// Blocks that a request asks for at most.
-pub(super) const RANGE_BLOCKS: u64 = 512;
+pub(super) const RANGE_BLOCKS: usize = 512;
 
 /// Blocks that a request asks for at least, if so many are missing.
 const LEAST_SHARE: u64 = 16;
@@ -226,7 +226,7 @@ impl Sync {
     /// How many blocks to ask for at once: towards the end no more than a fair share, so that all peers come to
     /// it together.
     fn range(&self, first: Height, tip: Height) -> u64 {
-        let full = u64::try_from(RANGE / self.typical.max(1)).unwrap_or(u64::MAX).clamp(1, RANGE_BLOCKS);
+        let full = (RANGE / self.typical.max(1)).clamp(1, RANGE_BLOCKS) as u64;
         let sources = self.peers.values().filter(|peer| peer.tip >= first).count().max(1);
         let share = tip.next().0.saturating_sub(first.0).div_ceil(sources as u64);
         full.min(share.max(LEAST_SHARE))

@@ -325,7 +325,7 @@ fn claims_are_checked_before_anything_is_allocated() {
         assert_eq!(read(1, 2), Err(BadBody::TrailingBytes));
     }
 
-    let held = Message::Held(Box::new(Held::default()));
+    let held = Message::Held(Box::default());
     let body = cut(&held, 8 + 4 + 1, &[5, 0]);
     assert_eq!(decode_body(Kind::Held, &body), Err(BadBody::Malformed));
 }

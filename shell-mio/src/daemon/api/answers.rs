@@ -84,6 +84,17 @@ pub(super) struct CountersJson {
     heartbeats: u64,
     heartbeat_repeats: u64,
     heartbeats_invalid: u64,
+    block_requests: u64,
+    block_races: u64,
+    block_answers_unasked: u64,
+    block_requests_failed: u64,
+    blocks_fetched: u64,
+    blocks_surplus: u64,
+    blocks_rejected: u64,
+    block_requests_served: u64,
+    block_requests_refused: u64,
+    blocks_served: u64,
+    block_bytes_served: u64,
 }
 
 impl From<Counters> for CountersJson {
@@ -101,6 +112,17 @@ impl From<Counters> for CountersJson {
             heartbeats: c.heartbeats,
             heartbeat_repeats: c.heartbeat_repeats,
             heartbeats_invalid: c.heartbeats_invalid,
+            block_requests: c.block_requests,
+            block_races: c.block_races,
+            block_answers_unasked: c.block_answers_unasked,
+            block_requests_failed: c.block_requests_failed,
+            blocks_fetched: c.blocks_fetched,
+            blocks_surplus: c.blocks_surplus,
+            blocks_rejected: c.blocks_rejected,
+            block_requests_served: c.block_requests_served,
+            block_requests_refused: c.block_requests_refused,
+            blocks_served: c.blocks_served,
+            block_bytes_served: c.block_bytes_served,
         }
     }
 }

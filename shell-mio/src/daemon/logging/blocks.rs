@@ -12,6 +12,9 @@ use super::catch_up::{CatchUp, Line, Progress};
 use super::screen::Screen;
 use super::throttle::{Throttle, Verdict};
 
+/// Between two writings of the line on the screen.
+const PAINT_EVERY: Duration = Duration::from_millis(100);
+
 /// A kind of line with a bucket of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
@@ -37,6 +40,8 @@ pub(super) struct BlockLines {
     /// The newest durable height told.
     tip: u64,
     catch_up: CatchUp,
+    /// When the line on the screen was last written.
+    painted: Option<Instant>,
 }
 
 impl BlockLines {
@@ -48,6 +53,7 @@ impl BlockLines {
             producing: None,
             tip: 0,
             catch_up: CatchUp::default(),
+            painted: None,
         }
     }
 
@@ -120,8 +126,7 @@ impl BlockLines {
         let line = self.catch_up.see(state, self.tip, Instant::now());
         self.totals.set_sync_rate(self.catch_up.rate());
         if self.screen.has_line() {
-            let progress = self.catch_up.progress(state, self.tip);
-            self.screen.show(&progress.map_or(String::new(), |progress| painted(&progress)));
+            self.paint(state);
         }
         match line {
             Some(Line::Began(Progress { height, target, .. })) => {
@@ -155,6 +160,19 @@ impl BlockLines {
                 info!(height, blocks, took_s = took.as_secs(), suppressed, "caught up");
             }
             Some(Line::Going(_)) | None => {}
+        }
+    }
+
+    /// Writes the line anew, no oftener than a person can read, but takes it away at once.
+    fn paint(&mut self, state: SyncState) {
+        let Some(progress) = self.catch_up.progress(state, self.tip) else {
+            self.painted = None;
+            return self.screen.show("");
+        };
+        let now = Instant::now();
+        if self.painted.is_none_or(|at| now.duration_since(at) >= PAINT_EVERY) {
+            self.painted = Some(now);
+            self.screen.show(&painted(&progress));
         }
     }
 

@@ -77,7 +77,7 @@ fn sync_01a_whoever_notices_the_gap_one_scheduler_fetches_it_once() {
         world.sync.certified(world.now, Height(1000), &mut effects);
         world.sync.tick(world.now, &mut effects);
         world.carry_out(std::mem::take(&mut effects));
-        if world.applied % 10 == 0 {
+        if world.applied.is_multiple_of(10) {
             world.plan(Duration::ZERO, Happening::Votes(world.applied + 1));
         }
         world.wait(MS);

@@ -6,12 +6,12 @@ use proptest::prelude::*;
 use super::*;
 
 /// Five masternodes, the first of them of another conduct. Answers how long a node takes to catch up.
-fn five(length: u64, first: Server, rate: u64, verify: Duration, seed: u8) -> (Duration, Counts) {
+fn five(length: u64, first: &Server, rate: u64, verify: Duration, seed: u8) -> (Duration, Counts) {
     let chain = chain(length, 100);
     let mut world = World::new(&chain, 5, seed);
     world.verify = verify;
     world.store = MS;
-    world.join(masternode(0), Server { rate, tip: length, told: length, ..first });
+    world.join(masternode(0), Server { rate, tip: length, told: length, ..first.clone() });
     for number in 1..5 {
         world.join(masternode(number), Server { rate, ..honest(length) });
     }
@@ -25,8 +25,8 @@ fn sync_02a_a_silent_peer_among_five_costs_a_fifth_at_most() {
     // The application is the narrow place, or the links are.
     for (rate, verify) in [(4_000_000, 200 * micros), (150_000, 10 * micros)] {
         for seed in 0..5 {
-            let (all, _) = five(10_000, honest(0), rate, verify, seed);
-            let (one_silent, counts) = five(10_000, acting(Conduct::Silent, 0), rate, verify, seed);
+            let (all, _) = five(10_000, &honest(0), rate, verify, seed);
+            let (one_silent, counts) = five(10_000, &acting(Conduct::Silent, 0), rate, verify, seed);
             // Four fifths of the links take five quarters of the time; so much, and one silence that is noticed.
             assert!(one_silent <= all * 5 / 4 + 300 * MS, "{rate}: {all:?}, then {one_silent:?} {counts:?}");
             if rate == 4_000_000 {
@@ -53,15 +53,15 @@ fn sync_02a_only_what_is_missing_is_asked_again() {
 
 #[test]
 fn a_slow_peer_keeps_its_range_and_holds_nobody_up() {
-    let (all, _) = five(3000, honest(0), 4_000_000, 200 * Duration::from_micros(1), 3);
-    let (drips, counts) = five(3000, acting(Conduct::Drips(SECOND), 0), 4_000_000, all / 3000, 3);
+    let (all, _) = five(3000, &honest(0), 4_000_000, 200 * Duration::from_micros(1), 3);
+    let (drips, counts) = five(3000, &acting(Conduct::Drips(SECOND), 0), 4_000_000, all / 3000, 3);
     assert!(counts.timeouts == 0 && counts.races > 0, "{counts:?}");
     assert!(drips < all + 3 * SECOND, "{all:?} {drips:?}");
 }
 
 #[test]
 fn sync_01c_a_busy_peer_is_asked_again_and_others_meanwhile() {
-    let (busy, counts) = five(3000, acting(Conduct::Busy(200), 0), 4_000_000, MS / 5, 3);
+    let (busy, counts) = five(3000, &acting(Conduct::Busy(200), 0), 4_000_000, MS / 5, 3);
     assert!(busy < SECOND && counts.busy >= 1 && counts.timeouts == 0, "{busy:?} {counts:?}");
     // Alone with a busy peer: it is asked in growing steps until it has time.
     let chain = chain(10, 100);
