@@ -49,6 +49,27 @@ pub const MAX_OFFERED: usize = 512;
 pub(crate) const PAYLOADS: usize = 3;
 /// Blocks proposed at one height that are remembered, but for their payloads.
 pub(crate) const CANDIDATES: usize = 12;
+/// Proposals of the next height that are kept until it begins.
+pub(crate) const EARLY_PROPOSALS: usize = 2;
+/// A proposal that is remembered: its certificate, its outline, and the rest.
+pub(crate) const PROPOSAL_BYTES: usize = 1024 + MAX_CERTIFICATE + MAX_CHUNKS * 32;
+/// A vote that is counted, in a tree that may be half empty.
+pub(crate) const VOTE_BYTES: usize = 256;
+/// Rounds of a height whose votes are kept at most: past ones, the present and the next, and two later ones of
+/// each voter.
+pub(crate) const ROUNDS_KEPT: usize = 12;
+/// Certificates of a height that are kept as such.
+pub(crate) const CERTIFICATES_KEPT: usize = 2 * ROUNDS_KEPT + 8;
+/// The consensus of one height.
+pub(crate) const HEIGHT_BYTES: usize =
+    2 * ROUNDS_KEPT * MAX_MASTERNODES * VOTE_BYTES + CERTIFICATES_KEPT * MAX_CERTIFICATE;
+/// What the making of blocks holds at most, beside transactions and catching up: the payloads of a height, what
+/// is proposed at it, the votes of the heights before, under way and after, and blocks on their way to the disk.
+pub const CHAIN_BYTES: usize = PAYLOADS * MAX_PAYLOAD
+    + (CANDIDATES + EARLY_PROPOSALS) * PROPOSAL_BYTES
+    + 3 * HEIGHT_BYTES
+    + (1 + COMMITS_UNDER_WAY) * (MAX_CERTIFICATE + 512)
+    + EVIDENCE_KEPT * 1024;
 /// Proofs of equivocation kept at most.
 pub(crate) const EVIDENCE_KEPT: usize = 64;
 /// Own proposals of the latest rounds in the voting record, at most.
@@ -189,6 +210,7 @@ impl Limits {
             + self.frame_pool * (FRAME_REUSED + FRAME_COST)
             + self.own_addrs * OWN_ADDR_BYTES
             + self.gate * PARKED_BYTES
+            + CHAIN_BYTES
             + Self::sync_bytes(self.sync_window)
             + self.serving
             + self.max_peers * SYNC_PEER_BYTES

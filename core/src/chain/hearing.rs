@@ -20,13 +20,12 @@ use crate::crypto::{Authenticity, Provider};
 use crate::event::{SignedProposal, Statement, Step};
 use crate::ids::{BlockHash, Height, NodeId, Round, Signature};
 use crate::input::PayloadVerdict;
+use crate::limits::EARLY_PROPOSALS;
 use crate::time::Now;
 use crate::wire::block::{Certificate, VoteKind};
 use crate::wire::message::{Chunk, GetPayload, Message, Proposal, Vote};
 use crate::wire::signing;
 
-/// Proposals of the next height that are kept until it begins.
-const EARLY: usize = 2;
 /// The missing part of a payload is asked for when nothing of it came for a twentieth of a slot, within these.
 const FETCH_PATIENCE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
@@ -98,7 +97,7 @@ impl Chain {
         effects: &mut Effects,
     ) {
         let known = |(_, early): &(NodeId, Box<Proposal>)| **early == *proposal;
-        if self.early.len() >= EARLY || self.early.iter().any(known) {
+        if self.early.len() >= EARLY_PROPOSALS || self.early.iter().any(known) {
             return;
         }
         self.prepare_next();

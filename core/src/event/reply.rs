@@ -142,6 +142,10 @@ pub struct Counters {
     pub heartbeat_repeats: u64,
     /// Heartbeats refused.
     pub heartbeats_invalid: u64,
+    /// Votes verified for the first time.
+    pub votes: u64,
+    /// Proposals, votes, certificates, chunks and blocks that were not what they must be.
+    pub block_items_invalid: u64,
     /// Requests for blocks sent.
     pub block_requests: u64,
     /// Of these, for what another peer had been asked before.

@@ -90,7 +90,7 @@ fn a_genuine_proposal_dressed_otherwise_is_neither_verified_nor_passed_on_nor_in
     }
     assert_eq!(net.hosts[0].signer.verified, before);
     assert!(is_forwarded(&receive(&mut net, 2, Message::Proposal(genuine))));
-    assert!(net.hosts[0].chain.consensus.as_ref().is_some_and(|here| here.proposed(Round(0)).is_some()));
+    assert!(net.hosts[0].chain.consensus.as_ref().and_then(|c| c.proposed(Round(0))).is_some());
 }
 
 #[test]

@@ -17,8 +17,12 @@ use crate::chain::fixture::{GENESIS, NOON, id, registry, sign_as};
 use crate::command::Command;
 use crate::config::MinPeers;
 use crate::crypto::{Authenticity, Handshake, WeakKey};
+use crate::event::CommittedVia;
 use crate::ids::{Round, Signature};
 use crate::input::PayloadVerdict;
+use crate::journal::{Record, RecordKey};
+use crate::limits::{Limits, MAX_ASSEMBLED};
+use crate::rng::Rng;
 
 const SECOND: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_secs(10);

@@ -81,13 +81,13 @@ fn prod_05b_a_leader_whose_application_says_nothing_costs_its_round_alone() {
 
 #[test]
 fn prod_03c_clocks_that_differ_by_less_than_the_tolerance_cost_no_slot() {
-    let mut net = Net::new(4);
-    for (host, skew) in [(0, 1_500), (1, -1_500), (2, 700)] {
-        net.hosts[host].skew = skew;
+    for skew in [1_500, -1_500] {
+        let mut net = Net::new(4);
+        net.hosts[0].skew = skew;
+        net.run(SECOND * 100);
+        assert!(net.heights().iter().all(|height| *height >= 10), "{:?}", net.heights());
+        assert!(net.committed(3).iter().all(|(_, round, ..)| *round == Round(0)));
     }
-    net.run(SECOND * 100);
-    assert!(net.heights().iter().all(|height| *height >= 10), "{:?}", net.heights());
-    assert!(net.committed(3).iter().all(|(_, round, ..)| *round == Round(0)));
 }
 
 #[test]
