@@ -32,9 +32,10 @@ pub trait Application: Debug + Send + Sync {
     /// If the application cannot go on.
     fn validate(&self, height: Height, payload: &Bytes) -> Result<PayloadVerdict, ApplicationError>;
 
-    /// Takes a final block in: each height once in a run, in ascending order, within the transaction that stores
-    /// the block and indexes the transactions named here. That transaction becomes durable a little later: after
-    /// a crash, blocks that had been handed over may come again.
+    /// Takes a final block in, in ascending order of heights, within the transaction that stores the block and
+    /// indexes the transactions named here. That transaction becomes durable a little later: after a crash,
+    /// blocks that had been handed over may come again. At every start the two newest stored blocks do, because
+    /// what they change in the registry may not be in force yet: the same block must be answered in the same way.
     ///
     /// # Errors
     /// If the application cannot go on.

@@ -108,7 +108,8 @@ pub(super) struct Group<'c> {
 }
 
 impl Group<'_> {
-    /// Hands the next block to the application and adds it, with what it carries.
+    /// Hands the next block to the application and adds it, with what it carries. At a start the core asks once
+    /// more what the two newest blocks change: they are handed to the application and are there already.
     pub(super) fn add(
         &mut self,
         block: &FinalBlock,
@@ -116,22 +117,33 @@ impl Group<'_> {
         application: &dyn Application,
     ) -> Result<Commitment, StoreError> {
         let height = block.block.header.height;
-        if height <= self.newest && self.newest.0 - height.0 < 2 {
-            // At a start the core asks once more what the newest two change.
-            return application.commit(block).map_err(|error| StoreError::Application { height, error });
-        }
-        if height.0 != self.newest.0.saturating_add(1) {
+        let again = self.is_stored(block).map_err(|error| self.chain.file.failed("read", error))?;
+        if !again && height.0 != self.newest.0.saturating_add(1) {
             let path = self.chain.file.path.clone();
             return Err(StoreError::NotNext { path, newest: self.newest, given: height });
         }
         let commitment =
             application.commit(block).map_err(|error| StoreError::Application { height, error })?;
+        if again {
+            return Ok(commitment);
+        }
         self.insert(height, block, bytes).map_err(|error| self.chain.file.failed("write to", error))?;
         let indexed = (0..).zip(&commitment.included).map(|(index, id)| (*id, (height.0, index)));
         self.places.extend(indexed);
         self.newest = height;
         self.bytes += bytes.len();
         Ok(commitment)
+    }
+
+    /// Whether this very block is among the two newest.
+    fn is_stored(&self, block: &FinalBlock) -> Result<bool, redb::Error> {
+        let height = block.block.header.height;
+        if height > self.newest || self.newest.0 - height.0 >= 2 {
+            return Ok(false);
+        }
+        let heights = self.txn.open_table(HEIGHTS)?;
+        let stored = heights.get(&block.certificate.block.0)?.map(|height| height.value());
+        Ok(stored == Some(height.0))
     }
 
     fn insert(&self, height: Height, block: &FinalBlock, bytes: &[u8]) -> Result<(), redb::Error> {

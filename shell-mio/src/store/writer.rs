@@ -20,9 +20,9 @@ use crate::threads::join_by;
 
 /// Records and blocks that wait for the disk at most: more than the core ever has under way, which is as many
 /// submitted transactions as its mempool holds, so that a disk that pauses is waited for.
-const QUEUE: usize = 64 * 1024;
+const QUEUE: usize = 256 * 1024;
 /// Their bytes at most. The core has a mempool and a few blocks under way.
-const QUEUE_BYTES: usize = 64 * 1024 * 1024;
+const QUEUE_BYTES: usize = 512 * 1024 * 1024;
 /// Records in one flush at most.
 const GROUP: usize = 4096;
 /// How long blocks of a node that catches up wait for more of them. Nothing else waits for that.

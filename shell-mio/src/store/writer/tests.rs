@@ -206,15 +206,33 @@ fn a_disk_that_does_not_keep_up_is_an_error_and_not_a_wait() {
 
 #[test]
 fn a_block_that_does_not_follow_is_refused() {
-    for wrong in [0, 1, 3] {
+    let mut other = block(3, &[]);
+    other.certificate.block.0[31] ^= 1;
+    for wrong in [block(0, &[]), block(1, &[]), other, block(5, &[])] {
         let mut rig = started();
-        rig.commit(1, 1, CommitPace::Live);
-        assert_eq!([rig.told(), rig.told()], ["^1", "+1"]);
-        rig.commit(2, wrong, CommitPace::Live);
+        for height in 1..=3 {
+            rig.commit(height, height, CommitPace::Live);
+            assert_eq!([rig.told(), rig.told()], [format!("^{height}"), format!("+{height}")]);
+        }
+        let bytes = wrong.encode();
+        rig.writer.commit(Ticket(4), Arc::new(wrong), bytes, CommitPace::Live).unwrap();
         let Answer::Broken(error) = rig.answer() else { panic!("taken") };
-        assert!(matches!(error, StoreError::NotNext { newest: Height(1), .. }), "{error}");
-        assert_eq!(rig.told(), "-2");
+        assert!(matches!(error, StoreError::NotNext { newest: Height(3), .. }), "{error}");
+        assert_eq!(rig.told(), "-4");
     }
+}
+
+#[test]
+fn the_two_newest_blocks_are_handed_to_the_application_again() {
+    let mut rig = started();
+    (1..=3).for_each(|height| rig.commit(height, height, CommitPace::CatchUp));
+    [2, 3, 4].into_iter().for_each(|height| rig.commit(2 + height, height, CommitPace::Live));
+    let told: Vec<_> = (0..12).map(|_| rig.told()).collect();
+    let committed: Vec<_> = told.iter().filter(|word| word.starts_with('^')).collect();
+    assert_eq!(committed, ["^1", "^2", "^3", "^2", "^3", "^4"]);
+    let (store, records) = rig.reopened();
+    assert_eq!(records, [(RecordKey::Tip, block(4, &[]).encode())]);
+    assert_eq!(store.reader().range(Height(1), 10, usize::MAX).unwrap().len(), 4);
 }
 
 /// Takes blocks in only as far as a test says.
