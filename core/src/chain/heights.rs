@@ -110,6 +110,7 @@ impl Chain {
             // The same at every node, so the chain goes on with the registry that it has.
             Err(bad) => tracing::warn!(%height, %bad, "the block's changes of the registry do not count"),
         }
+        self.count_links();
         self.advance(now, crypto, effects);
     }
 
@@ -128,6 +129,7 @@ impl Chain {
         if blocks.is_empty() {
             // Nothing is to be had: what is recorded has to do.
             self.registries.resume_at(self.commits.height());
+            self.count_links();
         }
         for StoredBlock { height: _, bytes } in blocks {
             if let Ok(block) = FinalBlock::decode(&bytes) {
@@ -165,6 +167,7 @@ impl Chain {
             self.resend.rest();
             self.tell_tip(&block, effects);
             self.registries.forget_below(height);
+            self.count_links();
         }
         moved
     }
@@ -291,7 +294,7 @@ impl Chain {
         }
         let surroundings = match self.sync.state() {
             SyncState::Syncing { .. } => Surroundings::Syncing,
-            _ if self.linked_masternodes() + 1 < quorum => Surroundings::Sparse,
+            _ if self.linked_masternodes + 1 < quorum => Surroundings::Sparse,
             _ => Surroundings::Complete,
         };
         let tip = self.commits.height();
@@ -356,11 +359,11 @@ impl Chain {
         }
     }
 
-    /// Live links to registered masternodes.
-    pub(super) fn linked_masternodes(&self) -> usize {
-        let Some(registry) = self.registry() else { return 0 };
+    /// Counts the live links to registered masternodes: whenever a link or the registry in force changes. The
+    /// gate asks for the number at each message, which is too often to count.
+    pub(super) fn count_links(&mut self) {
         let others = self.linked.keys().filter(|peer| **peer != self.node);
-        others.filter(|peer| registry.get(peer).is_some()).count()
+        self.linked_masternodes = others.filter(|peer| self.is_registered(peer)).count();
     }
 
     /// All that the gate looks at.
@@ -373,7 +376,7 @@ impl Chain {
             abstains_until: self.speech.silent_until_above(self.commits.height()),
             clock_offset_ms: self.clock_offset_ms,
             tolerance: self.grid.tolerance(),
-            linked: self.linked_masternodes(),
+            linked: self.linked_masternodes,
             registered,
             quorum,
             min_peers: self.settings.min_peers,

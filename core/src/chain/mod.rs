@@ -149,6 +149,8 @@ pub(crate) struct Chain {
     used: BootEpoch,
     part: Part,
     linked: BTreeMap<NodeId, Linked>,
+    /// How many of these are registered masternodes.
+    linked_masternodes: usize,
     registries: Registries,
     /// The registry that the rest of this node follows.
     followed: RegistryHash,
@@ -252,6 +254,7 @@ impl Chain {
         if self.linked.insert(peer, Linked { tip: tip.0, answered: None }).is_some() {
             self.serving.peer_down(now.mono, peer, effects);
         }
+        self.count_links();
         let registered = self.is_registered(&peer);
         if registered && other.is_some_and(|other| other.epoch > self.used) {
             self.speech.later_boot(peer);
@@ -274,6 +277,7 @@ impl Chain {
         effects: &mut Effects,
     ) {
         self.linked.remove(&peer);
+        self.count_links();
         self.sync.peer_down(now.mono, peer, effects);
         self.serving.peer_down(now.mono, peer, effects);
         self.mempool.peer_down(now.mono, peer, effects);

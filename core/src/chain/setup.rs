@@ -140,6 +140,7 @@ impl Chain {
             used: setup.used,
             part,
             linked: BTreeMap::new(),
+            linked_masternodes: 0,
             registries,
             followed: setup.registry.hash(),
             commits: Commits::new(left.tip),

@@ -74,7 +74,8 @@ impl Network {
         let shell = bind();
         let addr = CanonicalAddr::new(shell.local_addr()).expect("it can be dialed");
         let entry = |key: usize| {
-            let elsewhere = SocketAddr::from((Ipv4Addr::new(127, 9, 9, 9), 1_000 + key as u16));
+            let port = 1_000 + u16::try_from(key).expect("a small network");
+            let elsewhere = SocketAddr::from((Ipv4Addr::new(127, 9, 9, 9), port));
             let elsewhere = CanonicalAddr::new(elsewhere).expect("an address");
             Masternode { id: provider(key).node_id(), addr: if key == 0 { addr } else { elsewhere } }
         };
@@ -195,7 +196,7 @@ fn fill(path: &Path, blocks: &[FinalBlock]) {
 /// Transactions of 250 bytes, none of them twice.
 fn content(height: Height, payload: usize) -> Bytes {
     let transaction = |number: usize| {
-        let mut bytes = vec![number as u8; 250];
+        let mut bytes = vec![number.to_le_bytes()[0]; 250];
         bytes[..8].copy_from_slice(&height.0.to_le_bytes());
         Bytes::from(bytes)
     };
@@ -228,6 +229,6 @@ fn node(
         timings: Timings::default(),
         limits: Limits::for_registry(registry.size()),
     };
-    Node::new(config, Box::new(provider(key)), [key as u8; 32], journal, timed_mio::now())
+    Node::new(config, Box::new(provider(key)), [key.to_le_bytes()[0]; 32], journal, timed_mio::now())
         .expect("a good configuration")
 }

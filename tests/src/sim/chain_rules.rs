@@ -18,7 +18,8 @@ pub(crate) fn command(host: &Host, process: &mut Process, cx: &mut Context, comm
     let me = host.id;
     match command {
         Command::Persist { ticket, key: RecordKey::Voting, record } => {
-            if !process.promises.record(*ticket, record) {
+            let read = process.promises.record(*ticket, record);
+            if !read {
                 cx.violate(format!("{me}: writes a voting record that the simulator cannot read"));
             }
         }

@@ -6,10 +6,6 @@ use timed_tests::sim::{HostId, Snapshot, World, seeds};
 use super::outages::recovers;
 use super::{missed_slots, ms, network, producing, secs};
 
-fn abstains(world: &World, host: HostId) -> bool {
-    matches!(world.producing(host), Some(Producing::No(NotProducing::VotingRecord { .. })))
-}
-
 /// Whether its present process has said that it abstains, be it for less than a snapshot's time.
 fn has_abstained(world: &World, host: HostId) -> bool {
     let told =
@@ -91,8 +87,8 @@ fn mere_lag_is_no_lost_record() {
         world.start(HostId(1));
         world.expect("the links", secs(10), World::is_meshed);
         world.expect("it produces", secs(3), |world| world.producing(HostId(1)) == Some(Producing::Yes));
-        let abstained = |event: &timed_core::Event| {
-            matches!(event, timed_core::Event::Producing(Producing::No(NotProducing::VotingRecord { .. })))
+        let abstained = |event: &Event| {
+            matches!(event, Event::Producing(Producing::No(NotProducing::VotingRecord { .. })))
         };
         assert_eq!(world.seen(HostId(1)).count(abstained), 0, "seed {seed}");
     }
