@@ -13,7 +13,8 @@ use crate::wire::signing;
 fn deaf(begun: bool) -> Net {
     let mut net = Net::with(4, 5, settings());
     net.lose = Box::new(|_, _, _| true);
-    net.run(Duration::from_millis(if begun { 1_100 } else { 500 }));
+    let to = Duration::from_millis(100);
+    net.run(if begun { LEAD + to } else { LEAD - to });
     net
 }
 
@@ -134,7 +135,7 @@ fn prod_06_a_voter_that_votes_for_everything_is_evidence_once_and_then_ignored()
 #[test]
 fn a_block_that_hides_its_parents_certificate_gets_no_vote() {
     let mut net = Net::new(4);
-    net.run(SECOND * 5);
+    net.run(LEAD + SECOND * 5);
     net.lose = Box::new(|_, _, _| true);
     net.run(SECOND * 10);
     let context = net.hosts[0].chain.context().unwrap();

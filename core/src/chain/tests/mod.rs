@@ -26,6 +26,10 @@ use crate::rng::Rng;
 
 const SECOND: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_secs(10);
+/// From the start to the first slot: enough for every host to listen to the others before it speaks.
+const LEAD: Duration = Duration::from_secs(5);
+/// Wall time when monotonic time is zero: a second and the lead before the first slot.
+const FIRST: u64 = NOON - 6_000;
 
 /// Signs as one node, with keys of which nothing is secret.
 #[derive(Clone, Debug)]
@@ -202,12 +206,9 @@ impl Net {
         Chain::new(self.reading(0), setup, journal).unwrap()
     }
 
-    /// Wall time is a second before the first slot when monotonic time is a second.
+    /// At the start, when monotonic time is a second, the first slot is [`LEAD`] ahead.
     fn reading(&self, skew: i64) -> Now {
-        Now {
-            mono: self.now,
-            wall: Wall((NOON - 2_000 + self.now.0 / 1_000_000).saturating_add_signed(skew)),
-        }
+        Now { mono: self.now, wall: Wall((FIRST + self.now.0 / 1_000_000).saturating_add_signed(skew)) }
     }
 
     fn after(&mut self, delay: Duration, host: usize, arrival: Arrival) {

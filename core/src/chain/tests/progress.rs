@@ -27,7 +27,7 @@ fn lateness(net: &Net, host: usize) -> Vec<(u64, Round, Duration)> {
     events
         .filter_map(|(at, event)| match event {
             Event::BlockCommitted { height, round, slot, .. } => {
-                let start = Mono((slot.0 - NOON + 2_000) * 1_000_000);
+                let start = Mono((slot.0 - FIRST) * 1_000_000);
                 Some((height.0, *round, at.since(start)))
             }
             _ => None,
@@ -55,7 +55,7 @@ fn prod_05a_a_missing_leader_costs_less_than_half_a_slot() {
 #[test]
 fn prod_01_without_a_quorum_no_block_is_made_and_everybody_says_why() {
     let mut net = Net::new(4);
-    net.run(SECOND * 25);
+    net.run(LEAD + SECOND * 24);
     net.crash(0);
     net.crash(1);
     net.run(SECOND * 100);

@@ -29,7 +29,7 @@ fn prod_06_a_restart_at_every_durable_point_signs_nothing_twice_and_goes_on() {
 fn prod_06_all_crash_together_and_go_on() {
     for after in [0, 5, 11, 26, 31, 36, 46, 52, 57, 62, 67] {
         let mut net = Net::new(4);
-        net.run(SECOND + Duration::from_millis(after));
+        net.run(LEAD + Duration::from_millis(after));
         (0..4).for_each(|host| net.crash(host));
         net.run(SECOND * 3);
         (0..4).for_each(|host| net.restart(host));
@@ -45,12 +45,12 @@ fn prod_06_a_lost_record_beside_blocks_is_silent_until_it_is_safe() {
     net.crash(2);
     net.hosts[2].records.remove(&RecordKey::Voting);
     net.restart(2);
-    net.run(SECOND);
+    net.run(SECOND * 3);
     assert!(matches!(
         net.hosts[2].chain.overview().producing,
         Producing::No(NotProducing::VotingRecord { until_above: Height(6) })
     ));
-    net.run(SECOND * 33);
+    net.run(SECOND * 36);
     assert_eq!(net.hosts[2].chain.overview().producing, Producing::Yes);
     net.run(INTERVAL * 3);
     assert!(net.heights().iter().all(|height| *height >= 9), "{:?}", net.heights());
