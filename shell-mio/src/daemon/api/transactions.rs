@@ -28,6 +28,12 @@ const READ_IN_VAIN: usize = 1024 * 1024;
 pub(super) async fn submit(State(context): Shared, request: axum::extract::Request) -> Answer {
     let transaction = read_transaction(request.into_body()).await?;
     let retry = context.facts.block_interval;
+    // One that is in a final block already has nothing to wait for.
+    let id = TxId::of(&transaction);
+    if read(&context, move |context| context.blocks.find_transaction(id)).await?.is_some() {
+        let answer = Json(json!({ "id": id.to_string() }));
+        return Ok((StatusCode::ACCEPTED, answer).into_response());
+    }
     match context.ask_within(Request::Submit(transaction), ACKNOWLEDGED_WITHIN).await? {
         Reply::Submitted(id) => {
             let answer = Json(json!({ "id": id.to_string() }));
