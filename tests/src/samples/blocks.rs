@@ -16,9 +16,9 @@ use timed_core::{
 };
 use zeroize::Zeroizing;
 
-/// The network of [`Chain`].
+/// The network of these samples.
 pub const GENESIS: GenesisHash = GenesisHash([0xb1; 32]);
-/// The genesis time of [`Chain`].
+/// The genesis time of these samples.
 pub const GENESIS_TIME: Wall = Wall(1_795_000_000_000);
 /// The length of its slots in milliseconds.
 pub const INTERVAL: u64 = 10_000;
