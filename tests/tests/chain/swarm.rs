@@ -16,6 +16,8 @@ fn weather(seed: u64) -> TraceHash {
     world.start_all();
     let swarm = world.draw_chain_swarm();
     world.unleash(&swarm, interval * 60);
+    // A connection that the network has forgotten stands until its silence is noticed (rule L-3).
+    world.run_for(secs(16));
     world.expect("the links", secs(60), World::is_meshed);
     world.run_for(secs(1));
     // Up to three leaders in a row may be strangers to the block that a quorum is locked on, each after an outage

@@ -111,7 +111,13 @@ impl Consensus {
             if self.voice == Voice::Speaks {
                 acts.extend(self.own.votes().map(Act::Vote));
             }
-            let step = self.resumed.take().unwrap_or(Step::Propose);
+            let step = match self.resumed.take() {
+                // A record may have been written before the height began.
+                None | Some(Step::Waiting) => Step::Propose,
+                // The decision was not durable: it is made again, from votes that are heard again.
+                Some(Step::Decided) => Step::Precommit,
+                Some(step) => step,
+            };
             let (round, step) =
                 self.votes.later().map_or((self.round(), step), |later| (later, Step::Propose));
             let mut moves = Vec::new();

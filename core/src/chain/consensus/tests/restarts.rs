@@ -203,3 +203,13 @@ fn what_took_a_node_to_its_round_is_just_enough_to_take_others_along() {
     vote_all(&mut behind, node.record().reasons);
     assert_eq!(behind.round(), Round(5));
 }
+
+#[test]
+fn c_13_a_record_written_before_the_height_began_or_after_its_decision_holds_up_nothing() {
+    for step in [Step::Waiting, Step::Decided] {
+        let mut life = node(1);
+        assert!(life.resume(Record { step, ..started(1).record() }, None));
+        let _ = life.start();
+        assert!(matches!(life.step(), Step::Propose | Step::Precommit), "{step:?}");
+    }
+}
