@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::addr::CanonicalAddr;
 use crate::event::{CloseReason, Event};
-use crate::ids::{BlockHash, ConnId, Height, LoadId, Round, Ticket};
+use crate::ids::{BlockHash, ConnId, Height, LoadId, Round, SeedId, Ticket};
 use crate::journal::RecordKey;
 use crate::time::{Mono, Wall};
 use crate::wire::block::FinalBlock;
@@ -106,6 +106,12 @@ pub enum Command {
         to: Height,
         /// Encoded bytes at most, but one block at least.
         max_bytes: usize,
+    },
+    /// Ask the name service about a bootstrap peer that was configured by name; answer with
+    /// [`Input::Resolved`](crate::Input::Resolved).
+    Resolve {
+        /// The place of the name in the shell's list.
+        seed: SeedId,
     },
     /// A fact for logs, metrics, `/events` and waiting requests.
     Event(Event),

@@ -157,6 +157,10 @@ number_id!(
     LoadId
 );
 number_id!(
+    /// The place of a name in the shell's list of bootstrap peers.
+    SeedId, u32
+);
+number_id!(
     /// Counts the starts of one key's process: max(persisted + 1, wall milliseconds).
     BootEpoch
 );

@@ -1,12 +1,14 @@
 //! What a shell tells the core.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::addr::CanonicalAddr;
+use crate::ban::{BanNote, BanTarget};
 use crate::event::TransportCause;
-use crate::ids::{BlockHash, ConnId, Height, LoadId, NodeId, RequestId, Round, Ticket, TxId};
+use crate::ids::{BlockHash, ConnId, Height, LoadId, NodeId, RequestId, Round, SeedId, Ticket, TxId};
 use crate::registry::Masternode;
 
 /// One input to [`Node::handle`](crate::Node::handle).
@@ -73,6 +75,13 @@ pub enum Input<'a> {
         load: LoadId,
         /// Blocks of consecutive heights from the one asked for; empty if that one is not stored.
         blocks: Vec<StoredBlock>,
+    },
+    /// What a name stands for at present; answers [`Command::Resolve`](crate::Command::Resolve).
+    Resolved {
+        /// As in the command.
+        seed: SeedId,
+        /// Its addresses; empty if there are none or the question failed.
+        addrs: Vec<CanonicalAddr>,
     },
     /// The operator or the application asks; answered by [`Event::Reply`](crate::Event::Reply).
     Request {
@@ -147,6 +156,19 @@ pub enum Request {
     ConnectKnown(PeerRef),
     /// Close the link to a peer and stay apart for ten minutes or until `Connect`.
     Disconnect(PeerRef),
+    /// Ban keys or addresses; applies at once to live sessions and dials (rule A-4).
+    Ban {
+        /// Whom.
+        target: BanTarget,
+        /// For how long; `None` until it is lifted.
+        lasts: Option<Duration>,
+        /// The operator's own words.
+        note: Option<BanNote>,
+    },
+    /// Lift a ban, whoever set it.
+    Unban(BanTarget),
+    /// Every ban in force.
+    Bans,
     /// Send opaque bytes to one live peer or to all: best effort, on the relay lane, at most 64 KiB.
     Send {
         /// The peer; `None` for every live peer.

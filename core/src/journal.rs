@@ -18,6 +18,10 @@ pub enum RecordKey {
     ValidBlock,
     /// Proofs of equivocation (rule C-16).
     Evidence,
+    /// Bans in force (rule A-4). A cache: a damaged one is set aside with a warning.
+    Bans,
+    /// Addresses of other nodes (rule P-5). A cache: a damaged one is set aside with a warning.
+    AddressBook,
     /// The registries in force from a height on, where blocks have changed the first (rule C-7). Written when a
     /// block has changed it, before the second block after that one.
     Registry,
@@ -31,7 +35,15 @@ pub enum RecordKey {
 
 impl RecordKey {
     /// Every key of which there is one record, for a store that reads all records at start.
-    pub const ALL: [Self; 5] = [Self::Boot, Self::Voting, Self::ValidBlock, Self::Evidence, Self::Registry];
+    pub const ALL: [Self; 7] = [
+        Self::Boot,
+        Self::Voting,
+        Self::ValidBlock,
+        Self::Evidence,
+        Self::Registry,
+        Self::Bans,
+        Self::AddressBook,
+    ];
 
     /// A name that stays the same for ever: the key in a store, for transactions together with their id.
     #[must_use]
@@ -42,6 +54,8 @@ impl RecordKey {
             Self::ValidBlock => "valid_block",
             Self::Evidence => "evidence",
             Self::Registry => "registry",
+            Self::Bans => "bans",
+            Self::AddressBook => "address_book",
             Self::Tip => "tip",
             Self::Transaction(_) => "transaction",
         }

@@ -96,6 +96,7 @@
 )]
 
 mod addr;
+mod ban;
 mod chain;
 mod command;
 mod config;
@@ -129,20 +130,22 @@ pub mod rounds {
 }
 
 pub use addr::{AddrError, CanonicalAddr};
+pub use ban::{Ban, BanCause, BanEnd, BanNote, BanTarget, BanTargetError, IpNet};
 pub use command::{Command, CommitPace, Reading, Transmit};
 pub use config::{
     Bootstrap, ChainConfig, Config, ConfigError, MasternodeMode, MinPeers, NetworkName, Timings,
 };
 pub use event::{
     Activity, Attempt, CloseReason, ClosedBy, CommittedVia, ConsensusInfo, Counters, DialedBecause,
-    Direction, Event, Evidence, Fatal, KnockAnswer, LinkCounts, MasternodeInfo, Matrix, MatrixLink,
-    MatrixNode, MempoolInfo, NotProducing, Pair, PeerInfo, Producing, Reply, SignedProposal, Statement,
-    StatementKind, Status, Step, Summary, SyncState, TransportCause, TxState, UnknownCode, Warning, Why,
+    Direction, Enforce, Event, Evidence, Fatal, KnockAnswer, LinkCounts, MasternodeInfo, Matrix, MatrixLink,
+    MatrixNode, MempoolInfo, NotProducing, Offence, Pair, PeerInfo, Producing, Reply, SignedProposal,
+    Statement, StatementKind, Status, Step, Summary, SyncState, TrafficClass, TransportCause, TxState,
+    UnknownCode, Warning, Why,
 };
 pub use ids::{
     BadHex, BlockHash, BootEpoch, BootNonce, CertificateHash, ChunkHash, ConnId, DialOrdinal, GenesisHash,
-    Height, LinkTag, LoadId, NodeId, PayloadRoot, RegistryTag, RequestId, Round, SessionHash, Signature,
-    Ticket, TxId,
+    Height, LinkTag, LoadId, NodeId, PayloadRoot, RegistryTag, RequestId, Round, SeedId, SessionHash,
+    Signature, Ticket, TxId,
 };
 pub use input::{Input, PayloadVerdict, PeerRef, RegistryChange, Request, StoredBlock};
 pub use journal::{Record, RecordKey};

@@ -228,7 +228,8 @@ impl Net {
             Command::Produce { .. }
             | Command::Validate { .. }
             | Command::Commit { .. }
-            | Command::Load { .. } => {}
+            | Command::Load { .. }
+            | Command::Resolve { .. } => {}
             Command::Persist { ticket, key, record } => {
                 self.hosts[host].writing.push_back((ticket, Record { key, bytes: record }));
             }

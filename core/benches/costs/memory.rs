@@ -250,6 +250,9 @@ impl Memory {
                 let committed = Input::Committed { height: host.height, registry_changes, included };
                 host.node.handle(now, committed);
             }
+            Command::Resolve { seed } => {
+                self.hosts[index].node.handle(now, Input::Resolved { seed, addrs: Vec::new() });
+            }
             Command::Load { load, .. } => {
                 self.hosts[index].node.handle(now, Input::Loaded { load, blocks: Vec::new() });
             }

@@ -96,7 +96,7 @@ impl Left {
                     left.tip = Some(Final::of(&block, CommittedVia::Sync));
                 }
                 RecordKey::Transaction(id) => left.transactions.push((id, bytes)),
-                RecordKey::Boot => {}
+                RecordKey::Boot | RecordKey::Bans | RecordKey::AddressBook => {}
             }
         }
         Ok(left)

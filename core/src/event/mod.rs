@@ -1,19 +1,23 @@
 //! What the core reports: typed facts with stable reason codes, and the answers to requests.
 
+mod abuse;
 mod chain;
 mod reason;
 mod reply;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::addr::CanonicalAddr;
+use crate::ban::{Ban, BanEnd};
 use crate::ids::{BlockHash, BootEpoch, ConnId, Height, LinkTag, NodeId, RequestId, Round};
+use crate::journal::RecordKey;
 use crate::time::Wall;
 
+pub use abuse::{Enforce, Offence, TrafficClass};
 pub use chain::{
     CommittedVia, ConsensusInfo, Evidence, MempoolInfo, NotProducing, Producing, SignedProposal, Statement,
     StatementKind, Step, SyncState, TxState,
@@ -169,6 +173,36 @@ pub enum Event {
     Sync(SyncState),
     /// A masternode has signed two statements that contradict each other (rule C-16).
     Equivocation(Box<Evidence>),
+    /// A ban is in force from now on.
+    Banned(Box<Ban>),
+    /// A ban is no longer in force.
+    BanEnded {
+        /// The ban.
+        ban: Box<Ban>,
+        /// Why it ended.
+        end: BanEnd,
+    },
+    /// A peer exceeds the rate of a class of traffic. Told at the first excess of a row; counted in `Counters`.
+    RateExceeded {
+        /// The peer.
+        peer: NodeId,
+        /// The class.
+        class: TrafficClass,
+        /// Whether the limit is enforced.
+        enforce: Enforce,
+    },
+    /// A peer broke a rule that no state of ours can explain (rule A-3). Told when its score passes a quarter, a
+    /// half and the whole of the bound.
+    Misbehaved {
+        /// The peer.
+        peer: NodeId,
+        /// How.
+        offence: Offence,
+        /// Its score now.
+        score: u32,
+        /// The score at which it is banned, or slowed if it is a masternode.
+        bound: u32,
+    },
     /// A fresh snapshot for health checks and scrapes, at most every 250 ms.
     Summary(Summary),
     /// Something an operator should know.
@@ -267,6 +301,23 @@ pub enum Warning {
         addr: SocketAddr,
         /// In which way.
         reason: CloseReason,
+    },
+    /// A third of the registered peers broke the same rule: the fault is likely to be ours, and nobody is
+    /// punished for it (rule A-5).
+    SelfSuspected {
+        /// The rule.
+        offence: Offence,
+        /// How many registered masternodes.
+        peers: usize,
+    },
+    /// A durable cache did not decode; this start goes on without it.
+    CacheSetAside(RecordKey),
+    /// A quorum of the masternodes sees this node at another IP address than the one it advertises.
+    SeenElsewhere {
+        /// What this node advertises.
+        advertised: Option<CanonicalAddr>,
+        /// Where they see it.
+        seen: IpAddr,
     },
     /// An item signed with our key that this process did not make.
     ForeignSignature {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::addr::CanonicalAddr;
+use crate::ban::Ban;
 use crate::event::{
     Activity, CloseReason, ClosedBy, ConsensusInfo, DialedBecause, Direction, Evidence, MempoolInfo,
     Producing, SyncState, TxState,
@@ -86,6 +87,12 @@ pub enum Reply {
     Evidence(Vec<Evidence>),
     /// To `Consensus`; none if this network makes no blocks.
     Consensus(Option<Box<ConsensusInfo>>),
+    /// To `Ban`: in force.
+    Banned(Box<Ban>),
+    /// To `Unban`: how many bans were lifted.
+    Unbanned(usize),
+    /// To `Bans`: oldest first.
+    Bans(Vec<Ban>),
     /// To `Stop`.
     Stopping,
     /// The request names no peer that this node knows.

@@ -201,6 +201,7 @@ impl Node {
             | Input::Validated { .. }
             | Input::Committed { .. }
             | Input::Loaded { .. } => self.chain_input(now, input),
+            Input::Resolved { seed: _, addrs: _ } => {}
             Input::Request { id, request } => self.request(now, id, request),
         }
         self.arm_chain(now);

@@ -83,6 +83,7 @@ impl Node {
             Request::Submit(_) | Request::Transaction(_) | Request::Evidence | Request::Consensus => {
                 return self.answer_about_blocks(now, id, request);
             }
+            Request::Ban { .. } | Request::Unban(_) | Request::Bans => Reply::Refused("not yet"),
             Request::Stop => {
                 self.stop(now, CloseReason::Shutdown);
                 Reply::Stopping

@@ -213,7 +213,8 @@ impl Host {
                 Command::Produce { .. }
                 | Command::Validate { .. }
                 | Command::Commit { .. }
-                | Command::Load { .. } => {}
+                | Command::Load { .. }
+                | Command::Resolve { .. } => {}
                 Command::Persist { ticket, .. } => seat.node.handle(now, Input::Persisted(ticket)),
                 Command::Event(Event::LinkUp { .. }) => self.linked += 1,
                 Command::Event(Event::LinkDown { reason, .. }) => {

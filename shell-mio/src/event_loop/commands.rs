@@ -48,6 +48,9 @@ impl<C: Core, S: EventSink> Driver<C, S> {
                 Command::Load { load, from, to, max_bytes } => {
                     self.load(Load { load, from, to, max_bytes });
                 }
+                Command::Resolve { seed } => {
+                    self.core.handle(self.state.now, Input::Resolved { seed, addrs: Vec::new() });
+                }
                 Command::Event(event) => self.report(event),
             }
         }

@@ -283,6 +283,7 @@ impl Script {
             Input::Validated { block, verdict } => self.validated.push((block, verdict)),
             Input::Committed { height, ref included, .. } => self.committed.push((height, included.clone())),
             Input::Loaded { load, ref blocks } => self.loaded.push((load, blocks.clone())),
+            Input::Resolved { .. } => {}
             Input::Persisted(ticket) => {
                 self.persisted.push(ticket.0);
                 if let Some(told) = self.on_persisted {

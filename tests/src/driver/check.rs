@@ -87,7 +87,8 @@ impl Check {
             Command::Produce { .. }
             | Command::Validate { .. }
             | Command::Commit { .. }
-            | Command::Load { .. } => {}
+            | Command::Load { .. }
+            | Command::Resolve { .. } => {}
             Command::Persist { .. } => assert!(!self.fatal && !self.stopped, "writes after the end"),
             Command::Event(event) => self.event(event),
         }

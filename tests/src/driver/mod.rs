@@ -269,7 +269,8 @@ impl Driver {
                 Command::Produce { .. }
                 | Command::Validate { .. }
                 | Command::Commit { .. }
-                | Command::Load { .. } => {}
+                | Command::Load { .. }
+                | Command::Resolve { .. } => {}
                 Command::Persist { ticket, .. } => self.tickets.push_back(ticket),
                 Command::Event(Event::Reply { reply: Reply::Status(status), .. }) => {
                     self.check.counters(status.counters, status.summary.connected_peers);

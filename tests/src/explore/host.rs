@@ -347,7 +347,8 @@ impl Host {
                 Command::Produce { .. }
                 | Command::Validate { .. }
                 | Command::Commit { .. }
-                | Command::Load { .. } => {}
+                | Command::Load { .. }
+                | Command::Resolve { .. } => {}
                 Command::Persist { ticket, record, .. } => {
                     if let Some(process) = &mut self.process {
                         process.writes.push_back((ticket, record));

@@ -49,7 +49,8 @@ pub(crate) fn command(host: &Host, process: &mut Process, cx: &mut Context, comm
         Command::Produce { .. }
         | Command::Validate { .. }
         | Command::Commit { .. }
-        | Command::Load { .. } => {}
+        | Command::Load { .. }
+        | Command::Resolve { .. } => {}
         Command::Event(Event::LinkUp { peer, .. }) if *peer == host.node_id => {
             cx.violate(format!("{me}: has a link to itself"));
         }

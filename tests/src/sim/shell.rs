@@ -274,7 +274,8 @@ impl Turn<'_> {
             Command::Produce { .. }
             | Command::Validate { .. }
             | Command::Commit { .. }
-            | Command::Load { .. } => self.apply(command),
+            | Command::Load { .. }
+            | Command::Resolve { .. } => self.apply(command),
             Command::Event(event) => self.event(event),
         }
     }

@@ -1,0 +1,88 @@
+//! What is counted against a peer, and what its traffic is measured by.
+
+/// Whether a limit on behaviour is enforced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Enforce {
+    /// An excess is counted and told, nothing else.
+    Observe,
+    /// An excess is dropped.
+    #[default]
+    On,
+}
+
+impl Enforce {
+    /// The stable name in the configuration, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::On => "on",
+        }
+    }
+}
+
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $($(#[$vdoc])* $variant,)*
+        }
+
+        impl $name {
+            /// Every one of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The stable name in the configuration, logs, metrics and the API.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+named! {
+    /// A rule that a peer broke, and that no state of ours can explain (rule A-3). Answers to our own requests
+    /// are none of these.
+    Offence {
+        /// A frame or message that does not decode, or is not allowed where it came.
+        Malformed "malformed",
+        /// Something that is forwarded only after verification, with a signature that does not verify.
+        BadSignature "bad_signature",
+        /// A block item that contradicts itself: wrong payload, wrong certificate, more seats than registered.
+        InvalidBlock "invalid_block",
+        /// Answers that nobody asked for.
+        Unasked "unasked",
+        /// More of a class of traffic than any schedule makes, for long.
+        Flood "flood",
+    }
+}
+
+named! {
+    /// What a peer sends of its own accord, by the schedule that bounds it (rule A-1).
+    TrafficClass {
+        /// Pings.
+        Liveness "liveness",
+        /// Heartbeats, own and forwarded.
+        Heartbeat "heartbeat",
+        /// Proposals, votes, polkas, certificates, tips, and what is held of a height.
+        Consensus "consensus",
+        /// Requests for chunks of a proposed payload.
+        PayloadRequest "payload_request",
+        /// Chunks of a proposed payload, in bytes.
+        Payload "payload",
+        /// Requests for final blocks.
+        BlockRequest "block_request",
+        /// Transactions, in bytes.
+        Transaction "transaction",
+        /// Offers of transactions and requests for them.
+        TransactionOffer "transaction_offer",
+        /// Requests for addresses, and addresses nobody asked for.
+        Addresses "addresses",
+        /// Messages to the application, in bytes.
+        Datagram "datagram",
+        /// Kinds that this version does not know, in bytes.
+        Unknown "unknown",
+    }
+}
