@@ -119,6 +119,7 @@ fn every_bound_has_its_default() {
         mempool,
         gate,
         frame_pool,
+        rates: _,
     } = Limits::for_registry(14);
     assert_eq!((max_peers, Limits::for_registry(100).max_peers), (50, 120));
     let coded = [

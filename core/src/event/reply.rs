@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::addr::CanonicalAddr;
 use crate::ban::Ban;
 use crate::event::{
-    Activity, CloseReason, ClosedBy, ConsensusInfo, DialedBecause, Direction, Evidence, MempoolInfo,
-    Producing, SyncState, TxState,
+    Activity, CloseReason, ClosedBy, ConsensusInfo, DialedBecause, Direction, Evidence, Excessive,
+    MempoolInfo, Producing, SyncState, TrafficClass, TxState,
 };
 use crate::ids::{BlockHash, BootEpoch, Height, LinkTag, NodeId, TxId};
 use crate::registry::MasternodeIndex;
@@ -143,6 +143,10 @@ pub struct Counters {
     pub unknown_frames: u64,
     /// Inbound connections refused or evicted before they were authenticated.
     pub inbound_refused: u64,
+    /// Messages beyond a rate that is enforced, in the order of [`TrafficClass::ALL`].
+    pub rate_exceeded: [u64; TrafficClass::ALL.len()],
+    /// Messages beyond a rate that is only observed, in the same order.
+    pub rate_observed: [u64; TrafficClass::ALL.len()],
     /// Heartbeats verified for the first time.
     pub heartbeats: u64,
     /// Heartbeats received again.
@@ -212,6 +216,8 @@ pub struct PeerInfo {
     pub queued_bytes: usize,
     /// Links of this peer that became live within the last hour, this one excepted.
     pub reconnects_1h: u32,
+    /// What it sends too much of at present.
+    pub excessive: Option<Excessive>,
     /// The peer's software, as it says.
     pub agent: String,
 }

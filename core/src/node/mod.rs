@@ -7,6 +7,7 @@ mod handshake;
 mod lifecycle;
 mod linkage;
 mod observe;
+mod rates;
 mod registry;
 mod requests;
 
@@ -33,6 +34,7 @@ use crate::masternode::Masternode;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
 use crate::node::chain::Outbox;
+use crate::node::rates::Rates;
 use crate::rng::Rng;
 use crate::time::{Clock, Mono, Now, Reading};
 use crate::timers::Timers;
@@ -108,6 +110,7 @@ pub struct Node {
     masternode: Masternode,
     chain: Option<Box<Chain>>,
     outbox: Outbox,
+    rates: Rates,
     timers: Timers<TimerKey>,
     commands: VecDeque<Command>,
     frames: FramePool,
@@ -141,6 +144,8 @@ impl Node {
         let pool = Pool::new(&config, identity.node, now, &mut rng);
         let masternode = lifecycle::masternode(&config, &identity, now, &mut rng);
         let chain = lifecycle::chain(&config, &identity, past, records, now, &mut rng)?;
+        let Config { timings, limits, registry, .. } = &config;
+        let rates = Rates::new(timings, config.chain.as_ref(), limits, registry.size());
         let mut node = Self {
             identity,
             crypto,
@@ -160,6 +165,7 @@ impl Node {
             masternode,
             chain,
             outbox: Outbox::default(),
+            rates,
             timers: Timers::new(),
             commands: VecDeque::new(),
             frames: FramePool::new(config.limits.frame_pool),

@@ -216,6 +216,7 @@ impl Node {
             bytes_out: link.bytes_out,
             queued_bytes: link.waiting(),
             reconnects_1h: peer.reconnects(now.mono),
+            excessive: self.excessive(now.mono, &peer.id, &peering.meter),
             agent: peering.agent.clone(),
         })
     }
