@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use timed_core::{CloseReason, CommittedVia, Counters, NotProducing, Producing, Summary};
+use timed_core::{CloseReason, CommittedVia, Counters, NotProducing, Producing, Summary, TrafficClass};
 
 use crate::LoopCounters;
 
@@ -319,6 +319,14 @@ fn core_counters(out: &mut Text, counters: &Counters) {
     ] {
         out.one(name, "counter", help, value);
     }
+    let name = "rate_exceeded_total";
+    out.header(name, "counter", "Messages of peers beyond the rate of their class.");
+    for (enforced, counts) in [(true, &counters.rate_exceeded), (false, &counters.rate_observed)] {
+        for (class, count) in TrafficClass::ALL.iter().zip(counts) {
+            let labels = format!("{{class=\"{}\",enforced=\"{enforced}\"}}", class.as_str());
+            out.sample(name, &labels, count);
+        }
+    }
 }
 
 fn loop_counters(out: &mut Text, shell: &LoopCounters) {
@@ -399,9 +407,11 @@ mod tests {
         }
         totals.count_chain(CommittedVia::Sync.into());
         let sync = SyncState::Syncing { height: Height(4), target: Height(9) };
+        let mut counters = Counters::default();
+        counters.rate_exceeded[TrafficClass::Heartbeat.index()] = 7;
         let text = prometheus(&Reading {
             summary: Summary { connected_peers: 3, clock_offset_ms: -1500, sync, ..Summary::default() },
-            counters: Some(Counters::default()),
+            counters: Some(counters),
             shell: LoopCounters::default(),
             last_tick_seconds: 0.25,
             uptime_seconds: 1.5,
@@ -421,6 +431,8 @@ mod tests {
             "not_producing{reason=\"clock\"} 0",
             "sync_state{state=\"syncing\"} 1",
             "sync_target_height 9",
+            "rate_exceeded_total{class=\"heartbeat\",enforced=\"true\"} 7",
+            "rate_exceeded_total{class=\"total\",enforced=\"false\"} 0",
         ] {
             assert!(text.contains(&format!("\ntimed_{sample}\n")), "{sample} not in:\n{text}");
         }

@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use timed_core::{Activity, CanonicalAddr, CloseReason, ClosedBy, Event, NodeId, Registry, Warning};
+use timed_core::{
+    Activity, CanonicalAddr, CloseReason, ClosedBy, Event, NodeId, Registry, TrafficClass, Warning,
+};
 use tracing::{debug, error, info, warn};
 
 use super::super::metrics::{Total, Totals};
@@ -31,6 +33,8 @@ enum Kind {
     Activity(NodeId),
     /// Warnings of one kind.
     Warning(&'static str),
+    /// Too much of one class of traffic.
+    Excess(TrafficClass),
 }
 
 /// Addresses remembered at most, for what is told once or by address.
@@ -104,7 +108,7 @@ impl LogSink {
     fn admit(&mut self, kind: Kind) -> Option<Suppressed> {
         let throttle = match kind {
             Kind::Masternode(_) | Kind::Activity(_) | Kind::Dial(_) | Kind::OtherDials => &mut self.peers,
-            Kind::Observers | Kind::Inbound(_) | Kind::Warning(_) => &mut self.anybody,
+            Kind::Observers | Kind::Inbound(_) | Kind::Warning(_) | Kind::Excess(_) => &mut self.anybody,
         };
         match throttle.admit(kind, Instant::now()) {
             Verdict::Write { suppressed } => Some(Suppressed((suppressed > 0).then_some(suppressed))),
@@ -311,6 +315,14 @@ impl EventSink for LogSink {
                 }
             }
             Event::Heartbeat { signer, sequence, via } => debug!(%signer, sequence, %via, "heartbeat"),
+            Event::RateExceeded { peer, class, enforce } => {
+                if let Some(suppressed) = self.admit(Kind::Excess(*class)) {
+                    warn!(
+                        %peer, class = %class.as_str(), enforce = %enforce.as_str(), suppressed = suppressed.0,
+                        "a peer sends more than the schedules of an honest one make"
+                    );
+                }
+            }
             Event::PeerCheck { expected, up } => info!(expected, up, "peer check"),
             Event::Warning(warning) => self.warning(warning),
             Event::Fatal(fatal) => error!(reason = %fatal.code(), "halted: {fatal}"),
