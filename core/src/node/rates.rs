@@ -1,5 +1,6 @@
 //! What a frame is charged before anything of it is looked at, and what becomes of one that is too many (rules A-1,
-//! an observer's is dropped, a masternode's is not, but its link is read more slowly.
+//! an observer's is dropped; a masternode's is not, unless it only asks for something, but its link is
+//! read more slowly.
 
 mod table;
 
@@ -33,6 +34,26 @@ pub(super) enum Metered {
     Handle,
     /// It is one too many.
     Drop,
+}
+
+/// Whether something asks for an answer and says nothing. Beyond its rate nobody needs that answered, and answers may
+/// cost far more than what asked for them.
+const fn asks(toll: Toll) -> bool {
+    let Some((class, _)) = toll.class else { return false };
+    match class {
+        TrafficClass::Liveness
+        | TrafficClass::PayloadRequest
+        | TrafficClass::BlockRequest
+        | TrafficClass::TransactionOffer
+        | TrafficClass::Addresses => true,
+        TrafficClass::Heartbeat
+        | TrafficClass::Consensus
+        | TrafficClass::Payload
+        | TrafficClass::Transaction
+        | TrafficClass::Datagram
+        | TrafficClass::Unknown
+        | TrafficClass::Total => false,
+    }
 }
 
 /// What the chain had come to before it was given a message.
@@ -74,7 +95,7 @@ impl Node {
             peering.meter.owe(&self.rates.rows, toll);
             let wait = peering.meter.wait(now.mono, &self.rates.rows);
             self.pause(now, conn, wait);
-            return Metered::Handle;
+            return if asks(toll) { Metered::Drop } else { Metered::Handle };
         }
         if peering.meter.has_lasted(now.mono) {
             self.offended(now, peer, Offence::Flood);
