@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use timed_core::{Event, Reply, Request};
-use timed_tests::sim::{HostId, Packets, Profile, World, seeds};
+use timed_core::{Enforce, Event, RateLimit, Reply, Request, TrafficClass};
+use timed_tests::sim::{HostId, Packets, Profile, Setup, World, seeds};
 
 use super::sync::with_history;
 use super::{missed_slots, ms, network, producing, secs};
@@ -99,33 +99,48 @@ fn ban_01b_a_cold_sync_of_a_thousand_blocks_from_ten_peers_exceeds_nothing() {
     }
 }
 
-#[test]
-fn ban_01b_ten_thousand_transactions_offered_on_new_links_exceed_nothing() {
-    const COUNT: u64 = 10_000;
-    let mut world = World::new(1, &network(4, secs(10)));
+/// Two nodes of four, which decide nothing: so many transactions wait at the first, the second is about to start.
+fn with_waiting(count: u64, setup: Setup) -> World {
+    let mut world = World::new(1, &setup);
     let [first, second] = [0, 1].map(HostId);
-    // Two of four decide nothing: what is submitted goes on waiting.
     world.start(first);
     world.run_for(secs(1));
-    for number in 0..COUNT {
+    for number in 0..count {
         world.post(first, Request::Submit(Bytes::from(format!("a small transaction, number {number:060}"))));
         if number % 100 == 0 {
             world.run_for(ms(5));
         }
     }
-    let waits = |host: HostId| {
-        move |world: &World| {
-            let summary = world.seen(host).summary;
-            summary.is_some_and(|summary| summary.mempool.transactions as u64 == COUNT)
-        }
-    };
-    world.expect("they wait", secs(120), waits(first));
+    world.expect("they wait", secs(120), |world| waiting(world, first) == count);
     world.start(second);
-    world.expect("they are offered and fetched", secs(60), waits(second));
+    world.expect("they are offered and fetched", secs(60), |world| waiting(world, second) == count);
+    world
+}
+
+fn waiting(world: &World, host: HostId) -> u64 {
+    world.seen(host).summary.map_or(0, |summary| summary.mempool.transactions as u64)
+}
+
+#[test]
+fn ban_01b_ten_thousand_transactions_offered_on_new_links_exceed_nothing() {
+    let mut world = with_waiting(10_000, network(4, secs(10)));
     for _ in 0..3 {
-        world.reset_between(first, second);
+        world.reset_between(HostId(0), HostId(1));
         world.run_for(secs(6));
     }
+    nothing_exceeded(&mut world);
+}
+
+#[test]
+fn a_2_what_was_asked_for_exceeds_no_rate_however_low() {
+    // Next to nothing may come unasked: one offer, a few transactions.
+    let setup = network(4, secs(10)).config(|_, config| {
+        for class in [TrafficClass::Transaction, TrafficClass::TransactionOffer] {
+            let least = RateLimit { per_second: Some(1), enforce: Enforce::On };
+            config.limits.rates.set(class, least);
+        }
+    });
+    let mut world = with_waiting(5_000, setup);
     nothing_exceeded(&mut world);
 }
 

@@ -1,6 +1,7 @@
 //! Who floods: an observer loses what is too much, a masternode is read more slowly; nobody else notices.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -82,8 +83,12 @@ fn ban_05b_an_observer_that_floods_one_class_loses_what_is_too_much_and_nobody_e
         TrafficClass::Datagram,
         TrafficClass::Unknown,
     ] {
-        let mut world = with_observer(move |_, config| {
-            // What is counted in bytes would need a flood of megabytes: the operator sets less.
+        let mut world = with_observer(move |host, config| {
+            // What is counted in bytes would need a flood of megabytes: its operator sets less. The others have to
+            // take what it forwards.
+            if host != VICTIM {
+                return;
+            }
             for class in [
                 TrafficClass::Payload,
                 TrafficClass::Transaction,
@@ -160,21 +165,30 @@ fn ban_05b_an_observed_rate_counts_and_drops_nothing() {
     assert_eq!(arrived, 1_000, "all are delivered");
 }
 
-/// A network of four whose first masternode is played, votes like an honest one, and is needed: the fourth is down.
+/// A network of four whose first masternode is played, votes as others do, and is needed: the fourth is down.
 fn with_masternode(mut floods: impl FnMut(&mut World, &mut Puppet) + 'static) -> World {
     let mut world = World::new(1, &network(4, secs(4)));
+    let mut voted = BTreeSet::new();
     world.play(
         HostId(0),
-        move |world: &mut World, puppet: &mut Puppet, heard: Option<(HostId, &Message)>| match heard {
-            Some((_, Message::Proposal(proposal))) => {
-                let block = proposal.header.hash(&world.origin().genesis);
-                for kind in [VoteKind::Prevote, VoteKind::Precommit] {
-                    let vote = puppet.vote(kind, proposal.header.height, proposal.round, Some(block));
+        move |world: &mut World, puppet: &mut Puppet, heard: Option<(HostId, &Message)>| {
+            let mut agree = |puppet: &mut Puppet, kind, height, round, block| {
+                if voted.insert((height, round, kind)) {
+                    let vote = puppet.vote(kind, height, round, block);
                     puppet.say_to_all(&vote);
                 }
+            };
+            match heard {
+                Some((_, Message::Proposal(proposal))) => {
+                    let block = proposal.header.hash(&world.origin().genesis);
+                    agree(puppet, VoteKind::Prevote, proposal.header.height, proposal.round, Some(block));
+                }
+                Some((_, Message::Vote(vote))) => {
+                    agree(puppet, vote.kind, vote.height, vote.round, vote.block);
+                }
+                Some(_) => {}
+                None => floods(world, puppet),
             }
-            Some(_) => {}
-            None => floods(world, puppet),
         },
     );
     for host in [1, 2].map(HostId) {
