@@ -1,5 +1,6 @@
 //! The one table of bounds: every queue, map and buffer of the core has its row here (contract C8).
 
+use crate::event::Enforce;
 use crate::registry::MAX_MASTERNODES;
 
 /// Plaintext bytes in a record at most, lane byte included.
@@ -98,6 +99,8 @@ pub(crate) const PEER_BYTES: usize = 2 * 1024;
 pub(crate) const TARGET_BYTES: usize = 1024;
 /// A destination that waits for room to dial.
 pub(crate) const WAITING_BYTES: usize = 128;
+/// What is known of the conduct of one key.
+pub(crate) const SCORE_BYTES: usize = 256;
 /// An address known to be our own.
 pub(crate) const OWN_ADDR_BYTES: usize = 128;
 /// A word parked behind a record.
@@ -135,6 +138,10 @@ pub struct Limits {
     pub known_peers: usize,
     /// Addresses known to be our own, at most.
     pub own_addrs: usize,
+    /// Keys whose conduct is remembered, at most; the least worth it gives way.
+    pub scores: usize,
+    /// Whether a score that reaches its bound has consequences (rules ).
+    pub punish: Enforce,
     /// Bytes waiting in the control lane of a link before it is closed as slow.
     pub control_lane: usize,
     /// Bytes waiting in the payload lane of a link.
@@ -175,6 +182,8 @@ impl Limits {
             dialing: 32,
             known_peers: 1024,
             own_addrs: 64,
+            scores: 1024,
+            punish: Enforce::On,
             control_lane: 256 * 1024,
             payload_lane: 2 * 1024 * 1024,
             relay_lane: 256 * 1024,
@@ -209,6 +218,7 @@ impl Limits {
             + self.known_peers * (PEER_BYTES + TARGET_BYTES + 2 * WAITING_BYTES)
             + self.frame_pool * (FRAME_REUSED + FRAME_COST)
             + self.own_addrs * OWN_ADDR_BYTES
+            + self.scores * SCORE_BYTES
             + self.gate * PARKED_BYTES
             + CHAIN_BYTES
             + Self::sync_bytes(self.sync_window)

@@ -33,6 +33,12 @@ macro_rules! named {
             /// Every one of them.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
+            /// Its place in [`Self::ALL`].
+            #[must_use]
+            pub const fn index(self) -> usize {
+                self as usize
+            }
+
             /// The stable name in the configuration, logs, metrics and the API.
             #[must_use]
             pub const fn as_str(self) -> &'static str {

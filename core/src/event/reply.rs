@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::addr::CanonicalAddr;
 use crate::ban::Ban;
 use crate::event::{
-    Activity, CloseReason, ClosedBy, ConsensusInfo, DialedBecause, Direction, Evidence, MempoolInfo,
+    Activity, CloseReason, ClosedBy, ConsensusInfo, DialedBecause, Direction, Evidence, MempoolInfo, Offence,
     Producing, SyncState, TxState,
 };
 use crate::ids::{BlockHash, BootEpoch, Height, LinkTag, NodeId, TxId};
@@ -143,6 +143,8 @@ pub struct Counters {
     pub unknown_frames: u64,
     /// Inbound connections refused or evicted before they were authenticated.
     pub inbound_refused: u64,
+    /// Offences of authenticated peers, in the order of [`Offence::ALL`].
+    pub offences: [u64; Offence::ALL.len()],
     /// Heartbeats verified for the first time.
     pub heartbeats: u64,
     /// Heartbeats received again.

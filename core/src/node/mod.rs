@@ -1,5 +1,6 @@
 //! The node: routes inputs to the machines and applies their effects; no policy of its own.
 
+mod bans;
 mod chain;
 mod dialing;
 mod frames;
@@ -32,6 +33,7 @@ use crate::link::outbound::FramePool;
 use crate::masternode::Masternode;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
+use crate::net::scores::Scores;
 use crate::node::chain::Outbox;
 use crate::rng::Rng;
 use crate::time::{Clock, Mono, Now, Reading};
@@ -105,6 +107,7 @@ pub struct Node {
     /// Destinations that may dial as soon as there is room in `dialing`.
     waiting: VecDeque<Destination>,
     pool: Pool,
+    scores: Scores,
     masternode: Masternode,
     chain: Option<Box<Chain>>,
     outbox: Outbox,
@@ -157,6 +160,7 @@ impl Node {
             dialing: BTreeSet::new(),
             waiting: VecDeque::new(),
             pool,
+            scores: Scores::new(config.limits.scores),
             masternode,
             chain,
             outbox: Outbox::default(),
