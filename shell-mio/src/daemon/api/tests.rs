@@ -345,6 +345,7 @@ fn why_nothing_is_produced_is_a_code_and_words() {
                 sync: SyncState::Syncing { height: Height(5), target: Height(105) },
                 ..Summary::default()
             },
+            bans: [0; 6],
             counters: timed_core::Counters::default(),
         })),
         other => unreachable!("{other:?}"),
