@@ -2,10 +2,13 @@
 
 pub mod backoff;
 pub mod ballot;
+pub mod bans;
+pub(crate) mod breaker;
 pub mod dialer;
 pub mod direction;
 pub mod epoch;
 pub mod knock;
 pub(crate) mod peer;
 pub(crate) mod pool;
+pub(crate) mod scores;
 pub mod unauthenticated;

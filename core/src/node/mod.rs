@@ -1,5 +1,6 @@
 //! The node: routes inputs to the machines and applies their effects; no policy of its own.
 
+mod bans;
 mod chain;
 mod dialing;
 mod frames;
@@ -31,8 +32,11 @@ use crate::link::arrivals::Arrivals;
 use crate::link::handshake::Identity;
 use crate::link::outbound::FramePool;
 use crate::masternode::Masternode;
+use crate::net::bans::Bans;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
+use crate::net::scores::Scores;
+use crate::node::bans::Saving;
 use crate::node::chain::Outbox;
 use crate::node::rates::Rates;
 use crate::rng::Rng;
@@ -54,6 +58,8 @@ enum TimerKey {
     Masternode,
     /// The periodic check of all peers.
     PeerCheck,
+    /// The end of the next ban, or the writing of those that are not written.
+    Bans,
     /// The next snapshot.
     Summary,
     /// The earliest of everything that the chain waits for.
@@ -71,6 +77,8 @@ enum Parked {
     Binding(Box<Binding>),
     /// The chain's word that the block of this height is durable.
     Commit(Height),
+    /// The answers to orders that this record of bans holds.
+    Bans,
 }
 
 /// Whether the node works.
@@ -107,6 +115,9 @@ pub struct Node {
     /// Destinations that may dial as soon as there is room in `dialing`.
     waiting: VecDeque<Destination>,
     pool: Pool,
+    scores: Scores,
+    bans: Bans,
+    saving: Saving,
     masternode: Masternode,
     chain: Option<Box<Chain>>,
     outbox: Outbox,
@@ -139,7 +150,8 @@ impl Node {
         crypto.trust(&keys)?;
         let mut rng = Rng::new(seed);
         let nonce = BootNonce(rng.next_u64());
-        let (past, records) = lifecycle::past(journal)?;
+        let (past, mut records) = lifecycle::past(journal)?;
+        let (bans, damaged) = bans::recall(&mut records, &config, now);
         let identity = lifecycle::identity(&config, crypto.node_id(), nonce, past, now.wall);
         let pool = Pool::new(&config, identity.node, now, &mut rng);
         let masternode = lifecycle::masternode(&config, &identity, now, &mut rng);
@@ -162,6 +174,9 @@ impl Node {
             dialing: BTreeSet::new(),
             waiting: VecDeque::new(),
             pool,
+            scores: Scores::new(config.limits.scores),
+            bans,
+            saving: Saving::default(),
             masternode,
             chain,
             outbox: Outbox::default(),
@@ -176,6 +191,9 @@ impl Node {
             config,
         };
         node.begin(now);
+        if let Some(warning) = damaged {
+            node.event(Event::Warning(warning));
+        }
         Ok(node)
     }
 
@@ -183,11 +201,15 @@ impl Node {
     /// [`Input::Closed`] like every other.
     ///
     /// # Errors
-    /// If the node is stopping.
+    /// If the node is stopping, or a ban on the address is in force.
     pub fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
         let now = self.read_clock(now);
         if self.run != Run::Working {
             return Err(Refused(CloseReason::Shutdown));
+        }
+        if self.is_banned_address(now, from.ip()) {
+            self.counters.inbound_banned += 1;
+            return Err(Refused(CloseReason::Banned));
         }
         Ok(self.accepted(now, from))
     }
@@ -273,6 +295,7 @@ impl Node {
                 TimerKey::Dial(destination) => self.pursue(now, destination),
                 TimerKey::Masternode => self.masternode_due(now),
                 TimerKey::PeerCheck => self.check_peers(now),
+                TimerKey::Bans => self.bans_due(now),
                 TimerKey::Summary => self.summarise(now),
                 TimerKey::Chain => self.chain_due(now),
             }

@@ -140,11 +140,16 @@ impl Puppet {
         }
     }
 
-    /// Sends frames as they are to one node, if the link stands.
-    pub fn send(&mut self, to: HostId, lane: Lane, frames: &[u8]) {
+    /// Sends these bytes of a lane to one node, frames or not, if the link stands.
+    pub fn send(&mut self, to: HostId, lane: Lane, bytes: &[u8]) {
         if let Some(Connection { stage: Stage::Live(line), out, .. }) = self.lines.get_mut(&to) {
-            out.extend(line.seal(lane, frames));
+            out.extend(line.seal(lane, bytes));
         }
+    }
+
+    /// Its identity, which signs what a script makes.
+    pub const fn actor(&mut self) -> &mut Actor {
+        &mut self.actor
     }
 
     /// Says something to everybody.
