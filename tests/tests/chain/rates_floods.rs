@@ -8,7 +8,8 @@ use bytes::Bytes;
 use timed_core::wire::frame::append_encoded;
 use timed_core::wire::message::{Chunk, GetBlocks, GetPayload, Kind, Lane, Message, Ping, Vote};
 use timed_core::{
-    BlockHash, Event, Handling, Height, Offence, Reply, Request, Round, TrafficClass, TxId, VoteKind,
+    BanCause, BlockHash, CloseReason, Event, Handling, Height, Offence, Reply, Request, Round, TrafficClass,
+    TxId, VoteKind,
 };
 use timed_tests::sim::{HostId, Puppet, Setup, World, forged, null};
 
