@@ -2,6 +2,7 @@
 
 mod locks;
 mod orders;
+mod properties;
 mod restarts;
 
 use super::sample::{HEIGHT, X, Y, certificate, id, precommit, prevote, proposal, registry, vote};
