@@ -5,10 +5,23 @@ use std::time::Duration;
 
 use crate::config::MinPeers;
 use crate::event::{NotProducing, Producing, SyncState};
-use crate::ids::Height;
+use crate::ids::{Height, Round};
+use crate::limits::MAX_TRANSACTION;
 
 /// The others' clocks are known only as well as their heartbeats are fast: less than this is no disagreement.
 const CLOCK_GRAIN: Duration = Duration::from_millis(500);
+
+/// However often a height has failed, a payload may have so many bytes: a transaction of the greatest length fits
+/// with what an application may put around it.
+const LEAST_PAYLOAD: usize = 2 * MAX_TRANSACTION;
+
+/// How many bytes a payload may have, where `most` are allowed. A missing leader costs one round. If two have
+/// failed, what was proposed may be more than the links bear in a round, while each round adds another payload to
+/// what is still on its way: from then on it is half as much each round, which is sooner than the time-outs grow.
+pub(crate) fn payload_limit(most: usize, round: Round) -> usize {
+    let halvings = round.0.saturating_sub(1);
+    most.checked_shr(halvings).unwrap_or(0).max(LEAST_PAYLOAD).min(most)
+}
 
 /// Whether this node has a part in making blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,5 +174,14 @@ mod tests {
         assert_eq!(reason(&|s| s.part = Part::Observer), Some(NotProducing::Observer));
         assert_eq!(reason(&|s| s.part = Part::Leaving), Some(NotProducing::Stopping));
         assert_eq!(reason(&|s| s.registered = 0), Some(NotProducing::Starting));
+    }
+
+    #[test]
+    fn prod_05_a_payload_shrinks_when_rounds_fail() {
+        let limits = [0, 1, 2, 3, 4, 5, 63, 64, u32::MAX].map(|round| payload_limit(1 << 20, Round(round)));
+        assert_eq!(limits, [20, 20, 19, 18, 17, 17, 17, 17, 17].map(|bits| 1 << bits));
+        for most in [0, 1, LEAST_PAYLOAD - 1, LEAST_PAYLOAD] {
+            assert_eq!([0, 1, 2, u32::MAX].map(|round| payload_limit(most, Round(round))), [most; 4]);
+        }
     }
 }
