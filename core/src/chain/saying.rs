@@ -7,7 +7,6 @@ use crate::chain::Chain;
 use crate::chain::consensus::{Act, Acts, OwnVote};
 use crate::chain::effects::{Binding, Effect, Effects, Said};
 use crate::chain::evidence_log::Noted;
-use crate::chain::producing;
 use crate::chain::round::Polka;
 use crate::chain::timeouts::Timeout;
 use crate::chain::validity;
@@ -234,7 +233,7 @@ impl Chain {
         let Some(slot) = self.context().map(|context| context.slot(now.wall)) else { return };
         let by = self.timeouts.get(&Timeout::Propose).map(|(_, at)| *at);
         self.owed = Some(Owed { making: Making::Asked(slot), ..owed });
-        let max_bytes = producing::payload_limit(self.settings.max_bytes, round);
+        let max_bytes = self.payload_limit.bytes(self.settings.max_bytes, round);
         effects.push(Effect::Command(Command::Produce {
             height,
             round,
@@ -263,7 +262,7 @@ impl Chain {
         let current = self.consensus.as_ref().is_some_and(|consensus| consensus.height() == height);
         if let (Some(slot), true) = (asked, current) {
             self.owed = None;
-            let most = producing::payload_limit(self.settings.max_bytes, round).min(MAX_PAYLOAD);
+            let most = self.payload_limit.bytes(self.settings.max_bytes, round).min(MAX_PAYLOAD);
             let payload = payload.filter(|payload| payload.len() <= most);
             if let Some(payload) = payload {
                 self.draft(now, round, slot, payload, crypto, effects);

@@ -10,7 +10,7 @@ use crate::chain::committing::{Commits, Final};
 use crate::chain::evidence_log::EvidenceLog;
 use crate::chain::mempool::Mempool;
 use crate::chain::pacing::Pacing;
-use crate::chain::producing::Part;
+use crate::chain::producing::{Part, PayloadLimit};
 use crate::chain::registries::Registries;
 use crate::chain::resend::Resend;
 use crate::chain::slots::Grid;
@@ -158,6 +158,7 @@ impl Chain {
             record: left.record,
             valid_block: left.valid_block,
             producing: Producing::default(),
+            payload_limit: PayloadLimit::default(),
             clock_offset_ms: 0,
             evidence: left.evidence,
             mempool: Mempool::new(setup.limits, role, left.transactions)?,
