@@ -182,7 +182,7 @@ fn c_4_c_8_c_9_nothing_with_a_forged_signature_counts() {
     }
     let consensus = net.hosts[0].chain.consensus.as_ref().unwrap();
     assert_eq!((consensus.proposed(round), consensus.commit()), (None, None));
-    let counted = |consensus: &Consensus| consensus.held().iter().any(|held| held.prevotes.len() > 0);
+    let counted = |consensus: &Consensus| consensus.held().iter().any(|held| !held.prevotes.is_empty());
     assert!(!counted(consensus));
 }
 
