@@ -331,9 +331,9 @@ impl Chain {
 
     /// The consensus takes an own proposal, if the round still waits for one.
     fn said(&mut self, now: Now, signed: &SignedProposal, crypto: &mut dyn Provider, effects: &mut Effects) {
-        let message = self.candidates.message(signed).map(Box::new);
+        let Some(message) = self.candidates.message(signed).map(Box::new) else { return };
         let taken = self.consensus.as_mut().map(|consensus| consensus.propose(signed));
-        if let (Some(Ok(acts)), Some(message)) = (taken, message) {
+        if let Some(Ok(acts)) = taken {
             self.perform_with(now, acts, Some(message), crypto, effects);
         }
     }
@@ -341,6 +341,7 @@ impl Chain {
     /// The block whose payload must not be lost.
     pub(super) fn kept(&self) -> Option<BlockHash> {
         let consensus = self.consensus.as_ref()?;
-        consensus.wanted().or_else(|| consensus.valid().map(|(_, block)| block))
+        let again = || consensus.again(consensus.round().next()).map(|(_, block)| block);
+        consensus.wanted().or_else(again)
     }
 }

@@ -257,6 +257,15 @@ impl Consensus {
         self.machine.valid()
     }
 
+    /// The block that a leader of `round` proposes again: that of the latest polka of an earlier round that is here,
+    /// whenever it came. Line 18 knows only polkas that came in their own round (line 42); whoever is locked on a
+    /// later one would refuse a fresh block, and the round would be lost. What is proposed concerns no lock.
+    pub fn again(&self, round: Round) -> Option<Polka> {
+        let valid = self.valid().filter(|(shown, _)| *shown < round);
+        let shown = self.votes.polkas_before(round).filter(|(_, block)| self.proposals.is_valid(block));
+        valid.into_iter().chain(shown).max_by_key(|(shown, _)| *shown)
+    }
+
     /// The registry that decides.
     pub const fn registry(&self) -> &Arc<Registry> {
         &self.registry
@@ -442,7 +451,7 @@ impl Consensus {
         acts.push(Act::RoundStarted(round));
         let leads = self.is_own(self.leader(round)) && self.voice == Voice::Speaks;
         if leads && self.step() == Step::Propose && !self.own.has_proposed(round) {
-            acts.push(Act::Propose(round, self.valid().filter(|(shown, _)| *shown < round)));
+            acts.push(Act::Propose(round, self.again(round)));
         }
     }
 

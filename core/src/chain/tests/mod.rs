@@ -3,6 +3,7 @@
 
 mod hostile;
 mod progress;
+mod resending;
 mod restarts;
 
 use std::collections::{BTreeMap, BTreeSet};

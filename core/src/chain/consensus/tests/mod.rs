@@ -1,5 +1,6 @@
 //! The consensus of one height, one node at a time: what it does with what it is told, in whatever order.
 
+mod forgetting;
 mod locks;
 mod orders;
 mod properties;
