@@ -314,11 +314,17 @@ impl Consensus {
 
     /// What makes the height final, with every signature held by now, whether its block is here or not.
     pub fn commit(&self) -> Option<Certificate> {
-        let round = match self.decision {
-            Decision::Decided(round) => Some(round),
-            Decision::Open | Decision::Certified => self.votes.committed().map(|(round, _)| round),
-        };
-        self.votes.certificate(VoteKind::Precommit, round?)
+        let (round, _) = self.committed()?;
+        self.votes.certificate(VoteKind::Precommit, round)
+    }
+
+    /// The round and the block of [`Consensus::commit`], which is not put together for that.
+    pub fn committed(&self) -> Option<(Round, BlockHash)> {
+        let Decision::Decided(round) = self.decision else { return self.votes.committed() };
+        match self.votes.outcome(VoteKind::Precommit, round) {
+            Outcome::Block(block) => Some((round, block)),
+            Outcome::Open | Outcome::Split | Outcome::Nil => None,
+        }
     }
 
     /// A block that is wanted whoever proposes it: a quorum has voted for it, and nothing is known of it.
