@@ -57,6 +57,16 @@ fn prod_06_a_lost_record_beside_blocks_is_silent_until_it_is_safe() {
 }
 
 #[test]
+fn fork_a_store_of_another_genesis_is_refused_at_the_start() {
+    let mut net = Net::new(1);
+    net.run(SECOND * 25);
+    let host = &net.hosts[0];
+    let start = |genesis| net.start(genesis, 0, &host.records, &host.blocks, 1).map(|_| ());
+    assert_eq!(start(GENESIS), Ok(()));
+    assert_eq!(start(GenesisHash([0xee; 32])), Err(ConfigError::OtherGenesis(Height(net.height(0)))));
+}
+
+#[test]
 fn sync_mere_lag_is_caught_up_with_and_no_reason_to_be_silent() {
     let mut net = Net::new(4);
     net.run(SECOND * 15);
