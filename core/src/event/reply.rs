@@ -143,6 +143,8 @@ pub struct Counters {
     pub unknown_frames: u64,
     /// Inbound connections refused or evicted before they were authenticated.
     pub inbound_refused: u64,
+    /// Steps of inbound handshakes that had to wait for their turn (rule S-7).
+    pub handshakes_deferred: u64,
     /// Heartbeats verified for the first time.
     pub heartbeats: u64,
     /// Heartbeats received again.

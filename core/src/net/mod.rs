@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod ballot;
 pub mod dialer;
 pub mod direction;
+pub(crate) mod effort;
 pub mod epoch;
 pub mod knock;
 pub(crate) mod peer;

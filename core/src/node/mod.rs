@@ -9,6 +9,7 @@ mod linkage;
 mod observe;
 mod registry;
 mod requests;
+mod unproven;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ use crate::link::arrivals::Arrivals;
 use crate::link::handshake::Identity;
 use crate::link::outbound::FramePool;
 use crate::masternode::Masternode;
+use crate::net::effort::Effort;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
 use crate::node::chain::Outbox;
@@ -46,6 +48,8 @@ pub struct Refused(pub CloseReason);
 enum TimerKey {
     /// Handshake or dial time-out, or the next look at a live link.
     Link(ConnId),
+    /// The next turn of inbound connections that wait for theirs.
+    Unproven,
     /// The next decision about a destination.
     Dial(Destination),
     /// Heartbeats and expiries.
@@ -100,6 +104,9 @@ pub struct Node {
     links: ConnSlab<Link>,
     /// Inbound connections without a proven identity, oldest first.
     unauthenticated: Vec<ConnId>,
+    /// Of these, the ones that wait for a key agreement or an answer, longest waiting first.
+    deferred: VecDeque<ConnId>,
+    effort: Effort,
     /// Own dials whose handshake is not done.
     dialing: BTreeSet<ConnId>,
     /// Destinations that may dial as soon as there is room in `dialing`.
@@ -154,6 +161,8 @@ impl Node {
             run: Run::Working,
             links: ConnSlab::new(),
             unauthenticated: Vec::new(),
+            deferred: VecDeque::new(),
+            effort: Effort::default(),
             dialing: BTreeSet::new(),
             waiting: VecDeque::new(),
             pool,
@@ -264,6 +273,7 @@ impl Node {
             }
             match key {
                 TimerKey::Link(conn) => self.look_at_link(now, conn),
+                TimerKey::Unproven => self.deferred_due(now),
                 TimerKey::Dial(destination) => self.pursue(now, destination),
                 TimerKey::Masternode => self.masternode_due(now),
                 TimerKey::PeerCheck => self.check_peers(now),

@@ -37,6 +37,9 @@ impl Node {
             run,
             links,
             unauthenticated,
+            deferred,
+            // Two nodes never owe enough for it to matter.
+            effort: _,
             dialing,
             waiting,
             pool,
@@ -56,7 +59,7 @@ impl Node {
         // Writing to a hasher cannot fail.
         let _ = write!(
             feed,
-            "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{dialing:?}\
+            "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{deferred:?}{dialing:?}\
              {waiting:?}{clock:?}{timers:?}",
             identity.boot,
         );

@@ -282,6 +282,11 @@ fn core_counters(out: &mut Text, counters: &Counters) {
         ("freezes_total", "Times that this process did not run.", counters.freezes),
         ("unknown_frames_total", "Frames of kinds unknown to this version.", counters.unknown_frames),
         ("inbound_refused_total", "Inbound connections refused unauthenticated.", counters.inbound_refused),
+        (
+            "handshakes_deferred_total",
+            "Steps of inbound handshakes that waited for their turn.",
+            counters.handshakes_deferred,
+        ),
         ("heartbeats_total", "Heartbeats verified for the first time.", counters.heartbeats),
         ("heartbeat_repeats_total", "Heartbeats received again.", counters.heartbeat_repeats),
         ("heartbeats_invalid_total", "Heartbeats refused.", counters.heartbeats_invalid),
