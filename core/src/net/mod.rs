@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod ballot;
+pub(crate) mod book;
 pub mod dialer;
 pub mod direction;
 pub mod epoch;

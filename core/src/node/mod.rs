@@ -2,6 +2,7 @@
 
 mod chain;
 mod dialing;
+mod exchange;
 mod frames;
 mod handshake;
 mod lifecycle;
@@ -30,6 +31,7 @@ use crate::link::arrivals::Arrivals;
 use crate::link::handshake::Identity;
 use crate::link::outbound::FramePool;
 use crate::masternode::Masternode;
+use crate::net::book::Book;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
 use crate::node::chain::Outbox;
@@ -105,6 +107,7 @@ pub struct Node {
     /// Destinations that may dial as soon as there is room in `dialing`.
     waiting: VecDeque<Destination>,
     pool: Pool,
+    book: Book,
     masternode: Masternode,
     chain: Option<Box<Chain>>,
     outbox: Outbox,
@@ -141,6 +144,7 @@ impl Node {
         let pool = Pool::new(&config, identity.node, now, &mut rng);
         let masternode = lifecycle::masternode(&config, &identity, now, &mut rng);
         let chain = lifecycle::chain(&config, &identity, past, records, now, &mut rng)?;
+        let book = Book::new(config.addresses, &config.limits, now, &mut rng);
         let mut node = Self {
             identity,
             crypto,
@@ -157,6 +161,7 @@ impl Node {
             dialing: BTreeSet::new(),
             waiting: VecDeque::new(),
             pool,
+            book,
             masternode,
             chain,
             outbox: Outbox::default(),
