@@ -137,11 +137,11 @@ pub use config::{
     Bootstrap, ChainConfig, Config, ConfigError, MasternodeMode, MinPeers, NetworkName, Timings,
 };
 pub use event::{
-    Activity, Attempt, CloseReason, ClosedBy, CommittedVia, ConsensusInfo, Counters, DialedBecause,
-    Direction, Enforce, Event, Evidence, Fatal, KnockAnswer, LinkCounts, MasternodeInfo, Matrix, MatrixLink,
-    MatrixNode, MempoolInfo, NotProducing, Offence, Pair, PeerInfo, Producing, Reply, SignedProposal,
-    Statement, StatementKind, Status, Step, Summary, SyncState, TrafficClass, TransportCause, TxState,
-    UnknownCode, Warning, Why,
+    Activity, AddressCounts, Attempt, CloseReason, ClosedBy, CommittedVia, ConsensusInfo, Counters,
+    DialedBecause, Direction, Enforce, Event, Evidence, Fatal, KnockAnswer, LinkCounts, MasternodeInfo,
+    Matrix, MatrixLink, MatrixNode, MempoolInfo, NotProducing, Offence, Pair, PeerInfo, Producing, Reply,
+    SignedProposal, Statement, StatementKind, Status, Step, Summary, SyncState, TrafficClass, TransportCause,
+    TxState, UnknownCode, Warning, Why,
 };
 pub use ids::{
     BadHex, BlockHash, BootEpoch, BootNonce, CertificateHash, ChunkHash, ConnId, DialOrdinal, GenesisHash,

@@ -44,6 +44,10 @@ pub(crate) const FETCHED_BYTES: usize = 256;
 pub(crate) const SYNC_PEER_BYTES: usize = 1024;
 /// Ids in one offer of transactions at most.
 pub const MAX_OFFERED: usize = 512;
+/// Addresses told in one message at most.
+pub const MAX_TOLD: usize = 64;
+/// Bytes of an address that is told, at most: node, address, age.
+pub const TOLD_BYTES: usize = 32 + 19 + 4;
 /// Payloads of the height under way that are put together or kept, at most: the newest proposal's and the one
 /// of the valid block.
 pub(crate) const PAYLOADS: usize = 3;

@@ -6,6 +6,7 @@ pub(crate) mod book;
 pub mod dialer;
 pub mod direction;
 pub mod epoch;
+pub(crate) mod exchange;
 pub mod knock;
 pub(crate) mod peer;
 pub(crate) mod pool;

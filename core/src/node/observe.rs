@@ -41,7 +41,7 @@ impl Node {
             waiting,
             pool,
             // Exploration is of masternodes, which dial nobody from their book.
-            book: _,
+            addresses: _,
             masternode: _,
             // Exploration is of networks without blocks: links do not depend on what they carry.
             chain: _,

@@ -1,13 +1,12 @@
 //! Whom to dial and whom to tell of, drawn so that whoever told most is not drawn most.
 
-use std::time::Duration;
-
 use crate::addr::CanonicalAddr;
 use crate::ids::NodeId;
 use crate::net::book::table::{Entry, Table};
 use crate::net::book::{Book, Moment, TOLD_FOR};
 use crate::rng::Rng;
 use crate::time::Now;
+use crate::wire::peers::PeerAddress;
 
 /// A node that may be dialed, at an address that may be right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,17 +26,6 @@ pub(crate) enum Fitness {
     Spare,
     /// It is not.
     Unfit,
-}
-
-/// An address to be told, and how long ago this node reached it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Telling {
-    /// The node.
-    pub(crate) id: NodeId,
-    /// Where.
-    pub(crate) addr: CanonicalAddr,
-    /// Since the last own success.
-    pub(crate) age: Duration,
 }
 
 impl Book {
@@ -75,15 +63,16 @@ impl Book {
         rng: &mut Rng,
         most: usize,
         hidden: impl Fn(&NodeId, &CanonicalAddr) -> bool,
-    ) -> Vec<Telling> {
+    ) -> Vec<PeerAddress> {
         let now = self.moment(now);
         let age = |entry: &Entry, now: Moment| now.since(entry.seen);
         let tellable = self.tried.iter().filter(|entry| {
             entry.failures == 0 && age(entry, now) < TOLD_FOR && !hidden(&entry.id, &entry.addr)
         });
-        let mut sample: Vec<Telling> = Vec::new();
+        let mut sample: Vec<PeerAddress> = Vec::new();
         for (number, entry) in (1_u64..).zip(tellable) {
-            let telling = Telling { id: entry.id, addr: entry.addr, age: age(entry, now) };
+            let age = u32::try_from(age(entry, now).as_secs()).unwrap_or(u32::MAX);
+            let telling = PeerAddress { node: entry.id, addr: entry.addr, age };
             if sample.len() < most {
                 sample.push(telling);
             } else if let Ok(place) = usize::try_from(rng.below(number))

@@ -19,15 +19,16 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::addr::{AddrScope, CanonicalAddr};
+use crate::event::AddressCounts;
 use crate::ids::NodeId;
 use crate::limits::{ADDRESSES_LEAST, Limits};
-use crate::net::book::group::Group;
 use crate::net::book::table::{BUCKETS, Entry, Placed, Table};
 use crate::net::book::tombstones::Tombstones;
 use crate::rng::Rng;
 use crate::time::{Mono, Now};
 
 pub(crate) use choice::{Candidate, Fitness};
+pub(crate) use group::Group;
 pub(crate) use record::Damaged;
 
 /// What this node reached itself is told to others, and believed from others, for so long.
@@ -107,17 +108,6 @@ pub(crate) enum Heard {
     Refused,
 }
 
-/// What a book holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AddressCounts {
-    /// Addresses that this node reached itself.
-    pub tried: usize,
-    /// Addresses that it was told.
-    pub heard: usize,
-    /// Addresses that it leaves alone for a while.
-    pub tombstones: usize,
-}
-
 /// Whether the book differs from its last record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ink {
@@ -160,21 +150,12 @@ impl Book {
         }
     }
 
-    /// As it was recorded by an earlier process; empty, with a word on it, if the record does not decode.
-    pub(crate) fn open(
-        scope: AddrScope,
-        limits: &Limits,
-        record: &[u8],
-        now: Now,
-        rng: &mut Rng,
-    ) -> (Self, Result<(), Damaged>) {
-        match record::decode(record) {
-            Ok(page) => (Self::restored(scope, limits, page.aged(now.wall), now), Ok(())),
-            Err(damaged) => (Self::new(scope, limits, now, rng), Err(damaged)),
-        }
-    }
-
-    fn restored(scope: AddrScope, limits: &Limits, page: record::Page, now: Now) -> Self {
+    /// As it was recorded by an earlier process. What is out of the scope now is left out.
+    ///
+    /// # Errors
+    /// If the record does not decode.
+    pub(crate) fn open(scope: AddrScope, limits: &Limits, record: &[u8], now: Now) -> Result<Self, Damaged> {
+        let page = record::decode(record)?.aged(now.wall);
         let mut book = Self::blank(scope, limits, now.mono, page.secret);
         for entry in page.tried.into_iter().filter(|entry| scope.admits(&entry.addr)) {
             book.place_tried(Moment(0), entry);
@@ -186,7 +167,7 @@ impl Book {
             book.tombstones.add(Moment(0), addr, until);
         }
         book.ink = Ink::Dry;
-        book
+        Ok(book)
     }
 
     /// This node reached `id` at `addr` by a dial of its own, and it proved its key. Called when such a link
@@ -392,3 +373,6 @@ fn octets(addr: &CanonicalAddr) -> [u8; 16] {
         IpAddr::V6(ip) => ip.octets(),
     }
 }
+
+#[cfg(test)]
+mod tests;
