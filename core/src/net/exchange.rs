@@ -10,6 +10,8 @@ use crate::time::Mono;
 const FIRST_ASKED: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(1500));
 /// Between two questions to one peer; ± 25 %.
 const ASKED_EVERY: Duration = Duration::from_secs(600);
+/// The same while this node seeks links: a little above [`TOLD_EVERY`].
+const ASKED_OFTEN: Duration = Duration::from_secs(180);
 /// A peer is answered at most once in this time.
 const TOLD_EVERY: Duration = Duration::from_secs(120);
 
@@ -21,6 +23,15 @@ pub(crate) struct Exchange {
     /// The link on which a question of ours waits for its answer.
     open: Option<ConnId>,
     told_at: Option<Mono>,
+}
+
+/// What addresses are of use for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// For links now.
+    Links,
+    /// For a book that is worth its name.
+    Book,
 }
 
 /// Whether a message answers a question.
@@ -49,8 +60,12 @@ impl Exchange {
     }
 
     /// The peer is asked now.
-    pub(crate) fn ask(&mut self, now: Mono, conn: ConnId, rng: &mut Rng) {
-        self.ask_at = now + rng.jitter(ASKED_EVERY, 25);
+    pub(crate) fn ask(&mut self, now: Mono, conn: ConnId, purpose: Use, rng: &mut Rng) {
+        let again = match purpose {
+            Use::Links => ASKED_OFTEN,
+            Use::Book => ASKED_EVERY,
+        };
+        self.ask_at = now + rng.jitter(again, 25);
         self.open = Some(conn);
     }
 
@@ -87,12 +102,14 @@ mod tests {
         assert_eq!(exchange.told(first), Answer::Unasked);
         let first_ask = exchange.ask_at;
         assert!((Mono(0) + FIRST_ASKED.0..=Mono(0) + FIRST_ASKED.1).contains(&first_ask));
-        exchange.ask(first_ask, first, &mut rng);
+        exchange.ask(first_ask, first, Use::Links, &mut rng);
+        assert!(exchange.ask_at.since(first_ask) >= TOLD_EVERY, "an honest peer is never out of its turn");
+        exchange.ask(first_ask, first, Use::Book, &mut rng);
         assert!(exchange.ask_at.since(first_ask) >= ASKED_EVERY * 3 / 4);
         assert_eq!(exchange.told(second), Answer::Unasked);
         assert_eq!(exchange.told(first), Answer::Awaited);
         assert_eq!(exchange.told(first), Answer::Unasked);
-        exchange.ask(first_ask, first, &mut rng);
+        exchange.ask(first_ask, first, Use::Book, &mut rng);
         exchange.link_up(first_ask, &mut rng);
         assert_eq!(exchange.told(first), Answer::Unasked, "what was asked on an earlier link is void");
     }

@@ -16,7 +16,7 @@ use crate::limits::MAX_TOLD;
 use crate::link::Origin;
 use crate::net::book::{Book, Candidate, Failure, Fitness, Group, Heard};
 use crate::net::dialer::{Order, Wanted};
-use crate::net::exchange::{Answer, Turn};
+use crate::net::exchange::{Answer, Turn, Use};
 use crate::net::peer::{Outcome, Peer};
 use crate::net::pool::Destination;
 use crate::node::{Node, Run, TimerKey};
@@ -186,16 +186,14 @@ impl Node {
     }
 
     fn ask_for_addresses(&mut self, now: Now) {
-        if !self.has_use_for_addresses() {
-            return;
-        }
+        let Some(purpose) = self.use_for_addresses() else { return };
         let due =
             |(peer, conn): (&Peer, ConnId)| (peer.exchange.ask_at <= now.mono).then_some((peer.id, conn));
         let due: Vec<(NodeId, ConnId)> = self.pool.live().filter_map(due).collect();
         let most = u16::try_from(MAX_TOLD).unwrap_or(u16::MAX);
         for (id, conn) in due {
             if let Some(peer) = self.pool.get_mut(&id) {
-                peer.exchange.ask(now.mono, conn, &mut self.rng);
+                peer.exchange.ask(now.mono, conn, purpose, &mut self.rng);
                 self.queue(conn, &Message::GetPeers(GetPeers { most }));
             }
         }
@@ -212,8 +210,11 @@ impl Node {
         self.is_observer() && self.pool.live().count() < self.config.limits.outbound
     }
 
-    fn has_use_for_addresses(&self) -> bool {
-        self.is_short_of_links() || (self.is_observer() && self.addresses.book.known() < ENOUGH_KNOWN)
+    fn use_for_addresses(&self) -> Option<Use> {
+        if self.is_short_of_links() {
+            return Some(Use::Links);
+        }
+        (self.is_observer() && self.addresses.book.known() < ENOUGH_KNOWN).then_some(Use::Book)
     }
 
     /// Whether a dial there is one of rule S-5.
@@ -262,15 +263,18 @@ impl Node {
         let Some(peer) = self.pool.ensure(candidate.id, registry, now, &mut self.rng) else { return };
         peer.addr = Some(candidate.addr);
         peer.dialing.order = Order::Book;
-        self.addresses.candidates.insert(candidate.id);
-        self.counters.candidates += 1;
+        // A peer that is new to the pool has its first dial spread, for starts in common: the book has its own pace.
+        if peer.dialing.backoff.failures() == 0 {
+            peer.dialing.backoff.clear();
+        }
         self.pursue(now, Destination::Peer(candidate.id));
-        // One chance: whatever the gate waits for, another candidate does as well.
-        if let Some(peer) = self.pool.get_mut(&candidate.id)
-            && peer.dialing.in_flight.is_none()
-        {
+        let Some(peer) = self.pool.get_mut(&candidate.id) else { return };
+        if peer.dialing.in_flight.is_some() {
+            self.addresses.candidates.insert(candidate.id);
+            self.counters.candidates += 1;
+        } else {
+            // One chance: whatever the gate waits for, another candidate does as well.
             peer.dialing.order = Order::None;
-            self.addresses.candidates.remove(&candidate.id);
         }
     }
 
@@ -304,7 +308,7 @@ impl Node {
         let write = book.has_changed().then(|| self.addresses.written_at + WRITTEN_EVERY);
         let seek = (self.is_short_of_links() && book.known() > 0).then_some(self.addresses.seek_at);
         let ask = self.pool.live().map(|(peer, _)| peer.exchange.ask_at).min();
-        let ask = ask.filter(|_| self.has_use_for_addresses());
+        let ask = ask.filter(|_| self.use_for_addresses().is_some());
         let earliest = [write, seek, ask].into_iter().flatten().min();
         self.timers.set(TimerKey::Exchange, earliest.map(|at| at.max(now.mono)));
     }

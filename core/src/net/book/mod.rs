@@ -53,6 +53,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(60);
 const RETRY_LONGEST: Duration = Duration::from_secs(6 * 3600);
 /// After a node that is there has refused us.
 const RETRY_REFUSED: Duration = Duration::from_secs(600);
+/// How long an address is left alone that has failed and whose place another took.
+const DISPLACED: Duration = Duration::from_secs(3600);
 /// How long an address is left alone that is not worth a dial.
 const TOMBSTONE: Duration = Duration::from_secs(24 * 3600);
 
@@ -344,8 +346,12 @@ impl Book {
         let bucket = self.draw(&[b"heard", &entry.source.bytes(), &part.to_le_bytes()], BUCKETS);
         let spent = |entry: &Entry| entry.failures > 0 || now.since(entry.seen) > STALE_AFTER;
         match self.heard.place(bucket, entry, spent) {
-            Placed::In(_) => {
+            Placed::In(gone) => {
                 self.ink = Ink::Wet;
+                // What failed is not to come back at once, for whoever tells it again and again.
+                if let Some(gone) = gone.filter(|gone| gone.failures > 0) {
+                    self.tombstones.add(now, gone.addr, now.after(DISPLACED));
+                }
                 Heard::New
             }
             Placed::Refused => Heard::Refused,

@@ -195,6 +195,24 @@ fn a_heard_address_that_fails_three_times_is_left_alone_for_a_day() {
 }
 
 #[test]
+fn what_failed_and_gave_way_does_not_come_back_at_once() {
+    let mut book = book();
+    for number in 0..1_000 {
+        told(&mut book, 0, number);
+    }
+    let failed = *book.heard.iter().next().unwrap();
+    book.failed(START, failed.id, failed.addr, Failure::Unreachable);
+    let mut number = 1_000;
+    while book.heard.get(&failed.addr).is_some() {
+        told(&mut book, 0, number);
+        number += 1;
+    }
+    let again = |book: &mut Book, now| book.heard(now, teller(9), failed.id, failed.addr, Duration::ZERO);
+    assert_eq!(again(&mut book, later(HOUR - Duration::from_secs(1))), Heard::Refused);
+    assert_eq!(again(&mut book, later(HOUR)), Heard::New);
+}
+
+#[test]
 fn a_tried_address_ends_only_when_it_failed_often_and_for_long() {
     let mut book = book();
     book.verified(START, id(1), addr(1));
