@@ -24,6 +24,12 @@ use crate::time::Wall;
 
 const VERSION: u16 = 1;
 const CHECKSUM: usize = 8;
+/// Bytes before the first entry.
+const HEAD: usize = 2 + 8 + 16 + 3 * 2;
+/// Bytes of an entry at most.
+const ENTRY: usize = 32 + 19 + Group::BYTES + 4 + 1 + 4;
+/// Bytes of a tombstone at most.
+const TOMBSTONE: usize = 19 + 4;
 /// A process is taken to have been down for no longer than this.
 const DOWN_AT_MOST: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -58,7 +64,8 @@ impl Page {
 }
 
 pub(super) fn encode(book: &Book, now: Moment, wall: Wall) -> Vec<u8> {
-    let mut out = Vec::new();
+    let entries = book.tried.len() + book.heard.len();
+    let mut out = Vec::with_capacity(HEAD + entries * ENTRY + book.tombstones.len() * TOMBSTONE + CHECKSUM);
     let count = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
     out.extend(VERSION.to_le_bytes());
     out.extend(wall.0.to_le_bytes());
