@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::addr::CanonicalAddr;
+use crate::addr::{AddrScope, CanonicalAddr};
 use crate::crypto::WeakKey;
 use crate::ids::{GenesisHash, Height, NodeId};
 use crate::limits::Limits;
@@ -133,6 +133,9 @@ pub struct Config {
     pub advertised: Option<CanonicalAddr>,
     /// Peers to start from, beside the registry.
     pub bootstrap: Vec<Bootstrap>,
+    /// Which addresses of nodes that are not registered are believed and told (rule P-3);
+    /// [`AddrScope::suiting`] is the standard.
+    pub addresses: AddrScope,
     /// Whether a registered key acts as a masternode (heartbeats) or stays silent.
     pub masternode: MasternodeMode,
     /// What this node calls its software, at most 32 printable ASCII characters.

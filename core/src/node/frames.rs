@@ -156,6 +156,8 @@ impl Node {
             }
             (Ok(Message::Pong(pong)), _) => self.pong(now, conn, pong),
             (Ok(Message::Heartbeat(beat)), Some(from)) => self.heartbeat(now, conn, from, beat, body),
+            (Ok(Message::GetPeers(get)), Some(from)) => self.addresses_asked(now, conn, from, get),
+            (Ok(Message::Peers(told)), Some(from)) => self.addresses_told(now, conn, from, &told),
             (Ok(message), Some(from)) if self.chain.is_some() => {
                 self.heard_height(conn, &message);
                 self.chain_message(now, from, message);

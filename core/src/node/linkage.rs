@@ -134,6 +134,7 @@ impl Node {
         if current {
             self.chain_link_down(now, peer);
             self.pursue(now, destination);
+            self.arm_exchange(now);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod chain;
 mod dialing;
+mod exchange;
 mod frames;
 mod handshake;
 mod lifecycle;
@@ -35,6 +36,7 @@ use crate::net::effort::Effort;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
 use crate::node::chain::Outbox;
+use crate::node::exchange::Addresses;
 use crate::rng::Rng;
 use crate::time::{Clock, Mono, Now, Reading};
 use crate::timers::Timers;
@@ -56,6 +58,8 @@ enum TimerKey {
     Masternode,
     /// The periodic check of all peers.
     PeerCheck,
+    /// Addresses to be asked for, dialed or written down.
+    Exchange,
     /// The next snapshot.
     Summary,
     /// The earliest of everything that the chain waits for.
@@ -112,6 +116,7 @@ pub struct Node {
     /// Destinations that may dial as soon as there is room in `dialing`.
     waiting: VecDeque<Destination>,
     pool: Pool,
+    addresses: Addresses,
     masternode: Masternode,
     chain: Option<Box<Chain>>,
     outbox: Outbox,
@@ -143,10 +148,11 @@ impl Node {
         crypto.trust(&keys)?;
         let mut rng = Rng::new(seed);
         let nonce = BootNonce(rng.next_u64());
-        let (past, records) = lifecycle::past(journal)?;
+        let (past, mut records) = lifecycle::past(journal)?;
         let identity = lifecycle::identity(&config, crypto.node_id(), nonce, past, now.wall);
         let pool = Pool::new(&config, identity.node, now, &mut rng);
         let masternode = lifecycle::masternode(&config, &identity, now, &mut rng);
+        let (addresses, set_aside) = exchange::recall(&mut records, &config, now, &mut rng);
         let chain = lifecycle::chain(&config, &identity, past, records, now, &mut rng)?;
         let mut node = Self {
             identity,
@@ -166,6 +172,7 @@ impl Node {
             dialing: BTreeSet::new(),
             waiting: VecDeque::new(),
             pool,
+            addresses,
             masternode,
             chain,
             outbox: Outbox::default(),
@@ -179,6 +186,9 @@ impl Node {
             config,
         };
         node.begin(now);
+        if let Some(warning) = set_aside {
+            node.event(Event::Warning(warning));
+        }
         Ok(node)
     }
 
@@ -277,6 +287,7 @@ impl Node {
                 TimerKey::Dial(destination) => self.pursue(now, destination),
                 TimerKey::Masternode => self.masternode_due(now),
                 TimerKey::PeerCheck => self.check_peers(now),
+                TimerKey::Exchange => self.exchange_due(now),
                 TimerKey::Summary => self.summarise(now),
                 TimerKey::Chain => self.chain_due(now),
             }

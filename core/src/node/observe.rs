@@ -43,6 +43,8 @@ impl Node {
             dialing,
             waiting,
             pool,
+            // Exploration is of masternodes, which dial nobody from their book.
+            addresses: _,
             masternode: _,
             // Exploration is of networks without blocks: links do not depend on what they carry.
             chain: _,

@@ -143,6 +143,7 @@ fn describe(warning: &Warning) -> Value {
         Warning::Incompatible { addr, reason } => {
             json!({ "warning": name, "addr": addr.to_string(), "reason": reason.as_str() })
         }
+        Warning::CacheSetAside(key) => json!({ "warning": name, "record": key.name() }),
         Warning::ForeignSignature { via } => json!({ "warning": name, "via": via.to_string() }),
         _ => json!({ "warning": name }),
     }
