@@ -99,6 +99,12 @@ pub(crate) const PEER_BYTES: usize = 2 * 1024;
 pub(crate) const TARGET_BYTES: usize = 1024;
 /// A destination that waits for room to dial.
 pub(crate) const WAITING_BYTES: usize = 128;
+/// A ban with its note.
+pub(crate) const BAN_BYTES: usize = 512;
+/// An order about bans whose answer waits until its record is durable.
+pub(crate) const ORDER_BYTES: usize = 1024;
+/// Orders about bans that wait for their records at most.
+pub(crate) const ORDERS_WAITING: usize = 64;
 /// What is known of the conduct of one key.
 pub(crate) const SCORE_BYTES: usize = 256;
 /// An address known to be our own.
@@ -138,6 +144,8 @@ pub struct Limits {
     pub known_peers: usize,
     /// Addresses known to be our own, at most.
     pub own_addrs: usize,
+    /// Bans in force at most, the operator's and this node's own; the latter give way.
+    pub bans: usize,
     /// Keys whose conduct is remembered, at most; the least worth it gives way.
     pub scores: usize,
     /// Whether a score that reaches its bound has consequences (rules ).
@@ -182,6 +190,7 @@ impl Limits {
             dialing: 32,
             known_peers: 1024,
             own_addrs: 64,
+            bans: 1024,
             scores: 1024,
             punish: Enforce::On,
             control_lane: 256 * 1024,
@@ -218,6 +227,9 @@ impl Limits {
             + self.known_peers * (PEER_BYTES + TARGET_BYTES + 2 * WAITING_BYTES)
             + self.frame_pool * (FRAME_REUSED + FRAME_COST)
             + self.own_addrs * OWN_ADDR_BYTES
+            // Once in the table, once in a record on its way.
+            + 2 * self.bans * BAN_BYTES
+            + ORDERS_WAITING * ORDER_BYTES
             + self.scores * SCORE_BYTES
             + self.gate * PARKED_BYTES
             + CHAIN_BYTES

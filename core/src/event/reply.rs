@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::addr::CanonicalAddr;
-use crate::ban::Ban;
+use crate::ban::{Ban, BanCause, BanTarget};
 use crate::event::{
     Activity, CloseReason, ClosedBy, ConsensusInfo, DialedBecause, Direction, Evidence, MempoolInfo, Offence,
     Producing, SyncState, TxState,
@@ -87,10 +87,17 @@ pub enum Reply {
     Evidence(Vec<Evidence>),
     /// To `Consensus`; none if this network makes no blocks.
     Consensus(Option<Box<ConsensusInfo>>),
-    /// To `Ban`: in force.
-    Banned(Box<Ban>),
-    /// To `Unban`: how many bans were lifted.
-    Unbanned(usize),
+    /// To `Ban`: in force, and durable.
+    Banned {
+        /// The ban.
+        ban: Box<Ban>,
+        /// How many registered masternodes it concerns: this node has no link to them until it ends.
+        masternodes: usize,
+    },
+    /// To `Unban`: it is lifted, for good.
+    Unbanned(Box<Ban>),
+    /// To `Unban`: no ban is on exactly this target. If it is an address, the ban that covers it.
+    NotBanned(Option<BanTarget>),
     /// To `Bans`: oldest first.
     Bans(Vec<Ban>),
     /// To `Stop`.
@@ -118,6 +125,8 @@ pub struct Status {
     pub epoch: BootEpoch,
     /// What health checks see.
     pub summary: Summary,
+    /// Bans in force, in the order of [`BanCause::ALL`].
+    pub bans: [usize; BanCause::ALL.len()],
     /// Totals since the start.
     pub counters: Counters,
 }
@@ -143,6 +152,11 @@ pub struct Counters {
     pub unknown_frames: u64,
     /// Inbound connections refused or evicted before they were authenticated.
     pub inbound_refused: u64,
+    /// Connections and handshakes refused for a ban: by address before anything is read, by key after it is
+    /// proven.
+    pub inbound_banned: u64,
+    /// Bans that came into force, in the order of [`BanCause::ALL`].
+    pub bans: [u64; BanCause::ALL.len()],
     /// Offences of authenticated peers, in the order of [`Offence::ALL`].
     pub offences: [u64; Offence::ALL.len()],
     /// Heartbeats verified for the first time.
@@ -331,6 +345,8 @@ pub struct Why {
     pub rule: &'static str,
     /// When it came into force, if that is known.
     pub since: Option<Wall>,
+    /// The ban that keeps the two apart, if that is it.
+    pub ban: Option<Ban>,
     /// What happens next, and in how long.
     pub next: Option<(&'static str, Duration)>,
     /// The live session, if there is one.

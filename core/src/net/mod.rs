@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod ballot;
+pub mod bans;
 pub(crate) mod breaker;
 pub mod dialer;
 pub mod direction;

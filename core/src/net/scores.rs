@@ -15,7 +15,7 @@ pub(crate) const BOUND: u32 = 100;
 /// What is left of a score after so long is half of it.
 const HALF_LIFE: Duration = Duration::from_secs(10 * 60);
 /// Scores are brought up to date in steps of a tenth of a half-life.
-const STEP: Duration = Duration::from_secs(60);
+const STEP: Duration = Duration::from_secs(HALF_LIFE.as_secs() / 10);
 /// What is left after 0 to 9 steps, in 65,536ths: 2^(-n/10).
 const LEFT: [u64; 10] = [65_536, 61_147, 57_052, 53_232, 49_667, 46_341, 43_238, 40_342, 37_641, 35_120];
 /// Marks a point, so that decay is not lost in rounding.

@@ -137,6 +137,7 @@ impl Node {
             self.pursue(now, destination);
         }
         self.timers.set(TimerKey::PeerCheck, Some(now.mono + self.config.timings.peer_check));
+        self.arm_bans();
         self.arm_masternode();
         self.with_chain(now, |chain, crypto, effects| chain.begin(now, crypto, effects));
         self.summarise(now);
@@ -180,6 +181,10 @@ impl Node {
             }
             Parked::Commit(height) => {
                 self.with_chain(now, |chain, crypto, effects| chain.stored(now, height, crypto, effects));
+            }
+            Parked::Reply(id, reply) => {
+                self.orders_waiting = self.orders_waiting.saturating_sub(1);
+                self.event(Event::Reply { id, reply: *reply });
             }
         }
     }
@@ -255,7 +260,10 @@ impl Node {
         if let Some(chain) = &mut self.chain {
             chain.leave();
         }
-        for key in [TimerKey::Masternode, TimerKey::PeerCheck, TimerKey::Chain] {
+        if reason != CloseReason::Halted {
+            self.save_bans_at_last(now);
+        }
+        for key in [TimerKey::Masternode, TimerKey::PeerCheck, TimerKey::Bans, TimerKey::Chain] {
             self.timers.set(key, None);
         }
         self.waiting.clear();

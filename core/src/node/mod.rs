@@ -20,9 +20,9 @@ use crate::chain::effects::Binding;
 use crate::command::{Command, Transmit};
 use crate::config::{Config, ConfigError};
 use crate::crypto::Provider;
-use crate::event::{CloseReason, Counters, Event, Summary, Warning};
+use crate::event::{CloseReason, Counters, Event, Reply, Summary, Warning};
 use crate::gate::Gate;
-use crate::ids::{BlockHash, BootNonce, ConnId, ConnSlab, Height, NodeId, Ticket};
+use crate::ids::{BlockHash, BootNonce, ConnId, ConnSlab, Height, NodeId, RequestId, Ticket};
 use crate::input::Input;
 use crate::journal::Record;
 use crate::limits::{COMMAND_BYTES, COMMANDS_KEPT, MAX_RECORD_PLAINTEXT, PARKED_BYTES, WAITING_BYTES};
@@ -31,6 +31,7 @@ use crate::link::arrivals::Arrivals;
 use crate::link::handshake::Identity;
 use crate::link::outbound::FramePool;
 use crate::masternode::Masternode;
+use crate::net::bans::Bans;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
 use crate::net::scores::Scores;
@@ -54,6 +55,8 @@ enum TimerKey {
     Masternode,
     /// The periodic check of all peers.
     PeerCheck,
+    /// The end of the next ban, or the writing of those that are not written.
+    Bans,
     /// The next snapshot.
     Summary,
     /// The earliest of everything that the chain waits for.
@@ -71,6 +74,8 @@ enum Parked {
     Binding(Box<Binding>),
     /// The chain's word that the block of this height is durable.
     Commit(Height),
+    /// The answer to an order that had to be durable first.
+    Reply(RequestId, Box<Reply>),
 }
 
 /// Whether the node works.
@@ -108,6 +113,11 @@ pub struct Node {
     waiting: VecDeque<Destination>,
     pool: Pool,
     scores: Scores,
+    bans: Bans,
+    /// When a change of our own bans is to be written, if there is one that is not.
+    bans_unsaved: Option<Mono>,
+    /// Orders about bans whose answers wait until they are durable.
+    orders_waiting: usize,
     masternode: Masternode,
     chain: Option<Box<Chain>>,
     outbox: Outbox,
@@ -139,7 +149,8 @@ impl Node {
         crypto.trust(&keys)?;
         let mut rng = Rng::new(seed);
         let nonce = BootNonce(rng.next_u64());
-        let (past, records) = lifecycle::past(journal)?;
+        let (past, mut records) = lifecycle::past(journal)?;
+        let (bans, damaged) = bans::recall(&mut records, &config, now);
         let identity = lifecycle::identity(&config, crypto.node_id(), nonce, past, now.wall);
         let pool = Pool::new(&config, identity.node, now, &mut rng);
         let masternode = lifecycle::masternode(&config, &identity, now, &mut rng);
@@ -161,6 +172,9 @@ impl Node {
             waiting: VecDeque::new(),
             pool,
             scores: Scores::new(config.limits.scores),
+            bans,
+            bans_unsaved: None,
+            orders_waiting: 0,
             masternode,
             chain,
             outbox: Outbox::default(),
@@ -174,6 +188,9 @@ impl Node {
             config,
         };
         node.begin(now);
+        if let Some(warning) = damaged {
+            node.event(Event::Warning(warning));
+        }
         Ok(node)
     }
 
@@ -181,11 +198,15 @@ impl Node {
     /// [`Input::Closed`] like every other.
     ///
     /// # Errors
-    /// If the node is stopping.
+    /// If the node is stopping, or a ban on the address is in force.
     pub fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
         let now = self.read_clock(now);
         if self.run != Run::Working {
             return Err(Refused(CloseReason::Shutdown));
+        }
+        if self.is_banned_address(now, from.ip()) {
+            self.counters.inbound_banned += 1;
+            return Err(Refused(CloseReason::Banned));
         }
         Ok(self.accepted(now, from))
     }
@@ -271,6 +292,7 @@ impl Node {
                 TimerKey::Dial(destination) => self.pursue(now, destination),
                 TimerKey::Masternode => self.masternode_due(now),
                 TimerKey::PeerCheck => self.check_peers(now),
+                TimerKey::Bans => self.bans_due(now),
                 TimerKey::Summary => self.summarise(now),
                 TimerKey::Chain => self.chain_due(now),
             }

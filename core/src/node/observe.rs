@@ -41,6 +41,9 @@ impl Node {
             waiting,
             pool,
             scores,
+            bans,
+            bans_unsaved: _,
+            orders_waiting: _,
             masternode: _,
             // Exploration is of networks without blocks: links do not depend on what they carry.
             chain: _,
@@ -58,14 +61,14 @@ impl Node {
         let _ = write!(
             feed,
             "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{dialing:?}\
-             {waiting:?}{clock:?}{timers:?}{scores:?}",
+             {waiting:?}{clock:?}{timers:?}{scores:?}{bans:?}",
             identity.boot,
         );
         for (conn, link) in links.iter() {
             let _ = write!(feed, "{conn}{link:?}");
         }
         for destination in pool.destinations() {
-            let decision = pool.decide(clock.now().mono, destination);
+            let decision = pool.decide(clock.now().mono, destination, bans);
             let dialing = pool.dialing(destination);
             let plan = dialing.map(|d| (d.backoff, d.in_flight, d.order, d.held, d.settling, d.passive));
             let _ = write!(feed, "{destination:?}{decision:?}{plan:?}");
