@@ -6,8 +6,8 @@ use std::time::Duration;
 use timed_core::wire::frame::append_encoded;
 use timed_core::wire::message::{Heartbeat, Kind, Lane, Message};
 use timed_core::{
-    Ban, BanCause, BanEnd, BanNote, BanTarget, Bootstrap, CloseReason, Event, GenesisHash, Limits,
-    NodeId, Offence, PeerRef, RecordKey, Reply, Request, Status, Warning, Why,
+    Ban, BanCause, BanEnd, BanNote, BanTarget, Bootstrap, CloseReason, Event, GenesisHash, Limits, NodeId,
+    Offence, PeerRef, RecordKey, Reply, Request, Status, StoredBlock, Warning, Why,
 };
 use timed_tests::samples;
 use timed_tests::sim::{Dials, HostId, Puppet, Setup, World, forged, null, seed};
@@ -87,8 +87,9 @@ fn nobody_is_charged(world: &mut World) {
 fn ban_01b_a_cold_sync_charges_nobody_at_either_end() {
     let setup = Setup::new(null).masternodes(4).observers(1).chain(secs(1)).slots_before(1_200);
     let mut world = World::new(seed(1), &setup);
-    let full: Vec<HostId> = (0..3).map(HostId).collect();
-    world.give_chain(&full, 1_000);
+    let mut generator = world.generator();
+    let blocks: Vec<StoredBlock> = (0..1_000).map(|_| generator.store()).collect();
+    world.give_chain(&[0, 1, 2].map(HostId), &blocks);
     world.start_all();
     world.expect("everybody has caught up", minutes(5), |world| {
         world.height(HostId(3)).0 > 1_000 && world.height(HostId(4)).0 > 1_000

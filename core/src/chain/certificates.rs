@@ -265,6 +265,7 @@ mod tests {
             (BadBlock::Unproven(BadCertificate::Forged(fixture::id(0))), |b| b.certificate.round = Round(1)),
         ];
         for (line, (bad, change)) in table.into_iter().enumerate() {
+            assert_eq!(bad.contradicts_itself(), bad != BadBlock::Flawed(Flaw::Parent), "line {line}");
             let mut chain = sound.clone();
             change(&mut chain[1]);
             assert_eq!(verify_chain(&chain, &registry), Err((1, bad)), "line {line}");
