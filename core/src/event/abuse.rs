@@ -65,6 +65,20 @@ named! {
     }
 }
 
+impl Offence {
+    /// What the peer did, in words for an operator.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Malformed => "messages that do not decode or are not allowed where they came",
+            Self::BadSignature => "signatures that are not their authors'",
+            Self::InvalidBlock => "blocks or parts of them that contradict themselves",
+            Self::Unasked => "answers that nobody asked for",
+            Self::Flood => "far more traffic than any schedule makes",
+        }
+    }
+}
+
 named! {
     /// What a peer sends of its own accord, by the schedule that bounds it (rule A-1).
     TrafficClass {

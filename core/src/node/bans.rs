@@ -338,7 +338,7 @@ impl Node {
         let mut text = match ban.cause {
             BanCause::Operator => format!("the operator has banned {target}"),
             BanCause::Score(offence) => {
-                format!("this node has banned {target} for what the peer did: {}", offence.as_str())
+                format!("this node has banned {target} ({}): {}", offence.as_str(), offence.describe())
             }
         };
         if let Some(note) = &ban.note {

@@ -1,15 +1,17 @@
 //! The core's values as JSON: ids in hex, times in RFC 3339, spans in milliseconds where the name says so.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use timed_core::{
     Activity, Attempt, CanonicalAddr, Counters, LinkCounts, LinkTag, MasternodeInfo, Matrix, MatrixLink,
-    MatrixNode, NodeId, Pair, PeerInfo, Wall, Why,
+    MatrixNode, NodeId, Offence, Pair, PeerInfo, Wall, Why,
 };
 
 use super::super::rfc3339;
+use super::bans::BanJson;
 
 pub(super) fn text<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
@@ -29,7 +31,7 @@ pub(super) fn time<S: Serializer>(value: &Wall, serializer: S) -> Result<S::Ok, 
     serializer.serialize_str(&rfc3339(*value))
 }
 
-fn optional_time<S: Serializer>(value: &Option<Wall>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn optional_time<S: Serializer>(value: &Option<Wall>, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
         Some(value) => time(value, serializer),
         None => serializer.serialize_none(),
@@ -81,6 +83,8 @@ pub(super) struct CountersJson {
     freezes: u64,
     unknown_frames: u64,
     inbound_refused: u64,
+    inbound_banned: u64,
+    offences: BTreeMap<&'static str, u64>,
     heartbeats: u64,
     heartbeat_repeats: u64,
     heartbeats_invalid: u64,
@@ -109,6 +113,8 @@ impl From<Counters> for CountersJson {
             freezes: c.freezes,
             unknown_frames: c.unknown_frames,
             inbound_refused: c.inbound_refused,
+            inbound_banned: c.inbound_banned,
+            offences: Offence::ALL.iter().map(|offence| offence.as_str()).zip(c.offences).collect(),
             heartbeats: c.heartbeats,
             heartbeat_repeats: c.heartbeat_repeats,
             heartbeats_invalid: c.heartbeats_invalid,
@@ -362,6 +368,7 @@ pub(super) struct WhyJson {
     rule: &'static str,
     #[serde(serialize_with = "optional_time")]
     since: Option<Wall>,
+    ban: Option<BanJson>,
     next: Option<NextJson>,
     session: Option<PeerJson>,
     attempts: Vec<AttemptJson>,
@@ -376,6 +383,7 @@ impl From<Why> for WhyJson {
             text: why.text,
             rule: why.rule,
             since: why.since,
+            ban: why.ban.map(|ban| BanJson::new(ban, crate::now().wall)),
             next: why.next.map(|(action, span)| NextJson { action, in_ms: millis(span) }),
             session: why.session.map(PeerJson::from),
             attempts: why.attempts.into_iter().map(AttemptJson::from).collect(),
