@@ -8,8 +8,7 @@ use crate::ban::{Ban, BanCause, BanEnd, BanNote, BanTarget, IpNet};
 use crate::command::Command;
 use crate::config::Config;
 use crate::event::{CloseReason, ClosedBy, Enforce, Event, Offence, Reply, Warning, Why};
-use crate::gate::Passage;
-use crate::ids::{ConnId, NodeId, RequestId, Ticket};
+use crate::ids::{ConnId, NodeId, RequestId};
 use crate::input::PeerRef;
 use crate::journal::{Record, RecordKey};
 use crate::limits::{BAN_BYTES, ORDER_BYTES, ORDERS_WAITING};
@@ -18,10 +17,27 @@ use crate::net::bans::{Bans, Set, Verdict, verdict};
 use crate::net::pool::Destination;
 use crate::net::scores::{BOUND, Charge, Pace, Rank, Sentence};
 use crate::node::{Node, Parked, Run, TimerKey};
-use crate::time::Now;
+use crate::time::{Mono, Now};
 
 /// Changes that nobody waits for are written together, so late at most: peers can cause them at will.
 const SAVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is to be written of the bans. One record is under way at most, whatever is ordered meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct Saving {
+    /// When a change that nobody waits for is to be written.
+    due: Option<Mono>,
+    /// Answers to orders that no record holds yet.
+    unwritten: Vec<(RequestId, Reply)>,
+    /// Answers that wait for the record under way, if there is one.
+    under_way: Option<Vec<(RequestId, Reply)>>,
+}
+
+impl Saving {
+    fn waiting(&self) -> usize {
+        self.unwritten.len() + self.under_way.as_ref().map_or(0, Vec::len)
+    }
+}
 
 /// Takes the bans of earlier starts out of what the journal gave back.
 pub(super) fn recall(records: &mut Vec<Record>, config: &Config, now: Now) -> (Bans, Option<Warning>) {
@@ -154,13 +170,13 @@ impl Node {
             let quorum = registry.quorum();
             self.event(Event::Warning(Warning::MasternodesBanned { target, masternodes, left, quorum }));
         }
-        let parked = self.after_saving(now, id, reply);
+        self.answer_when_saved(now, id, reply);
         self.cut_off(now, CloseReason::Banned);
         let destinations: Vec<Destination> = self.pool.destinations().collect();
         for destination in destinations {
             self.pursue(now, destination);
         }
-        parked
+        None
     }
 
     /// The operator lifts a ban: applies at once, answered when it is durable.
@@ -178,15 +194,15 @@ impl Node {
         if let BanTarget::Key(id) = target {
             self.scores.forget(&id);
         }
-        let parked = self.after_saving(now, id, Reply::Unbanned(Box::new(ban.clone())));
+        self.answer_when_saved(now, id, Reply::Unbanned(Box::new(ban.clone())));
         self.ended(now, ban, BanEnd::Lifted);
-        parked
+        None
     }
 
     fn cannot_order(&self) -> Option<Reply> {
         if self.run != Run::Working {
             Some(Reply::Refused("the node is stopping"))
-        } else if self.orders_waiting >= ORDERS_WAITING {
+        } else if self.saving.waiting() >= ORDERS_WAITING {
             Some(Reply::Refused("too many orders wait for the disk"))
         } else {
             None
@@ -270,48 +286,60 @@ impl Node {
         for ban in over {
             self.ended(now, ban, BanEnd::Expired);
         }
-        if self.bans_unsaved.is_some_and(|at| at <= now.mono) {
-            self.save_bans(now);
-        }
+        self.save_if_due(now);
         self.arm_bans();
     }
 
     pub(super) fn arm_bans(&mut self) {
-        let at = [self.bans.deadline(), self.bans_unsaved].into_iter().flatten().min();
+        // What waits for the record under way is looked at when that is durable.
+        let save = self.saving.due.filter(|_| self.saving.under_way.is_none());
+        let at = [self.bans.deadline(), save].into_iter().flatten().min();
         self.timers.set(TimerKey::Bans, at);
     }
 
     fn save_soon(&mut self, now: Now) {
-        self.bans_unsaved.get_or_insert(now.mono + SAVE_WITHIN);
+        self.saving.due.get_or_insert(now.mono + SAVE_WITHIN);
         self.arm_bans();
     }
 
-    fn save_bans(&mut self, now: Now) -> Ticket {
-        self.bans_unsaved = None;
+    fn answer_when_saved(&mut self, now: Now, id: RequestId, reply: Reply) {
+        self.saving.unwritten.push((id, reply));
+        self.saving.due = Some(now.mono);
+        self.save_if_due(now);
+        self.arm_bans();
+    }
+
+    fn save_if_due(&mut self, now: Now) {
+        if self.saving.under_way.is_some() || self.saving.due.is_none_or(|due| due > now.mono) {
+            return;
+        }
+        let orders = std::mem::take(&mut self.saving.unwritten);
+        self.saving = Saving { due: None, unwritten: Vec::new(), under_way: Some(orders) };
         let ticket = self.gate.issue();
         let record = self.bans.encode(now);
         self.commands.push_back(Command::Persist { ticket, key: RecordKey::Bans, record });
-        ticket
+        let _ = self.gate.pass(ticket, Parked::Bans, usize::MAX);
     }
 
-    /// The node stops: what is not written yet is written now.
-    pub(super) fn save_bans_at_last(&mut self, now: Now) {
-        if self.bans_unsaved.is_some() {
-            self.save_bans(now);
+    /// The record under way is durable: its orders are answered, and what came meanwhile is written.
+    pub(super) fn bans_saved(&mut self, now: Now) {
+        for (id, reply) in self.saving.under_way.take().unwrap_or_default() {
+            self.event(Event::Reply { id, reply });
+        }
+        self.save_if_due(now);
+        if self.run == Run::Working {
+            self.arm_bans();
         }
     }
 
-    /// Answers an order when its record is durable.
-    fn after_saving(&mut self, now: Now, id: RequestId, reply: Reply) -> Option<Reply> {
-        let ticket = self.save_bans(now);
-        // Bounded by what may wait.
-        match self.gate.pass(ticket, Parked::Reply(id, Box::new(reply)), usize::MAX) {
-            Passage::Parked => {
-                self.orders_waiting += 1;
-                None
-            }
-            Passage::Open(Parked::Reply(_, reply)) => Some(*reply),
-            Passage::Open(_) | Passage::Barred => Some(Reply::Refused("the disk cannot be written")),
+    /// The node stops: what is not written yet is written as soon as may be, or not at all where nothing is sound
+    /// any more.
+    pub(super) fn save_bans_at_last(&mut self, now: Now, reason: CloseReason) {
+        if reason == CloseReason::Halted {
+            self.saving = Saving::default();
+        } else if self.saving.due.is_some() {
+            self.saving.due = Some(now.mono);
+            self.save_if_due(now);
         }
     }
 

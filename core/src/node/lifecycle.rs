@@ -182,10 +182,7 @@ impl Node {
             Parked::Commit(height) => {
                 self.with_chain(now, |chain, crypto, effects| chain.stored(now, height, crypto, effects));
             }
-            Parked::Reply(id, reply) => {
-                self.orders_waiting = self.orders_waiting.saturating_sub(1);
-                self.event(Event::Reply { id, reply: *reply });
-            }
+            Parked::Bans => self.bans_saved(now),
         }
     }
 
@@ -260,9 +257,7 @@ impl Node {
         if let Some(chain) = &mut self.chain {
             chain.leave();
         }
-        if reason != CloseReason::Halted {
-            self.save_bans_at_last(now);
-        }
+        self.save_bans_at_last(now, reason);
         for key in [TimerKey::Masternode, TimerKey::PeerCheck, TimerKey::Bans, TimerKey::Chain] {
             self.timers.set(key, None);
         }

@@ -20,9 +20,9 @@ use crate::chain::effects::Binding;
 use crate::command::{Command, Transmit};
 use crate::config::{Config, ConfigError};
 use crate::crypto::Provider;
-use crate::event::{CloseReason, Counters, Event, Reply, Summary, Warning};
+use crate::event::{CloseReason, Counters, Event, Summary, Warning};
 use crate::gate::Gate;
-use crate::ids::{BlockHash, BootNonce, ConnId, ConnSlab, Height, NodeId, RequestId, Ticket};
+use crate::ids::{BlockHash, BootNonce, ConnId, ConnSlab, Height, NodeId, Ticket};
 use crate::input::Input;
 use crate::journal::Record;
 use crate::limits::{COMMAND_BYTES, COMMANDS_KEPT, MAX_RECORD_PLAINTEXT, PARKED_BYTES, WAITING_BYTES};
@@ -35,6 +35,7 @@ use crate::net::bans::Bans;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
 use crate::net::scores::Scores;
+use crate::node::bans::Saving;
 use crate::node::chain::Outbox;
 use crate::rng::Rng;
 use crate::time::{Clock, Mono, Now, Reading};
@@ -74,8 +75,8 @@ enum Parked {
     Binding(Box<Binding>),
     /// The chain's word that the block of this height is durable.
     Commit(Height),
-    /// The answer to an order that had to be durable first.
-    Reply(RequestId, Box<Reply>),
+    /// The answers to orders that this record of bans holds.
+    Bans,
 }
 
 /// Whether the node works.
@@ -114,10 +115,7 @@ pub struct Node {
     pool: Pool,
     scores: Scores,
     bans: Bans,
-    /// When a change of our own bans is to be written, if there is one that is not.
-    bans_unsaved: Option<Mono>,
-    /// Orders about bans whose answers wait until they are durable.
-    orders_waiting: usize,
+    saving: Saving,
     masternode: Masternode,
     chain: Option<Box<Chain>>,
     outbox: Outbox,
@@ -173,8 +171,7 @@ impl Node {
             pool,
             scores: Scores::new(config.limits.scores),
             bans,
-            bans_unsaved: None,
-            orders_waiting: 0,
+            saving: Saving::default(),
             masternode,
             chain,
             outbox: Outbox::default(),

@@ -42,8 +42,7 @@ impl Node {
             pool,
             scores,
             bans,
-            bans_unsaved: _,
-            orders_waiting: _,
+            saving: _,
             masternode: _,
             // Exploration is of networks without blocks: links do not depend on what they carry.
             chain: _,

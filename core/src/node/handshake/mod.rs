@@ -36,7 +36,7 @@ impl Node {
             Parked::Hello(conn) | Parked::Answer(conn) => {
                 links.get(*conn).is_some_and(|link| !link.is_closing())
             }
-            Parked::Binding(_) | Parked::Commit(_) | Parked::Reply(..) => true,
+            Parked::Binding(_) | Parked::Commit(_) | Parked::Bans => true,
         });
         let (Parked::Hello(conn) | Parked::Answer(conn)) = parked else { return };
         match self.gate.pass(self.boot_ticket, parked, bound) {
