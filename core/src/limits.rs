@@ -1,5 +1,6 @@
 //! The one table of bounds: every queue, map and buffer of the core has its row here (contract C8).
 
+use crate::event::Enforce;
 use crate::registry::MAX_MASTERNODES;
 
 /// Plaintext bytes in a record at most, lane byte included.
@@ -106,6 +107,14 @@ pub(crate) const WAITING_BYTES: usize = 128;
 pub(crate) const ADDRESS_BYTES: usize = 320;
 /// A book of fewer addresses than this has this many places: one in each bucket of each table at least.
 pub(crate) const ADDRESSES_LEAST: usize = 256;
+/// A ban with its note.
+pub(crate) const BAN_BYTES: usize = 512;
+/// An order about bans whose answer waits until its record is durable.
+pub(crate) const ORDER_BYTES: usize = 1024;
+/// Orders about bans that wait for their records at most.
+pub(crate) const ORDERS_WAITING: usize = 64;
+/// What is known of the conduct of one key.
+pub(crate) const SCORE_BYTES: usize = 256;
 /// An address known to be our own.
 pub(crate) const OWN_ADDR_BYTES: usize = 128;
 /// A word parked behind a record.
@@ -148,6 +157,12 @@ pub struct Limits {
     pub address_book: usize,
     /// Links below which an observer seeks more from its book (rule S-5).
     pub outbound: usize,
+    /// Bans in force at most, the operator's and this node's own; the latter give way.
+    pub bans: usize,
+    /// Keys whose conduct is remembered, at most; the least worth it gives way.
+    pub scores: usize,
+    /// Whether a score that reaches its bound has consequences (rules ).
+    pub punish: Enforce,
     /// Bytes waiting in the control lane of a link before it is closed as slow.
     pub control_lane: usize,
     /// Bytes waiting in the payload lane of a link.
@@ -190,6 +205,9 @@ impl Limits {
             own_addrs: 64,
             address_book: 2048,
             outbound: 8,
+            bans: 1024,
+            scores: 1024,
+            punish: Enforce::On,
             control_lane: 256 * 1024,
             payload_lane: 2 * 1024 * 1024,
             relay_lane: 256 * 1024,
@@ -225,6 +243,10 @@ impl Limits {
             + self.frame_pool * (FRAME_REUSED + FRAME_COST)
             + self.own_addrs * OWN_ADDR_BYTES
             + Self::book_bytes(self.address_book)
+            // Once in the table, once in a record on its way.
+            + 2 * self.bans * BAN_BYTES
+            + ORDERS_WAITING * ORDER_BYTES
+            + self.scores * SCORE_BYTES
             + self.gate * PARKED_BYTES
             + CHAIN_BYTES
             + Self::sync_bytes(self.sync_window)

@@ -342,7 +342,7 @@ impl Chain {
             Message::Held(held) => self.held_came(now, from, &held, effects),
             Message::Tip(tip) => self.peer_has(now, from, tip.height, effects),
             Message::GetPayload(wanted) => self.payload_wanted(from, wanted, effects),
-            Message::Chunk(chunk) => self.chunk_came(now, &chunk, effects),
+            Message::Chunk(chunk) => self.chunk_came(now, from, &chunk, effects),
             Message::GetBlocks(get) => {
                 let tip = self.commits.height();
                 self.serving.get_blocks(now.mono, from, get, tip, effects);

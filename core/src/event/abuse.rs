@@ -33,6 +33,12 @@ macro_rules! named {
             /// Every one of them.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
+            /// Its place in [`Self::ALL`].
+            #[must_use]
+            pub const fn index(self) -> usize {
+                self as usize
+            }
+
             /// The stable name in the configuration, logs, metrics and the API.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
@@ -56,6 +62,20 @@ named! {
         Unasked "unasked",
         /// More of a class of traffic than any schedule makes, for long.
         Flood "flood",
+    }
+}
+
+impl Offence {
+    /// What the peer did, in words for an operator.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Malformed => "messages that do not decode or are not allowed where they came",
+            Self::BadSignature => "signatures that are not their authors'",
+            Self::InvalidBlock => "blocks or parts of them that contradict themselves",
+            Self::Unasked => "answers that nobody asked for",
+            Self::Flood => "far more traffic than any schedule makes",
+        }
     }
 }
 

@@ -44,7 +44,7 @@ use crate::wire::preamble::NetworkId;
 use crate::wire::{identity, signing};
 
 pub(crate) use relay::Audience;
-pub(crate) use verdict::{Flaw, Verdict};
+pub(crate) use verdict::{Bearer, Flaw, Verdict};
 
 /// What a node's heartbeats machine is made from.
 #[derive(Clone, Debug)]

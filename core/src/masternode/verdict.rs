@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::event::Offence;
 use crate::masternode::relay::Audience;
 use crate::registry::MasternodeIndex;
 use crate::time::{Mono, Wall};
@@ -81,7 +82,27 @@ pub(crate) enum Flaw {
     BadSignature,
 }
 
+/// Whom a heartbeat came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bearer {
+    /// Its signer, over their own link.
+    Signer,
+    /// Somebody else.
+    Forwarder,
+}
+
 impl Flaw {
+    /// What the peer that brought it is charged with (rule A-3): only what nobody forwards, whatever registry,
+    /// height or clock they have.
+    pub(crate) const fn offence(self, bearer: Bearer) -> Option<Offence> {
+        match (self, bearer) {
+            (Self::WrongNetwork, _) | (Self::Malformed, Bearer::Signer) => Some(Offence::Malformed),
+            (Self::BadSignature, _) => Some(Offence::BadSignature),
+            // A forwarder with another registry than ours and its signer's cannot check the lists.
+            (Self::Malformed, Bearer::Forwarder) | (Self::Unregistered | Self::EpochInFuture, _) => None,
+        }
+    }
+
     /// The stable name in logs.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {

@@ -2,7 +2,9 @@
 
 pub mod backoff;
 pub mod ballot;
+pub mod bans;
 pub(crate) mod book;
+pub(crate) mod breaker;
 pub mod dialer;
 pub mod direction;
 pub(crate) mod effort;
@@ -11,4 +13,5 @@ pub(crate) mod exchange;
 pub mod knock;
 pub(crate) mod peer;
 pub(crate) mod pool;
+pub(crate) mod scores;
 pub mod unauthenticated;

@@ -114,6 +114,7 @@ impl Node {
             }
             Effect::Command(command) => self.commands.push_back(command),
             Effect::Event(event) => self.event(event),
+            Effect::Offence(peer, offence) => self.offended(now, peer, offence),
         }
     }
 

@@ -1,12 +1,12 @@
 //! Bytes in: the opening, then records, frames and messages. The direction of a link is no input here: every
 //! kind is handled alike whoever dialed.
 
-use crate::event::{CloseReason, ClosedBy, Direction, Event};
+use crate::event::{CloseReason, ClosedBy, Direction, Event, Offence};
 use crate::ids::{ConnId, NodeId};
 use crate::limits::{FRAME_HEADER, MAX_INTRODUCTION};
 use crate::link::handshake::{self, OpeningProgress};
 use crate::link::{Confirmed, Link, Phase};
-use crate::masternode::{OwnLinks, Verdict};
+use crate::masternode::{Bearer, OwnLinks, Verdict};
 use crate::net::pool::Destination;
 use crate::node::{Node, TimerKey};
 use crate::time::{Mono, Now};
@@ -76,7 +76,7 @@ impl Node {
             match reader.next(lane, &mut plain) {
                 Ok(None) => break,
                 Ok(Some((kind, body))) => self.frame(now, conn, kind, body),
-                Err(reason) => self.end(now, conn, reason, ClosedBy::Us),
+                Err(reason) => self.end_for_fault(now, conn, reason),
             }
             if self.links.get(conn).is_none_or(Link::is_closing) {
                 return;
@@ -127,7 +127,7 @@ impl Node {
             _ => false,
         };
         if !allowed {
-            self.end(now, conn, CloseReason::UnexpectedMessage, ClosedBy::Us);
+            self.end_for_fault(now, conn, CloseReason::UnexpectedMessage);
             return;
         }
         let from = link.peer;
@@ -162,7 +162,19 @@ impl Node {
                 self.heard_height(conn, &message);
                 self.chain_message(now, from, message);
             }
-            (Ok(_), _) | (Err(_), _) => self.end(now, conn, CloseReason::BadMessage, ClosedBy::Us),
+            // That this node makes no blocks is its own choice.
+            (Ok(_), _) => self.end(now, conn, CloseReason::BadMessage, ClosedBy::Us),
+            (Err(_), _) => self.end_for_fault(now, conn, CloseReason::BadMessage),
+        }
+    }
+
+    /// Ends a link for what came inside its authenticated channel. On a live one that is an offence (rule A-3);
+    /// a record that does not open is none, for somebody on the path may have damaged it.
+    fn end_for_fault(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
+        let peer = self.links.get(conn).and_then(Link::peering).map(|peering| peering.peer);
+        self.end(now, conn, reason, ClosedBy::Us);
+        if let Some(peer) = peer {
+            self.offended(now, peer, Offence::Malformed);
         }
     }
 
@@ -227,6 +239,10 @@ impl Node {
         self.arm_masternode();
         if let Verdict::Invalid(flaw) = verdict {
             tracing::debug!(%from, flaw = flaw.as_str(), "invalid heartbeat");
+            let brought_by = if from == signer { Bearer::Signer } else { Bearer::Forwarder };
+            if let Some(offence) = flaw.offence(brought_by) {
+                self.offended(now, from, offence);
+            }
         }
     }
 

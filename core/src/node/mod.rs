@@ -1,5 +1,6 @@
 //! The node: routes inputs to the machines and applies their effects; no policy of its own.
 
+mod bans;
 mod chain;
 mod dialing;
 mod exchange;
@@ -32,9 +33,12 @@ use crate::link::arrivals::Arrivals;
 use crate::link::handshake::Identity;
 use crate::link::outbound::FramePool;
 use crate::masternode::Masternode;
+use crate::net::bans::Bans;
 use crate::net::effort::Effort;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
+use crate::net::scores::Scores;
+use crate::node::bans::Saving;
 use crate::node::chain::Outbox;
 use crate::node::exchange::Addresses;
 use crate::rng::Rng;
@@ -60,6 +64,8 @@ enum TimerKey {
     PeerCheck,
     /// Addresses to be asked for, dialed or written down.
     Exchange,
+    /// The end of the next ban, or the writing of those that are not written.
+    Bans,
     /// The next snapshot.
     Summary,
     /// The earliest of everything that the chain waits for.
@@ -77,6 +83,8 @@ enum Parked {
     Binding(Box<Binding>),
     /// The chain's word that the block of this height is durable.
     Commit(Height),
+    /// The answers to orders that this record of bans holds.
+    Bans,
 }
 
 /// Whether the node works.
@@ -117,6 +125,9 @@ pub struct Node {
     waiting: VecDeque<Destination>,
     pool: Pool,
     addresses: Addresses,
+    scores: Scores,
+    bans: Bans,
+    saving: Saving,
     masternode: Masternode,
     chain: Option<Box<Chain>>,
     outbox: Outbox,
@@ -149,6 +160,7 @@ impl Node {
         let mut rng = Rng::new(seed);
         let nonce = BootNonce(rng.next_u64());
         let (past, mut records) = lifecycle::past(journal)?;
+        let (bans, damaged) = bans::recall(&mut records, &config, now);
         let identity = lifecycle::identity(&config, crypto.node_id(), nonce, past, now.wall);
         let pool = Pool::new(&config, identity.node, now, &mut rng);
         let masternode = lifecycle::masternode(&config, &identity, now, &mut rng);
@@ -173,6 +185,9 @@ impl Node {
             waiting: VecDeque::new(),
             pool,
             addresses,
+            scores: Scores::new(config.limits.scores),
+            bans,
+            saving: Saving::default(),
             masternode,
             chain,
             outbox: Outbox::default(),
@@ -186,7 +201,7 @@ impl Node {
             config,
         };
         node.begin(now);
-        if let Some(warning) = set_aside {
+        for warning in set_aside.into_iter().chain(damaged) {
             node.event(Event::Warning(warning));
         }
         Ok(node)
@@ -196,11 +211,15 @@ impl Node {
     /// [`Input::Closed`] like every other.
     ///
     /// # Errors
-    /// If the node is stopping.
+    /// If the node is stopping, or a ban on the address is in force.
     pub fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
         let now = self.read_clock(now);
         if self.run != Run::Working {
             return Err(Refused(CloseReason::Shutdown));
+        }
+        if self.is_banned_address(now, from.ip()) {
+            self.counters.inbound_banned += 1;
+            return Err(Refused(CloseReason::Banned));
         }
         Ok(self.accepted(now, from))
     }
@@ -288,6 +307,7 @@ impl Node {
                 TimerKey::Masternode => self.masternode_due(now),
                 TimerKey::PeerCheck => self.check_peers(now),
                 TimerKey::Exchange => self.exchange_due(now),
+                TimerKey::Bans => self.bans_due(now),
                 TimerKey::Summary => self.summarise(now),
                 TimerKey::Chain => self.chain_due(now),
             }

@@ -164,6 +164,14 @@ pub(crate) const KEYS: &[Key] = &[
          a quarter as not worth a dial for a day. At least 256.",
     ),
     key("limits", "outbound", Value("8"), "Links below which an observer seeks more from its address book."),
+    key("limits", "bans", Value("1024"), "Bans in force; those that this node sets itself give way."),
+    key(
+        "limits",
+        "scores",
+        Value("1024"),
+        "Peers whose conduct is remembered. enforce = \"observe\": what they do wrong is counted and logged,\n\
+         nobody is banned or slowed for it.",
+    ),
     key("limits", "control_lane", Value("\"256KiB\""), "Waiting control messages of a link; more closes it."),
     key("limits", "payload_lane", Value("\"2MiB\""), "Waiting chunks of a proposed block of a link."),
     key("limits", "relay_lane", Value("\"256KiB\""), "Waiting relayed messages of a link; the oldest go."),

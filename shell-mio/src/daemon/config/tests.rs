@@ -147,3 +147,11 @@ fn masternode_slots_follow_the_rule() {
     assert_eq!(slots("[network]\nmax_peers = 10\n", 4), 10);
     assert!(complaint("[network]\nmax_peers = 10\nmasternode_slots = 11\n").contains("more than max_peers"));
 }
+
+#[test]
+fn the_conduct_of_peers_may_be_only_observed() {
+    let limits = |text: &str| file(text).unwrap().core_limits(4);
+    assert_eq!(limits("").punish, timed_core::Enforce::On);
+    let observed = limits("[limits]\nscores = { max = 10, enforce = \"observe\" }\nbans = 20\n");
+    assert_eq!((observed.punish, observed.scores, observed.bans), (timed_core::Enforce::Observe, 10, 20));
+}
