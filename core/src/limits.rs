@@ -1,6 +1,6 @@
 //! The one table of bounds: every queue, map and buffer of the core has its row here (contract C8).
 
-use crate::event::Enforce;
+use crate::event::{Enforce, TrafficClass};
 use crate::registry::MAX_MASTERNODES;
 
 /// Plaintext bytes in a record at most, lane byte included.
@@ -184,6 +184,37 @@ pub struct Limits {
     pub gate: usize,
     /// Free frame buffers kept for reuse.
     pub frame_pool: usize,
+    /// How fast a peer may send of its own accord.
+    pub rates: RateLimits,
+}
+
+/// How fast a peer may send of a class of traffic of its own accord (rule A-1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Messages a second, or bytes where the class is counted in bytes; 0 counts as 1. `None`: four times what the
+    /// schedules of an honest peer make at worst.
+    pub per_second: Option<u64>,
+    /// Whether what comes faster is dropped, or its sender slowed if it is a masternode.
+    pub enforce: Enforce,
+}
+
+/// A rate for each class of traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateLimits([RateLimit; TrafficClass::ALL.len()]);
+
+impl RateLimits {
+    /// That of a class.
+    #[must_use]
+    pub fn of(&self, class: TrafficClass) -> RateLimit {
+        self.0.get(class.index()).copied().unwrap_or_default()
+    }
+
+    /// Sets that of a class.
+    pub fn set(&mut self, class: TrafficClass, limit: RateLimit) {
+        if let Some(place) = self.0.get_mut(class.index()) {
+            *place = limit;
+        }
+    }
 }
 
 impl Default for Limits {
@@ -218,6 +249,7 @@ impl Limits {
             mempool: 16 * 1024 * 1024,
             gate: 128,
             frame_pool: 64,
+            rates: RateLimits::default(),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::ids::{BlockHash, BootEpoch, ConnId, Height, LinkTag, NodeId, RequestI
 use crate::journal::RecordKey;
 use crate::time::Wall;
 
-pub use abuse::{Enforce, Offence, TrafficClass};
+pub use abuse::{Enforce, Excessive, Handling, Offence, RateUnit, TrafficClass};
 pub use chain::{
     CommittedVia, ConsensusInfo, Evidence, MempoolInfo, NotProducing, Producing, SignedProposal, Statement,
     StatementKind, Step, SyncState, TxState,

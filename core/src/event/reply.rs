@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::addr::CanonicalAddr;
 use crate::ban::{Ban, BanCause, BanTarget};
 use crate::event::{
-    Activity, CloseReason, ClosedBy, ConsensusInfo, DialedBecause, Direction, Evidence, MempoolInfo, Offence,
-    Producing, SyncState, TxState,
+    Activity, CloseReason, ClosedBy, ConsensusInfo, DialedBecause, Direction, Evidence, Excessive,
+    MempoolInfo, Offence, Producing, SyncState, TrafficClass, TxState,
 };
 use crate::ids::{BlockHash, BootEpoch, Height, LinkTag, NodeId, TxId};
 use crate::registry::MasternodeIndex;
@@ -180,6 +180,10 @@ pub struct Counters {
     pub bans: [u64; BanCause::ALL.len()],
     /// Offences of authenticated peers, in the order of [`Offence::ALL`].
     pub offences: [u64; Offence::ALL.len()],
+    /// Messages beyond a rate that is enforced, in the order of [`TrafficClass::ALL`].
+    pub rate_exceeded: [u64; TrafficClass::ALL.len()],
+    /// Messages beyond a rate that is only observed, in the same order.
+    pub rate_observed: [u64; TrafficClass::ALL.len()],
     /// Heartbeats verified for the first time.
     pub heartbeats: u64,
     /// Heartbeats received again.
@@ -249,6 +253,8 @@ pub struct PeerInfo {
     pub queued_bytes: usize,
     /// Links of this peer that became live within the last hour, this one excepted.
     pub reconnects_1h: u32,
+    /// What it sends too much of at present.
+    pub excessive: Option<Excessive>,
     /// The peer's software, as it says.
     pub agent: String,
 }

@@ -61,6 +61,7 @@ impl Node {
             self.identity.height = tip.height;
             self.identity.tip = tip.hash;
         }
+        self.follow_rates();
         self.arm_chain(now);
         Some(result)
     }
@@ -122,6 +123,7 @@ impl Node {
         if conns.is_empty() {
             return;
         }
+        self.entitle(conns, message);
         let frame = self.frames.encode(message);
         let lane = message.kind().lane();
         for conn in conns {

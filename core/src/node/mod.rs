@@ -9,6 +9,7 @@ mod handshake;
 mod lifecycle;
 mod linkage;
 mod observe;
+mod rates;
 mod registry;
 mod requests;
 mod unproven;
@@ -41,6 +42,7 @@ use crate::net::scores::Scores;
 use crate::node::bans::Saving;
 use crate::node::chain::Outbox;
 use crate::node::exchange::Addresses;
+use crate::node::rates::Rates;
 use crate::rng::Rng;
 use crate::time::{Clock, Mono, Now, Reading};
 use crate::timers::Timers;
@@ -131,6 +133,7 @@ pub struct Node {
     masternode: Masternode,
     chain: Option<Box<Chain>>,
     outbox: Outbox,
+    rates: Rates,
     timers: Timers<TimerKey>,
     commands: VecDeque<Command>,
     frames: FramePool,
@@ -166,6 +169,8 @@ impl Node {
         let masternode = lifecycle::masternode(&config, &identity, now, &mut rng);
         let (addresses, set_aside) = exchange::recall(&mut records, &config, now, &mut rng);
         let chain = lifecycle::chain(&config, &identity, past, records, now, &mut rng)?;
+        let Config { timings, limits, registry, .. } = &config;
+        let rates = Rates::new(timings, config.chain.as_ref(), limits, registry.size());
         let mut node = Self {
             identity,
             crypto,
@@ -191,6 +196,7 @@ impl Node {
             masternode,
             chain,
             outbox: Outbox::default(),
+            rates,
             timers: Timers::new(),
             commands: VecDeque::new(),
             frames: FramePool::new(config.limits.frame_pool),

@@ -52,6 +52,7 @@ impl Node {
             // Exploration is of networks without blocks: links do not depend on what they carry.
             chain: _,
             outbox: _,
+            rates: _,
             timers,
             commands: _,
             frames: _,

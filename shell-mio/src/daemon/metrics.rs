@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use timed_core::{BanCause, CloseReason, CommittedVia, Counters, NotProducing, Offence, Producing, Summary};
+use timed_core::{
+    BanCause, CloseReason, CommittedVia, Counters, NotProducing, Offence, Producing, Summary, TrafficClass,
+};
 
 use crate::LoopCounters;
 
@@ -356,6 +358,14 @@ fn core_counters(out: &mut Text, counters: &Counters) {
     ] {
         out.one(name, "counter", help, value);
     }
+    let name = "rate_exceeded_total";
+    out.header(name, "counter", "Messages of peers beyond the rate of their class.");
+    for (enforced, counts) in [(true, &counters.rate_exceeded), (false, &counters.rate_observed)] {
+        for (class, count) in TrafficClass::ALL.iter().zip(counts) {
+            let labels = format!("{{class=\"{}\",enforced=\"{enforced}\"}}", class.as_str());
+            out.sample(name, &labels, count);
+        }
+    }
 }
 
 fn conduct(out: &mut Text, counters: &Counters) {
@@ -447,6 +457,8 @@ mod tests {
         }
         totals.count_chain(CommittedVia::Sync.into());
         let sync = SyncState::Syncing { height: Height(4), target: Height(9) };
+        let mut counters = Counters::default();
+        counters.rate_exceeded[TrafficClass::Heartbeat.index()] = 7;
         let text = prometheus(&Reading {
             summary: Summary {
                 connected_peers: 3,
@@ -455,7 +467,7 @@ mod tests {
                 sync,
                 ..Summary::default()
             },
-            counters: Some(Counters::default()),
+            counters: Some(counters),
             bans: Some([2, 0, 0, 0, 0, 1]),
             shell: LoopCounters::default(),
             last_tick_seconds: 0.25,
@@ -481,6 +493,8 @@ mod tests {
             "bans{cause=\"flood\"} 1",
             "bans_total{cause=\"malformed\"} 0",
             "offences_total{offence=\"bad_signature\"} 0",
+            "rate_exceeded_total{class=\"heartbeat\",enforced=\"true\"} 7",
+            "rate_exceeded_total{class=\"total\",enforced=\"false\"} 0",
         ] {
             assert!(text.contains(&format!("\ntimed_{sample}\n")), "{sample} not in:\n{text}");
         }

@@ -42,6 +42,7 @@ use crate::wire::message::{BlockPart, BlocksEnd, Served};
 use heard::Heard;
 use incoming::{Arrival, Incoming};
 use peers::{Distrusted, Peer};
+pub(crate) use schedule::RANGE;
 use wanted::Wanted;
 use window::Window;
 

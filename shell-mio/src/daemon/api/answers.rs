@@ -177,7 +177,15 @@ pub(super) struct PeerJson {
     bytes_out: u64,
     queued_bytes: usize,
     reconnects_1h: u32,
+    excessive: Option<ExcessiveJson>,
     version: String,
+}
+
+/// What a peer sends too much of, and what is done about it.
+#[derive(Serialize)]
+struct ExcessiveJson {
+    class: &'static str,
+    handling: &'static str,
 }
 
 impl From<PeerInfo> for PeerJson {
@@ -199,6 +207,10 @@ impl From<PeerInfo> for PeerJson {
             bytes_out: peer.bytes_out,
             queued_bytes: peer.queued_bytes,
             reconnects_1h: peer.reconnects_1h,
+            excessive: peer.excessive.map(|excessive| ExcessiveJson {
+                class: excessive.class.as_str(),
+                handling: excessive.handling.as_str(),
+            }),
             version: peer.agent,
         }
     }
