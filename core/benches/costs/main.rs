@@ -31,7 +31,5 @@ fn main() {
     if wanted("limited") {
         limited::print();
     }
-    if wanted("height") {
-        height::print();
-    }
+    height::print();
 }

@@ -133,7 +133,7 @@ impl Chain {
     /// with. A signature counts where the header names the same author as this node does: else the registry
     /// that says who leads may be wrong here.
     fn is_sound(
-        &self,
+        &mut self,
         proposal: &Proposal,
         signed: &SignedProposal,
         crypto: &mut dyn Provider,
@@ -144,6 +144,7 @@ impl Chain {
         match crypto.verify(proposer, &message, signature) {
             Authenticity::Genuine => Ok(()),
             Authenticity::Forged => {
+                self.counts.forged += 1;
                 let agreed = proposal.header.proposer == *proposer;
                 Err(agreed.then_some(Offence::BadSignature))
             }
@@ -154,7 +155,6 @@ impl Chain {
     /// the cause.
     fn refused(&mut self, from: NodeId, offence: Option<Offence>, effects: &mut Effects) {
         self.counts.invalid += 1;
-        self.counts.forged += u64::from(offence == Some(Offence::BadSignature));
         effects.extend(offence.map(|offence| Effect::Offence(from, offence)));
     }
 
@@ -305,15 +305,16 @@ impl Chain {
         let late = vote.height < present;
         let adds = || {
             vote.kind == VoteKind::Precommit
-                && consensus.commit().is_some_and(|decision| {
-                    decision.round == vote.round && Some(decision.block) == vote.block
-                })
+                && consensus
+                    .committed()
+                    .is_some_and(|(round, block)| round == vote.round && Some(block) == vote.block)
         };
         if consensus.known(vote) || (late && !adds()) {
             return;
         }
         let message = signing::vote(&self.genesis, vote.kind, vote.height, vote.round, vote.block.as_ref());
         if crypto.verify(&vote.voter, &message, &vote.signature) == Authenticity::Forged {
+            self.counts.forged += 1;
             return self.refused(from, Some(Offence::BadSignature), effects);
         }
         self.counts.votes += 1;
@@ -345,7 +346,7 @@ impl Chain {
         self.peer_has(now, from, has, effects);
         let Some(consensus) = self.consensus.as_ref() else { return };
         let known = match certificate.kind {
-            VoteKind::Precommit => consensus.commit().is_some(),
+            VoteKind::Precommit => consensus.committed().is_some(),
             VoteKind::Prevote => {
                 consensus.votes().outcome(VoteKind::Prevote, certificate.round)
                     == Outcome::Block(certificate.block)

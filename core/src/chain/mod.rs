@@ -58,7 +58,7 @@ pub(crate) use crate::chain::hearing::fetch_patience;
 use crate::chain::heights::RECALL;
 use crate::chain::mempool::{Brought, Mempool};
 use crate::chain::pacing::Pacing;
-use crate::chain::producing::Part;
+use crate::chain::producing::{Part, PayloadLimit};
 use crate::chain::registries::Registries;
 pub(crate) use crate::chain::resend::HELD_A_SLOT;
 use crate::chain::resend::Resend;
@@ -181,6 +181,7 @@ pub(crate) struct Chain {
     valid_block: Option<ValidBlock>,
     speech: Speech,
     producing: Producing,
+    payload_limit: PayloadLimit,
     clock_offset_ms: i64,
     evidence: EvidenceLog,
     mempool: Mempool,

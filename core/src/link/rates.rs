@@ -77,7 +77,9 @@ impl Toll {
             FrameKind::Known(Kind::Hello | Kind::HelloAck | Kind::Goodbye) => return None,
             FrameKind::Known(Kind::Pong) if pinged == Pinged::Waiting => return None,
             // Answers, but for those that nobody asked for: what was asked for is given back when it is asked.
-            FrameKind::Known(Kind::BlockPart | Kind::BlocksEnd) => return Some(Self::total(bytes)),
+            FrameKind::Known(Kind::BlockPart | Kind::BlocksEnd | Kind::Peers) => {
+                return Some(Self::total(bytes));
+            }
             FrameKind::Known(Kind::Ping | Kind::Pong) => TrafficClass::Liveness,
             FrameKind::Known(Kind::Heartbeat) => TrafficClass::Heartbeat,
             FrameKind::Known(
@@ -90,6 +92,7 @@ impl Toll {
             FrameKind::Known(Kind::TransactionOffer | Kind::TransactionWant) => {
                 TrafficClass::TransactionOffer
             }
+            FrameKind::Known(Kind::GetPeers) => TrafficClass::Addresses,
             FrameKind::Known(Kind::Datagram) => TrafficClass::Datagram,
             FrameKind::Unknown(_) => TrafficClass::Unknown,
         };

@@ -37,9 +37,14 @@ impl Node {
             run,
             links,
             unauthenticated,
+            deferred,
+            // Two nodes never owe enough for it to matter.
+            effort: _,
             dialing,
             waiting,
             pool,
+            // Exploration is of masternodes, which dial nobody from their book.
+            addresses: _,
             scores,
             bans,
             saving: _,
@@ -60,7 +65,7 @@ impl Node {
         // Writing to a hasher cannot fail.
         let _ = write!(
             feed,
-            "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{dialing:?}\
+            "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{deferred:?}{dialing:?}\
              {waiting:?}{clock:?}{timers:?}{scores:?}{bans:?}",
             identity.boot,
         );

@@ -255,6 +255,8 @@ fn limits(layers: &mut Layers<'_>) -> LimitsSection {
         dialing: count("dialing"),
         known_peers: count("known_peers"),
         own_addrs: count("own_addrs"),
+        address_book: count("address_book"),
+        outbound: count("outbound"),
         bans: count("bans"),
         gate: count("gate"),
         frame_pool: count("frame_pool"),
@@ -275,6 +277,12 @@ fn limits(layers: &mut Layers<'_>) -> LimitsSection {
     bounds.serving = bytes("serving");
     bounds.serving_rate = bytes("serving_rate");
     bounds.mempool = bytes("mempool");
+    let scores = layers.value::<Limit<usize>>("limits", "scores");
+    bounds.scores = scores.max.unwrap_or_else(|| layers::standard("limits", "scores"));
+    bounds.punish = match scores.enforce {
+        Enforce::On => timed_core::Enforce::On,
+        Enforce::Observe => timed_core::Enforce::Observe,
+    };
     for (name, class) in RATES {
         let limit = match class.unit() {
             RateUnit::Messages => {
@@ -288,12 +296,6 @@ fn limits(layers: &mut Layers<'_>) -> LimitsSection {
         };
         bounds.rates.set(*class, limit);
     }
-    let scores = layers.value::<Limit<usize>>("limits", "scores");
-    bounds.scores = scores.max.unwrap_or_else(|| layers::standard("limits", "scores"));
-    bounds.punish = match scores.enforce {
-        Enforce::On => timed_core::Enforce::On,
-        Enforce::Observe => timed_core::Enforce::Observe,
-    };
     LimitsSection { bounds, observed }
 }
 

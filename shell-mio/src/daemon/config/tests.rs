@@ -149,6 +149,14 @@ fn masternode_slots_follow_the_rule() {
 }
 
 #[test]
+fn the_conduct_of_peers_may_be_only_observed() {
+    let limits = |text: &str| file(text).unwrap().core_limits(4);
+    assert_eq!(limits("").punish, timed_core::Enforce::On);
+    let observed = limits("[limits]\nscores = { max = 10, enforce = \"observe\" }\nbans = 20\n");
+    assert_eq!((observed.punish, observed.scores, observed.bans), (timed_core::Enforce::Observe, 10, 20));
+}
+
+#[test]
 fn rates_are_numbers_sizes_or_auto_and_may_be_observed() {
     let config = file(
         "[limits]\nrate_heartbeat = 50\nrate_datagram = \"2MiB\"\nrate_consensus = { enforce = \"observe\" }\n\
@@ -167,12 +175,4 @@ fn rates_are_numbers_sizes_or_auto_and_may_be_observed() {
     assert!(RATES.iter().all(|(name, class)| name.strip_prefix("rate_") == Some(class.as_str())));
     let wrong = complaint("[limits]\nrate_heartbeat = \"2MiB\"\nrate_datagram = 7\n");
     assert_eq!(wrong.lines().count(), 2, "{wrong}");
-}
-
-#[test]
-fn the_conduct_of_peers_may_be_only_observed() {
-    let limits = |text: &str| file(text).unwrap().core_limits(4);
-    assert_eq!(limits("").punish, timed_core::Enforce::On);
-    let observed = limits("[limits]\nscores = { max = 10, enforce = \"observe\" }\nbans = 20\n");
-    assert_eq!((observed.punish, observed.scores, observed.bans), (timed_core::Enforce::Observe, 10, 20));
 }

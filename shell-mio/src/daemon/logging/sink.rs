@@ -295,6 +295,11 @@ impl LogSink {
                 %via,
                 suppressed = suppressed.0,                 "something signed with this node's key that this process did not make: another process has the key"
             ),
+            Warning::CacheSetAside(key) => warn!(
+                record = key.name(),
+                suppressed = suppressed.0,
+                "a durable record is damaged and was set aside: what it held is collected anew"
+            ),
             other => warn!(warning = ?other, suppressed = suppressed.0, "warning"),
         }
     }
@@ -443,6 +448,7 @@ pub(crate) fn warning_kind(warning: &Warning) -> &'static str {
         Warning::MasternodesBanned { .. } => "masternodes_banned",
         Warning::CacheSetAside(_) => "cache_set_aside",
         Warning::ForeignSignature { .. } => "foreign_signature",
+        Warning::CacheSetAside(_) => "cache_set_aside",
         _ => "other",
     }
 }
