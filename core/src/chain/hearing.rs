@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::chain::Chain;
 use crate::chain::assembly::Progress;
 use crate::chain::candidates::{Candidate, Heard, ROUNDS_AHEAD, Word};
-use crate::chain::certificates;
+use crate::chain::certificates::{self, BadCertificate};
 use crate::chain::consensus::{Consensus, Timeliness, Verdict};
 use crate::chain::effects::{Effect, Effects};
 use crate::chain::evidence_log::conflict;
@@ -28,6 +28,11 @@ use crate::wire::signing;
 
 /// The missing part of a payload is asked for when nothing of it came for a twentieth of a slot, within these.
 const FETCH_PATIENCE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// How long nothing may come of a payload before it is asked for, with slots of this length.
+pub(crate) fn fetch_patience(interval: Duration) -> Duration {
+    (interval / 20).clamp(FETCH_PATIENCE.0, FETCH_PATIENCE.1)
+}
 
 impl Chain {
     pub(super) fn proposal_came(
@@ -128,7 +133,7 @@ impl Chain {
     /// with. A signature counts where the header names the same author as this node does: else the registry
     /// that says who leads may be wrong here.
     fn is_sound(
-        &self,
+        &mut self,
         proposal: &Proposal,
         signed: &SignedProposal,
         crypto: &mut dyn Provider,
@@ -139,6 +144,7 @@ impl Chain {
         match crypto.verify(proposer, &message, signature) {
             Authenticity::Genuine => Ok(()),
             Authenticity::Forged => {
+                self.counts.forged += 1;
                 let agreed = proposal.header.proposer == *proposer;
                 Err(agreed.then_some(Offence::BadSignature))
             }
@@ -184,7 +190,7 @@ impl Chain {
     }
 
     /// Verifies a certificate. A signature that was verified before is not verified again.
-    fn verify(&self, certificate: &Certificate, crypto: &mut dyn Provider) -> bool {
+    fn verify(&mut self, certificate: &Certificate, crypto: &mut dyn Provider) -> bool {
         let Some(in_force) = self.registries.at(certificate.height) else { return false };
         let of = |consensus: &&Consensus| consensus.height() == certificate.height;
         let known = self.consensus.as_ref().filter(of).or(self.past.as_ref().filter(of));
@@ -194,7 +200,11 @@ impl Chain {
             let fresh = fresh.as_deref();
             seat.zip(fresh).is_some_and(|(seat, fresh)| !fresh.contains(&(seat, *signature)))
         };
-        certificates::verify(certificate, &in_force.registry, &self.genesis, crypto, already).is_ok()
+        let verdict = certificates::verify(certificate, &in_force.registry, &self.genesis, crypto, already);
+        if let Err(BadCertificate::Forged(_)) = verdict {
+            self.counts.forged += certificate.signatures.len() as u64;
+        }
+        verdict.is_ok()
     }
 
     /// The consensus hears a proposal, once its height has begun: only then is the clock asked about its slot.
@@ -295,15 +305,16 @@ impl Chain {
         let late = vote.height < present;
         let adds = || {
             vote.kind == VoteKind::Precommit
-                && consensus.commit().is_some_and(|decision| {
-                    decision.round == vote.round && Some(decision.block) == vote.block
-                })
+                && consensus
+                    .committed()
+                    .is_some_and(|(round, block)| round == vote.round && Some(block) == vote.block)
         };
         if consensus.known(vote) || (late && !adds()) {
             return;
         }
         let message = signing::vote(&self.genesis, vote.kind, vote.height, vote.round, vote.block.as_ref());
         if crypto.verify(&vote.voter, &message, &vote.signature) == Authenticity::Forged {
+            self.counts.forged += 1;
             return self.refused(from, Some(Offence::BadSignature), effects);
         }
         self.counts.votes += 1;
@@ -335,7 +346,7 @@ impl Chain {
         self.peer_has(now, from, has, effects);
         let Some(consensus) = self.consensus.as_ref() else { return };
         let known = match certificate.kind {
-            VoteKind::Precommit => consensus.commit().is_some(),
+            VoteKind::Precommit => consensus.committed().is_some(),
             VoteKind::Prevote => {
                 consensus.votes().outcome(VoteKind::Prevote, certificate.round)
                     == Outcome::Block(certificate.block)
@@ -368,15 +379,10 @@ impl Chain {
         effects.extend(chunks.map(|chunk| Effect::Send(from, Message::Chunk(Box::new(chunk)))));
     }
 
-    /// How long nothing may come of a payload before it is asked for.
-    pub(super) fn fetch_patience(&self) -> Duration {
-        (self.settings.interval / 20).clamp(FETCH_PATIENCE.0, FETCH_PATIENCE.1)
-    }
-
     /// Asks for the missing part of payloads: first whoever brought the proposal, then its leader and whoever
     /// voted for the block, in turns.
     pub(super) fn fetch_payloads(&mut self, now: Now, effects: &mut Effects) {
-        let patience = self.fetch_patience();
+        let patience = fetch_patience(self.settings.interval);
         for (block, missing, asked) in self.candidates.fetch(now.mono, patience) {
             let sources = self.sources(&block);
             let turn = usize::try_from(asked).unwrap_or(0).checked_rem(sources.len());

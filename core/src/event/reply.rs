@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::addr::CanonicalAddr;
 use crate::ban::{Ban, BanCause, BanTarget};
 use crate::event::{
-    Activity, CloseReason, ClosedBy, ConsensusInfo, DialedBecause, Direction, Evidence, MempoolInfo, Offence,
-    Producing, SyncState, TxState,
+    Activity, CloseReason, ClosedBy, ConsensusInfo, DialedBecause, Direction, Evidence, Excessive,
+    MempoolInfo, Offence, Producing, SyncState, TrafficClass, TxState,
 };
 use crate::ids::{BlockHash, BootEpoch, Height, LinkTag, NodeId, TxId};
 use crate::registry::MasternodeIndex;
@@ -26,6 +26,8 @@ pub struct Summary {
     pub tip: BlockHash,
     /// Links of this node.
     pub links: LinkCounts,
+    /// Addresses of others, beside the registry.
+    pub addresses: AddressCounts,
     /// Start of that block's slot; zero before the first block.
     pub last_slot: Wall,
     /// Whether this node proposes blocks.
@@ -36,6 +38,17 @@ pub struct Summary {
     pub mempool: MempoolInfo,
     /// The median by which the peers' signed clocks are ahead of ours, in milliseconds (negative: behind).
     pub clock_offset_ms: i64,
+}
+
+/// What the address book holds (rule P-3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddressCounts {
+    /// Addresses of others that this node reached itself.
+    pub tried: usize,
+    /// Addresses that it was told.
+    pub heard: usize,
+    /// Addresses that it leaves alone for a while.
+    pub tombstones: usize,
 }
 
 /// Links of one node, counted from its one pool.
@@ -152,6 +165,14 @@ pub struct Counters {
     pub unknown_frames: u64,
     /// Inbound connections refused or evicted before they were authenticated.
     pub inbound_refused: u64,
+    /// Steps of inbound handshakes that had to wait for their turn (rule S-7).
+    pub handshakes_deferred: u64,
+    /// Dials to candidates from the address book.
+    pub candidates: u64,
+    /// Requests of others for addresses that came too soon to be answered.
+    pub address_requests_ignored: u64,
+    /// Messages with addresses that nobody had asked for.
+    pub addresses_unasked: u64,
     /// Connections and handshakes refused for a ban: by address before anything is read, by key after it is
     /// proven.
     pub inbound_banned: u64,
@@ -159,6 +180,10 @@ pub struct Counters {
     pub bans: [u64; BanCause::ALL.len()],
     /// Offences of authenticated peers, in the order of [`Offence::ALL`].
     pub offences: [u64; Offence::ALL.len()],
+    /// Messages beyond a rate that is enforced, in the order of [`TrafficClass::ALL`].
+    pub rate_exceeded: [u64; TrafficClass::ALL.len()],
+    /// Messages beyond a rate that is only observed, in the same order.
+    pub rate_observed: [u64; TrafficClass::ALL.len()],
     /// Heartbeats verified for the first time.
     pub heartbeats: u64,
     /// Heartbeats received again.
@@ -228,6 +253,8 @@ pub struct PeerInfo {
     pub queued_bytes: usize,
     /// Links of this peer that became live within the last hour, this one excepted.
     pub reconnects_1h: u32,
+    /// What it sends too much of at present.
+    pub excessive: Option<Excessive>,
     /// The peer's software, as it says.
     pub agent: String,
 }

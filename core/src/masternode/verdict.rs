@@ -11,9 +11,11 @@ use crate::wire::message::Heartbeat;
 /// A boot epoch may lie ahead of our wall clock by so much.
 const EPOCH_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Genuine heartbeats of one signer that are taken in at once; from then on one each tenth of an interval. A
-/// sound masternode makes three an interval, and one or two at each restart.
-const BURST: u32 = 16;
+/// Genuine heartbeats of one signer that are taken in at once; from then on one each [`SPACINGS`]th of an interval.
+/// A sound masternode makes three an interval, and one or two at each restart.
+pub(crate) const BURST: u32 = 16;
+/// Heartbeats of one signer that are taken in an interval in the long run.
+pub(crate) const SPACINGS: u32 = 10;
 
 /// How much of its signer's allowance is used (rule M-3). Only genuine heartbeats are charged, so nobody can
 /// use up another's.

@@ -12,6 +12,7 @@ use crate::net::backoff::Backoff;
 use crate::net::ballot::Register;
 use crate::net::bans::Grounds;
 use crate::net::dialer::{Flight, Order, Passive, Place, Session, Side, Situation, Wanted};
+use crate::net::exchange::Exchange;
 use crate::registry::{MasternodeIndex, Registry};
 use crate::rng::Rng;
 use crate::time::{Mono, Now, Wall};
@@ -208,6 +209,7 @@ pub(crate) struct Peer {
     pub(crate) register: Register,
     pub(crate) live: Option<LiveLink>,
     pub(crate) dialing: Dialing,
+    pub(crate) exchange: Exchange,
     ups: VecDeque<Mono>,
     pub(crate) changed: Wall,
 }
@@ -232,6 +234,7 @@ impl Peer {
             register: Register::default(),
             live: None,
             dialing,
+            exchange: Exchange::default(),
             ups: VecDeque::new(),
             changed: wall,
         }

@@ -1,13 +1,14 @@
 //! Bytes in: the opening, then records, frames and messages. The direction of a link is no input here: every
 //! kind is handled alike whoever dialed.
 
-use crate::event::{CloseReason, ClosedBy, Event, Offence};
+use crate::event::{CloseReason, ClosedBy, Direction, Event, Offence, TrafficClass};
 use crate::ids::{ConnId, NodeId};
 use crate::limits::{FRAME_HEADER, MAX_INTRODUCTION};
 use crate::link::handshake::{self, OpeningProgress};
 use crate::link::{Confirmed, Link, Phase};
-use crate::masternode::{Bearer, OwnLinks, Verdict};
+use crate::masternode::{Bearer, Flaw, OwnLinks, Verdict};
 use crate::net::pool::Destination;
+use crate::node::rates::Metered;
 use crate::node::{Node, TimerKey};
 use crate::time::{Mono, Now};
 use crate::wire::codec::decode_body;
@@ -24,20 +25,20 @@ impl Node {
         link.bytes_in += bytes.len() as u64;
         let mut input = bytes;
         if matches!(link.phase, Phase::AwaitPreamble | Phase::AwaitReply(_)) {
-            let progress = handshake::read_opening_bytes(
-                link,
-                &mut input,
-                &self.identity,
-                self.crypto.as_mut(),
-                &mut self.rng,
-            );
-            match progress {
+            match handshake::collect_opening(link, &mut input, &self.identity) {
                 Ok(OpeningProgress::Incomplete) => return,
-                Ok(OpeningProgress::Established) => self.established(now, conn),
+                Ok(OpeningProgress::Complete) => {}
                 Err(fault) => {
                     self.opening_failed(now, conn, fault);
                     return;
                 }
+            }
+            match link.direction() {
+                Direction::Inbound => {
+                    self.step_for_unproven(now, conn);
+                    return;
+                }
+                Direction::Outbound => self.open_channel(now, conn),
             }
         }
         self.read_records(now, conn, input);
@@ -115,6 +116,8 @@ impl Node {
         let FrameKind::Known(kind) = kind else {
             if link.peering().is_some() {
                 self.counters.unknown_frames += 1;
+                // There is nothing to drop.
+                let _ = self.meter(now, conn, kind, body.len());
             } else {
                 self.end(now, conn, CloseReason::UnexpectedMessage, ClosedBy::Us);
             }
@@ -132,6 +135,9 @@ impl Node {
         }
         let from = link.peer;
         self.confirmed_by(conn, kind);
+        if self.meter(now, conn, FrameKind::Known(kind), body.len()) == Metered::Drop {
+            return;
+        }
         if let (Kind::Heartbeat, Some(verdict)) = (kind, self.masternode.glance(body)) {
             self.count_heartbeat(&verdict);
             return;
@@ -156,9 +162,13 @@ impl Node {
             }
             (Ok(Message::Pong(pong)), _) => self.pong(now, conn, pong),
             (Ok(Message::Heartbeat(beat)), Some(from)) => self.heartbeat(now, conn, from, beat, body),
+            (Ok(Message::GetPeers(get)), Some(from)) => self.addresses_asked(now, conn, from, get),
+            (Ok(Message::Peers(told)), Some(from)) => self.addresses_told(now, conn, from, &told),
             (Ok(message), Some(from)) if self.chain.is_some() => {
                 self.heard_height(conn, &message);
+                let before = self.before();
                 self.chain_message(now, from, message);
+                self.meter_chain(conn, kind, body.len(), before);
             }
             // That this node makes no blocks is its own choice.
             (Ok(_), _) => self.end(now, conn, CloseReason::BadMessage, ClosedBy::Us),
@@ -236,6 +246,8 @@ impl Node {
         }
         self.arm_masternode();
         if let Verdict::Invalid(flaw) = verdict {
+            let forged = u64::from(flaw == Flaw::BadSignature);
+            self.meter_forged(conn, TrafficClass::Heartbeat, forged);
             tracing::debug!(%from, flaw = flaw.as_str(), "invalid heartbeat");
             let brought_by = if from == signer { Bearer::Signer } else { Bearer::Forwarder };
             if let Some(offence) = flaw.offence(brought_by) {

@@ -37,9 +37,14 @@ impl Node {
             run,
             links,
             unauthenticated,
+            deferred,
+            // Two nodes never owe enough for it to matter.
+            effort: _,
             dialing,
             waiting,
             pool,
+            // Exploration is of masternodes, which dial nobody from their book.
+            addresses: _,
             scores,
             bans,
             saving: _,
@@ -47,6 +52,7 @@ impl Node {
             // Exploration is of networks without blocks: links do not depend on what they carry.
             chain: _,
             outbox: _,
+            rates: _,
             timers,
             commands: _,
             frames: _,
@@ -59,7 +65,7 @@ impl Node {
         // Writing to a hasher cannot fail.
         let _ = write!(
             feed,
-            "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{dialing:?}\
+            "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{deferred:?}{dialing:?}\
              {waiting:?}{clock:?}{timers:?}{scores:?}{bans:?}",
             identity.boot,
         );

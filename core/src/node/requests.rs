@@ -1,6 +1,8 @@
 //! Questions and orders from the operator and the application, answered from the one pool.
 
-use crate::event::{CloseReason, ClosedBy, Direction, Event, PeerInfo, Reply, Status, Why};
+use crate::event::{
+    CloseReason, ClosedBy, Direction, Event, Excessive, Handling, PeerInfo, Reply, Status, Why,
+};
 use crate::ids::{ConnId, RequestId};
 use crate::input::{PeerRef, Request};
 use crate::limits::MAX_DATAGRAM;
@@ -226,6 +228,7 @@ impl Node {
             bytes_out: link.bytes_out,
             queued_bytes: link.waiting(),
             reconnects_1h: peer.reconnects(now.mono),
+            excessive: self.excessive(now.mono, &peer.id, &peering.meter),
             agent: peering.agent.clone(),
         })
     }
@@ -271,6 +274,16 @@ fn remaining(now: Mono, at: Mono) -> std::time::Duration {
     at.since(now)
 }
 
+/// What is done about a peer that sends too much, in words.
+fn told(Excessive { class, handling }: Excessive) -> String {
+    let done = match handling {
+        Handling::Observed => "which is only counted (rule A-1)",
+        Handling::Dropped => "and what is too much is dropped (rule A-1)",
+        Handling::Slowed => "so its link is read more slowly (rule A-6)",
+    };
+    format!("; it sends more of the class {:?} than an honest peer does, {done}", class.as_str())
+}
+
 /// The decision's stable name, its rule, and its words.
 fn explain(decision: Decision, session: Option<&PeerInfo>) -> (&'static str, &'static str, String) {
     let (name, rule, text) = match decision {
@@ -282,8 +295,9 @@ fn explain(decision: Decision, session: Option<&PeerInfo>) -> (&'static str, &'s
                         Direction::Outbound => "we dialed",
                         Direction::Inbound => "the peer dialed",
                     };
+                    let excessive = session.excessive.map(told).unwrap_or_default();
                     format!(
-                        "a live session stands: {who} ({}), session {}",
+                        "a live session stands: {who} ({}), session {}{excessive}",
                         session.because.as_str(),
                         session.session
                     )

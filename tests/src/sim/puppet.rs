@@ -78,6 +78,7 @@ impl World {
     pub fn play(&mut self, host: HostId, script: impl Script) {
         assert!(!self.host(host).is_up(), "{host} runs");
         self.host_mut(host).role = Role::Stranger;
+        self.cx.played.insert(self.host(host).node_id);
         self.distrust(host);
         let puppet = Rc::new(RefCell::new(Puppet::new(self, host)));
         look(self, puppet, Rc::new(RefCell::new(script)));

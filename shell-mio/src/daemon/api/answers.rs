@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use timed_core::{
-    Activity, Attempt, CanonicalAddr, Counters, LinkCounts, LinkTag, MasternodeInfo, Matrix, MatrixLink,
-    MatrixNode, NodeId, Offence, Pair, PeerInfo, Wall, Why,
+    Activity, AddressCounts, Attempt, CanonicalAddr, Counters, LinkCounts, LinkTag, MasternodeInfo, Matrix,
+    MatrixLink, MatrixNode, NodeId, Offence, Pair, PeerInfo, Wall, Why,
 };
 
 use super::super::rfc3339;
@@ -71,6 +71,21 @@ impl From<LinkCounts> for LinksJson {
     }
 }
 
+/// What the address book holds.
+#[derive(Serialize)]
+pub(super) struct AddressesJson {
+    tried: usize,
+    heard: usize,
+    tombstones: usize,
+}
+
+impl From<AddressCounts> for AddressesJson {
+    fn from(addresses: AddressCounts) -> Self {
+        let AddressCounts { tried, heard, tombstones } = addresses;
+        Self { tried, heard, tombstones }
+    }
+}
+
 /// The core's totals since the start.
 #[derive(Serialize)]
 pub(super) struct CountersJson {
@@ -83,6 +98,9 @@ pub(super) struct CountersJson {
     freezes: u64,
     unknown_frames: u64,
     inbound_refused: u64,
+    candidates: u64,
+    address_requests_ignored: u64,
+    addresses_unasked: u64,
     inbound_banned: u64,
     offences: BTreeMap<&'static str, u64>,
     heartbeats: u64,
@@ -113,6 +131,9 @@ impl From<Counters> for CountersJson {
             freezes: c.freezes,
             unknown_frames: c.unknown_frames,
             inbound_refused: c.inbound_refused,
+            candidates: c.candidates,
+            address_requests_ignored: c.address_requests_ignored,
+            addresses_unasked: c.addresses_unasked,
             inbound_banned: c.inbound_banned,
             offences: Offence::ALL.iter().map(|offence| offence.as_str()).zip(c.offences).collect(),
             heartbeats: c.heartbeats,
@@ -156,7 +177,15 @@ pub(super) struct PeerJson {
     bytes_out: u64,
     queued_bytes: usize,
     reconnects_1h: u32,
+    excessive: Option<ExcessiveJson>,
     version: String,
+}
+
+/// What a peer sends too much of, and what is done about it.
+#[derive(Serialize)]
+struct ExcessiveJson {
+    class: &'static str,
+    handling: &'static str,
 }
 
 impl From<PeerInfo> for PeerJson {
@@ -178,6 +207,10 @@ impl From<PeerInfo> for PeerJson {
             bytes_out: peer.bytes_out,
             queued_bytes: peer.queued_bytes,
             reconnects_1h: peer.reconnects_1h,
+            excessive: peer.excessive.map(|excessive| ExcessiveJson {
+                class: excessive.class.as_str(),
+                handling: excessive.handling.as_str(),
+            }),
             version: peer.agent,
         }
     }

@@ -78,6 +78,10 @@ fn parts(at: Wall, event: Event) -> Option<(&'static str, Value)> {
             "heartbeat",
             json!({ "node_id": signer.to_string(), "sequence": sequence, "via": via.to_string() }),
         ),
+        Event::RateExceeded { peer, class, enforce } => (
+            "rate_exceeded",
+            json!({ "node_id": peer.to_string(), "class": class.as_str(), "enforce": enforce.as_str() }),
+        ),
         Event::PeerCheck { expected, up } => ("peer_check", json!({ "expected": expected, "up": up })),
         Event::Banned(ban) => ("banned", ban_value(*ban, at)),
         Event::BanEnded { ban, end } => {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use timed_core::{
     Activity, Ban, BanCause, BanEnd, BanNote, CanonicalAddr, CloseReason, ClosedBy, Event, NodeId, Registry,
-    Warning,
+    TrafficClass, Warning,
 };
 use tracing::{debug, error, info, warn};
 
@@ -36,6 +36,8 @@ enum Kind {
     OwnBan,
     /// Warnings of one kind.
     Warning(&'static str),
+    /// Too much of one class of traffic.
+    Excess(TrafficClass),
 }
 
 /// Addresses remembered at most, for what is told once or by address.
@@ -109,7 +111,9 @@ impl LogSink {
     fn admit(&mut self, kind: Kind) -> Option<Suppressed> {
         let throttle = match kind {
             Kind::Masternode(_) | Kind::Activity(_) | Kind::Dial(_) | Kind::OtherDials => &mut self.peers,
-            Kind::Observers | Kind::Inbound(_) | Kind::OwnBan | Kind::Warning(_) => &mut self.anybody,
+            Kind::Observers | Kind::Inbound(_) | Kind::OwnBan | Kind::Warning(_) | Kind::Excess(_) => {
+                &mut self.anybody
+            }
         };
         match throttle.admit(kind, Instant::now()) {
             Verdict::Write { suppressed } => Some(Suppressed((suppressed > 0).then_some(suppressed))),
@@ -291,6 +295,11 @@ impl LogSink {
                 %via,
                 suppressed = suppressed.0,                 "something signed with this node's key that this process did not make: another process has the key"
             ),
+            Warning::CacheSetAside(key) => warn!(
+                record = key.name(),
+                suppressed = suppressed.0,
+                "a durable record is damaged and was set aside: what it held is collected anew"
+            ),
             other => warn!(warning = ?other, suppressed = suppressed.0, "warning"),
         }
     }
@@ -382,6 +391,14 @@ impl EventSink for LogSink {
                 }
             }
             Event::Heartbeat { signer, sequence, via } => debug!(%signer, sequence, %via, "heartbeat"),
+            Event::RateExceeded { peer, class, enforce } => {
+                if let Some(suppressed) = self.admit(Kind::Excess(*class)) {
+                    warn!(
+                        %peer, class = %class.as_str(), enforce = %enforce.as_str(), suppressed = suppressed.0,
+                        "a peer sends more than the schedules of an honest one make"
+                    );
+                }
+            }
             Event::PeerCheck { expected, up } => info!(expected, up, "peer check"),
             Event::Warning(warning) => self.warning(warning),
             Event::Fatal(fatal) => error!(reason = %fatal.code(), "halted: {fatal}"),
@@ -431,6 +448,7 @@ pub(crate) fn warning_kind(warning: &Warning) -> &'static str {
         Warning::MasternodesBanned { .. } => "masternodes_banned",
         Warning::CacheSetAside(_) => "cache_set_aside",
         Warning::ForeignSignature { .. } => "foreign_signature",
+        Warning::CacheSetAside(_) => "cache_set_aside",
         _ => "other",
     }
 }
