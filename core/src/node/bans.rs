@@ -86,7 +86,7 @@ impl Node {
         }
     }
 
-    fn rank(&self, id: &NodeId) -> Rank {
+    pub(super) fn rank(&self, id: &NodeId) -> Rank {
         if self.config.registry.get(id).is_some() { Rank::Registered } else { Rank::Other }
     }
 
