@@ -34,6 +34,7 @@ use crate::masternode::Masternode;
 use crate::net::effort::Effort;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
+use crate::net::unauthenticated::Waiting;
 use crate::node::chain::Outbox;
 use crate::rng::Rng;
 use crate::time::{Clock, Mono, Now, Reading};
@@ -103,9 +104,9 @@ pub struct Node {
     run: Run,
     links: ConnSlab<Link>,
     /// Inbound connections without a proven identity, oldest first.
-    unauthenticated: Vec<ConnId>,
+    unauthenticated: Vec<Waiting>,
     /// Of these, the ones that wait for a key agreement or an answer, longest waiting first.
-    deferred: VecDeque<ConnId>,
+    deferred: VecDeque<Waiting>,
     effort: Effort,
     /// Own dials whose handshake is not done.
     dialing: BTreeSet<ConnId>,
