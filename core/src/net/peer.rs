@@ -10,7 +10,9 @@ use crate::ids::{ConnId, DialOrdinal, NodeId};
 use crate::limits::ATTEMPTS_KEPT;
 use crate::net::backoff::Backoff;
 use crate::net::ballot::Register;
+use crate::net::bans::Grounds;
 use crate::net::dialer::{Flight, Order, Passive, Place, Session, Side, Situation, Wanted};
+use crate::net::exchange::Exchange;
 use crate::registry::{MasternodeIndex, Registry};
 use crate::rng::Rng;
 use crate::time::{Mono, Now, Wall};
@@ -159,7 +161,14 @@ impl Dialing {
         self.attempts.iter()
     }
 
-    pub(crate) fn situation(&self, session: Session, wanted: Wanted, place: Place, side: Side) -> Situation {
+    pub(crate) fn situation(
+        &self,
+        session: Session,
+        wanted: Wanted,
+        place: Place,
+        side: Side,
+        bans: Grounds,
+    ) -> Situation {
         Situation {
             session,
             flight: if self.in_flight.is_some() { Flight::Under } else { Flight::Idle },
@@ -167,6 +176,7 @@ impl Dialing {
             place,
             side,
             order: self.order,
+            grounds: Grounds { incompatible: self.backoff.incompatible(), ..bans },
             held: self.held,
             settling: self.settling,
             backoff: self.backoff.until(),
@@ -199,6 +209,7 @@ pub(crate) struct Peer {
     pub(crate) register: Register,
     pub(crate) live: Option<LiveLink>,
     pub(crate) dialing: Dialing,
+    pub(crate) exchange: Exchange,
     ups: VecDeque<Mono>,
     pub(crate) changed: Wall,
 }
@@ -223,6 +234,7 @@ impl Peer {
             register: Register::default(),
             live: None,
             dialing,
+            exchange: Exchange::default(),
             ups: VecDeque::new(),
             changed: wall,
         }

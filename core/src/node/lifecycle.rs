@@ -137,6 +137,8 @@ impl Node {
             self.pursue(now, destination);
         }
         self.timers.set(TimerKey::PeerCheck, Some(now.mono + self.config.timings.peer_check));
+        self.arm_exchange(now);
+        self.arm_bans();
         self.arm_masternode();
         self.with_chain(now, |chain, crypto, effects| chain.begin(now, crypto, effects));
         self.summarise(now);
@@ -181,6 +183,7 @@ impl Node {
             Parked::Commit(height) => {
                 self.with_chain(now, |chain, crypto, effects| chain.stored(now, height, crypto, effects));
             }
+            Parked::Bans => self.bans_saved(now),
         }
     }
 
@@ -255,7 +258,13 @@ impl Node {
         if let Some(chain) = &mut self.chain {
             chain.leave();
         }
-        for key in [TimerKey::Masternode, TimerKey::PeerCheck, TimerKey::Chain] {
+        if reason != CloseReason::Halted {
+            self.write_book(now);
+        }
+        self.save_bans_at_last(now, reason);
+        let timers =
+            [TimerKey::Masternode, TimerKey::PeerCheck, TimerKey::Exchange, TimerKey::Bans, TimerKey::Chain];
+        for key in timers {
             self.timers.set(key, None);
         }
         self.waiting.clear();
@@ -279,6 +288,7 @@ impl Node {
     pub(super) fn check_peers(&mut self, now: Now) {
         self.timers.set(TimerKey::PeerCheck, Some(now.mono + self.config.timings.peer_check));
         self.event(Event::PeerCheck { expected: self.pool.expected(), up: self.pool.expected_up() });
+        self.refresh_addresses(now);
         let destinations: Vec<Destination> = self.pool.destinations().collect();
         for destination in destinations {
             self.pursue(now, destination);
@@ -301,6 +311,7 @@ impl Node {
                 outbound,
                 duplicates: self.duplicates(),
             },
+            addresses: self.addresses.counts(),
             last_slot: blocks.tip.slot,
             producing: blocks.producing,
             sync: blocks.sync,

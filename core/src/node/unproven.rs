@@ -20,11 +20,13 @@ impl Node {
 
     /// Other addresses are registered now.
     pub(super) fn sources_changed(&mut self) {
-        let registry = &self.config.registry;
-        for waiting in self.unauthenticated.iter_mut().chain(&mut self.deferred) {
-            let registered = registry.has_ip(waiting.ip);
-            waiting.origin = if registered { Origin::Registered } else { Origin::Stranger };
+        let mut unauthenticated = std::mem::take(&mut self.unauthenticated);
+        let mut deferred = std::mem::take(&mut self.deferred);
+        for waiting in unauthenticated.iter_mut().chain(&mut deferred) {
+            waiting.origin = self.source_of(SocketAddr::new(waiting.ip, 0));
         }
+        self.unauthenticated = unauthenticated;
+        self.deferred = deferred;
     }
 
     /// Rule S-1: the newcomer is taken, the oldest of the largest crowd gives way.
