@@ -3,7 +3,7 @@
 use timed_core::crypto::{HANDSHAKE_INIT, Handshake, Provider, Session};
 use timed_core::wire::frame::{FrameKind, FrameReader, append_frame};
 use timed_core::wire::message::{
-    Answer, Ballot, Boot, Heartbeat, Hello, HelloAck, Intent, Introduction, Lane, Message, Role,
+    Answer, Ballot, Boot, Heartbeat, Hello, HelloAck, Intent, Introduction, Lane, Message, ProvenBoot, Role,
 };
 use timed_core::wire::preamble::{NetworkId, Opening, PREAMBLE, Preamble, VersionRange, read_opening};
 use timed_core::wire::record::{self, RecordReader};
@@ -43,7 +43,9 @@ impl Actor {
             node,
             advertised,
             boot: Boot { epoch: BootEpoch(wall.0), nonce: BootNonce(7) },
+            proof: Signature::default(),
             seen: None,
+            observed: None,
             versions: VersionRange::OURS,
             chosen: VersionRange::OURS.max,
             features: 0,
@@ -107,6 +109,7 @@ impl Actor {
         intent: Intent,
         register: Option<Ballot>,
     ) -> Hello {
+        self.prove();
         let mut hello = Hello {
             from: self.from.clone(),
             to: None,
@@ -121,6 +124,7 @@ impl Actor {
 
     /// A signed answer to `hello`.
     pub fn ack(&mut self, line: &Line, hello: &Hello, answer: Answer) -> HelloAck {
+        self.prove();
         let mut ack = HelloAck {
             from: self.from.clone(),
             highest: hello.ordinal,
@@ -129,6 +133,17 @@ impl Actor {
         };
         ack.signature = self.provider.sign(&signing::hello_ack(&line.hash, hello, &ack));
         ack
+    }
+
+    /// Its own word for the start that it claims.
+    fn prove(&mut self) {
+        self.from.proof = self.proven(self.from.boot).proof;
+    }
+
+    /// A start of its key, with the proof of it.
+    pub fn proven(&mut self, boot: Boot) -> ProvenBoot {
+        let bytes = signing::boot(&self.from.genesis, &self.from.node, boot);
+        ProvenBoot { boot, proof: self.provider.sign(&bytes) }
     }
 
     /// Signs a heartbeat, whoever it names as its signer.

@@ -18,7 +18,7 @@ use crate::link::liveness::Vitals;
 use crate::link::outbound::{Frame, Outbound, Queued};
 use crate::time::{Mono, Wall};
 use crate::wire::frame::FrameReader;
-use crate::wire::message::{Ballot, Boot, Hello, Intent, Lane};
+use crate::wire::message::{Ballot, Hello, Intent, Lane, ProvenBoot};
 use crate::wire::preamble::{PREAMBLE, Preamble};
 use crate::wire::record::RecordReader;
 
@@ -80,7 +80,7 @@ impl Channel {
 #[derive(Clone, Debug)]
 pub(crate) struct Peering {
     pub(crate) peer: NodeId,
-    pub(crate) boot: Boot,
+    pub(crate) boot: ProvenBoot,
     pub(crate) ballot: Ballot,
     pub(crate) because: DialedBecause,
     pub(crate) advertised: Option<CanonicalAddr>,

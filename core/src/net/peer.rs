@@ -14,7 +14,7 @@ use crate::net::dialer::{Flight, Order, Passive, Place, Session, Side, Situation
 use crate::registry::{MasternodeIndex, Registry};
 use crate::rng::Rng;
 use crate::time::{Mono, Now, Wall};
-use crate::wire::message::{Boot, Intent};
+use crate::wire::message::{Boot, Intent, ProvenBoot};
 
 /// Times of `LinkUp` kept for the reconnect count.
 pub(super) const UPS_KEPT: usize = 64;
@@ -94,6 +94,8 @@ impl Dialing {
             _ => self.hints = 0,
         }
         match (intent, outcome) {
+            // A probe is no attempt at a link.
+            (Intent::Probe, _) => return,
             (Intent::Knock, Outcome::KnockAnswered) => {
                 self.backoff.clear();
                 self.passive = Passive::FallbackAt(now + timings.fallback_after);
@@ -192,8 +194,10 @@ pub(crate) struct Peer {
     pub(crate) addr: Option<CanonicalAddr>,
     /// The bootstrap address that led to it, if it was configured without a key.
     pub(crate) found_at: Option<CanonicalAddr>,
+    /// Where this node dialed it last and it proved its key.
+    pub(crate) reached: Option<CanonicalAddr>,
     /// The highest boot of its key that answered on a live link.
-    pub(crate) seen: Option<Boot>,
+    pub(crate) seen: Option<ProvenBoot>,
     /// The highest dial ordinal of the pair.
     pub(crate) highest: DialOrdinal,
     pub(crate) register: Register,
@@ -218,6 +222,7 @@ impl Peer {
             wanted,
             addr,
             found_at: None,
+            reached: None,
             seen: None,
             highest: DialOrdinal(0),
             register: Register::default(),
@@ -233,10 +238,15 @@ impl Peer {
     }
 
     /// Learns the boot of a process that has answered on a live link.
-    pub(crate) fn saw(&mut self, boot: Boot) {
-        if self.seen.is_none_or(|seen| boot.epoch > seen.epoch) {
-            self.seen = Some(boot);
+    pub(crate) fn saw(&mut self, start: ProvenBoot) {
+        if self.seen.is_none_or(|seen| start.boot.epoch > seen.boot.epoch) {
+            self.seen = Some(start);
         }
+    }
+
+    /// That boot alone.
+    pub(crate) fn seen_boot(&self) -> Option<Boot> {
+        self.seen.map(|seen| seen.boot)
     }
 
     /// Learns where the peer says that it listens. A masternode's address is the registry's, and nobody else's

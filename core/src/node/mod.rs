@@ -137,7 +137,7 @@ impl Node {
         let mut rng = Rng::new(seed);
         let nonce = BootNonce(rng.next_u64());
         let (past, records) = lifecycle::past(journal)?;
-        let identity = lifecycle::identity(&config, crypto.node_id(), nonce, past, now.wall);
+        let identity = lifecycle::identity(&config, crypto.as_mut(), nonce, past, now.wall);
         let pool = Pool::new(&config, identity.node, now, &mut rng);
         let masternode = lifecycle::masternode(&config, &identity, now, &mut rng);
         let chain = lifecycle::chain(&config, &identity, past, records, now, &mut rng)?;

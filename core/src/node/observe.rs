@@ -70,7 +70,7 @@ impl Node {
             let _ = write!(feed, "{destination:?}{decision:?}{plan:?}");
         }
         for peer in pool.peers() {
-            let place = (peer.wanted, peer.addr, peer.found_at);
+            let place = (peer.wanted, peer.addr, peer.found_at, peer.reached);
             let pair = (peer.seen, peer.highest, peer.register, peer.live);
             let _ = write!(feed, "{place:?}{pair:?}");
         }

@@ -1,6 +1,8 @@
 //! What decides whether a proven word is granted what it asks for: rules E-3, E-4, B-2, D-3 and S-1.
 
-use crate::event::{CloseReason, ClosedBy, KnockAnswer};
+use std::net::IpAddr;
+
+use crate::event::{CloseReason, ClosedBy, DialedBecause, KnockAnswer};
 use crate::ids::NodeId;
 use crate::link::handshake::Word;
 use crate::link::{Channel, Link, Phase};
@@ -17,7 +19,7 @@ use crate::wire::message::{Answer, Ballot, DialerRank, Hello, HelloAck, Intent, 
 /// What a handshake was granted.
 pub(super) enum Granted {
     /// A live link with this ballot.
-    Session(Ballot),
+    Session(Ballot, DialedBecause),
     /// An answer to a knock.
     Knock(KnockAnswer),
 }
@@ -34,6 +36,7 @@ impl Node {
     pub(super) fn judge_hello(
         &mut self,
         now: Now,
+        source: IpAddr,
         channel: &Channel,
         hello: &Hello,
     ) -> Result<Granted, CloseReason> {
@@ -49,9 +52,7 @@ impl Node {
             // Its ordinal and the epoch it has seen are another node's: they must not move a link of ours.
             return Err(CloseReason::WrongIdentity);
         }
-        if let Some(other) = hello.from.seen
-            && epoch::supersedes(other, self.identity.boot)
-        {
+        if self.shown(now, hello.from.seen).is_some() {
             // The answer would carry an epoch that is known to be stale (rule E-5); it is learned from after.
             return Err(CloseReason::StaleEpoch);
         }
@@ -59,7 +60,7 @@ impl Node {
             return Err(CloseReason::SlotsFull);
         };
         let presence = if peer.live.is_some() { Presence::Live } else { Presence::Absent };
-        epoch::judge(peer.seen, hello.from.boot, presence, now.wall)?;
+        epoch::judge(peer.seen_boot(), hello.from.boot, presence, now.wall)?;
         if !ordinal_plausible(peer.highest, hello.ordinal) {
             return Err(CloseReason::OrdinalOutOfRange);
         }
@@ -68,24 +69,31 @@ impl Node {
         if peer.dialing.held.is_some_and(|until| until > now.mono) {
             return Err(CloseReason::OperatorHold);
         }
-        if hello.intent == Intent::Knock {
-            return self.judge_knock(now, hello);
-        }
+        let because = match hello.intent {
+            Intent::Session(because) => because,
+            Intent::Knock => return self.judge_knock(now, source, hello),
+            Intent::Probe => return Err(CloseReason::NotWanted),
+        };
         let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::SlotsFull) };
         if !self.pool.has_slot(peer, &self.config.limits) {
             return Err(CloseReason::SlotsFull);
         }
         let ballot = self.ballot(channel, &hello.from, hello, DialedBy::Them);
         match peer.register.judge(now.mono, &ballot) {
-            Admission::Admit => Ok(Granted::Session(ballot)),
+            Admission::Admit => Ok(Granted::Session(ballot, because)),
             Admission::Refuse => Err(CloseReason::Duplicate),
         }
     }
 
-    fn judge_knock(&mut self, now: Now, hello: &Hello) -> Result<Granted, CloseReason> {
+    fn judge_knock(&mut self, now: Now, source: IpAddr, hello: &Hello) -> Result<Granted, CloseReason> {
         let from = hello.from.node;
         let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::NotWanted) };
-        if peer.addr.is_none() || self.pool.side(peer) == Side::Nobody {
+        let Some(addr) = peer.addr.filter(|_| self.pool.side(peer) != Side::Nobody) else {
+            return Err(CloseReason::NotWanted);
+        };
+        let place =
+            knock::Place { addr, source, registered: self.registered_addr(&from), reached: peer.reached };
+        if !place.is_vouched() {
             return Err(CloseReason::NotWanted);
         }
         if !self.pool.has_slot(peer, &self.config.limits) {
@@ -95,7 +103,7 @@ impl Node {
         let held = live
             .and_then(|conn| self.links.get(conn))
             .and_then(Link::peering)
-            .map(|peering| knock::Held { ballot: peering.ballot, boot: peering.boot });
+            .map(|peering| knock::Held { ballot: peering.ballot, boot: peering.boot.boot });
         let verdict = knock::judge(held, hello.from.boot, hello.register);
         if verdict.answer == KnockAnswer::WillDial {
             self.give_up_unconnected(now, from);
@@ -183,20 +191,20 @@ impl Node {
             return Err(CloseReason::SlotsFull);
         };
         let presence = if peer.live.is_some() { Presence::Live } else { Presence::Absent };
-        epoch::judge(peer.seen, ack.from.boot, presence, now.wall)?;
+        epoch::judge(peer.seen_boot(), ack.from.boot, presence, now.wall)?;
         peer.heard_ordinal(ack.highest);
         peer.advertises(ack.from.advertised, &self.config.registry);
         match (ack.answer, hello.intent) {
             (Answer::WillDial, Intent::Knock) => Ok(Granted::Knock(KnockAnswer::WillDial)),
             (Answer::HaveSession, Intent::Knock) => Ok(Granted::Knock(KnockAnswer::HaveSession)),
-            (Answer::Accepted, Intent::Session(_)) => {
+            (Answer::Accepted, Intent::Session(because)) => {
                 let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::SlotsFull) };
                 if !self.pool.has_slot(peer, &self.config.limits) {
                     return Err(CloseReason::SlotsFull);
                 }
                 let ballot = self.ballot(channel, &ack.from, hello, DialedBy::Us);
                 match peer.register.judge(now.mono, &ballot) {
-                    Admission::Admit => Ok(Granted::Session(ballot)),
+                    Admission::Admit => Ok(Granted::Session(ballot, because)),
                     Admission::Refuse => Err(CloseReason::Duplicate),
                 }
             }

@@ -7,7 +7,7 @@ use crate::link::{Confirmed, Link, Origin, Peering, Phase};
 use crate::net::pool::Destination;
 use crate::node::{Node, TimerKey};
 use crate::time::Now;
-use crate::wire::message::{Ballot, DialerRank, Introduction};
+use crate::wire::message::{Ballot, DialerRank, Introduction, ProvenBoot};
 
 impl Node {
     /// A link is admitted: it is live, and replaces what was there (rule B-2).
@@ -35,7 +35,7 @@ impl Node {
             channel,
             Box::new(Peering {
                 peer: them.node,
-                boot: them.boot,
+                boot: ProvenBoot { boot: them.boot, proof: them.proof },
                 ballot,
                 because,
                 advertised: them.advertised,
@@ -73,8 +73,11 @@ impl Node {
         self.touch(now);
         self.arm_masternode();
         if let Some(old) = replaced {
-            let older =
-                self.links.get(old).and_then(Link::peering).is_some_and(|p| p.boot.epoch < them.boot.epoch);
+            let older = self
+                .links
+                .get(old)
+                .and_then(Link::peering)
+                .is_some_and(|p| p.boot.boot.epoch < them.boot.epoch);
             let reason = if older { CloseReason::Ghost } else { CloseReason::Duplicate };
             self.end(now, old, reason, ClosedBy::Us);
         }
