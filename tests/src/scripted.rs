@@ -25,6 +25,8 @@ pub struct Actor {
     provider: Box<dyn Provider>,
     /// What it says of itself; a script may lie.
     pub from: Introduction,
+    /// Whom its hellos name as the node that must answer.
+    pub to: Option<NodeId>,
     registry: RegistryTag,
     draws: u8,
 }
@@ -56,7 +58,7 @@ impl Actor {
             role: if config.registry.get(&node).is_some() { Role::Masternode } else { Role::Observer },
             agent: "script".to_owned(),
         };
-        Self { provider, from, registry: config.registry.hash().tag(), draws: 0 }
+        Self { provider, from, to: None, registry: config.registry.hash().tag(), draws: 0 }
     }
 
     /// Its key.
@@ -112,7 +114,7 @@ impl Actor {
         self.prove();
         let mut hello = Hello {
             from: self.from.clone(),
-            to: None,
+            to: self.to,
             ordinal,
             intent,
             register,

@@ -84,6 +84,8 @@ pub(crate) struct Peering {
     pub(crate) ballot: Ballot,
     pub(crate) because: DialedBecause,
     pub(crate) advertised: Option<CanonicalAddr>,
+    /// Where the peer sees us.
+    pub(crate) observed: Option<CanonicalAddr>,
     pub(crate) agent: String,
     pub(crate) height: Height,
     pub(crate) since: Mono,

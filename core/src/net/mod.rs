@@ -6,6 +6,8 @@ pub mod dialer;
 pub mod direction;
 pub mod epoch;
 pub mod knock;
+pub mod observed;
 pub(crate) mod peer;
 pub(crate) mod pool;
+pub mod probe;
 pub mod unauthenticated;

@@ -11,6 +11,7 @@ use crate::limits::ATTEMPTS_KEPT;
 use crate::net::backoff::Backoff;
 use crate::net::ballot::Register;
 use crate::net::dialer::{Flight, Order, Passive, Place, Session, Side, Situation, Wanted};
+use crate::net::probe::Probes;
 use crate::registry::{MasternodeIndex, Registry};
 use crate::rng::Rng;
 use crate::time::{Mono, Now, Wall};
@@ -194,8 +195,9 @@ pub(crate) struct Peer {
     pub(crate) addr: Option<CanonicalAddr>,
     /// The bootstrap address that led to it, if it was configured without a key.
     pub(crate) found_at: Option<CanonicalAddr>,
-    /// Where this node dialed it last and it proved its key.
-    pub(crate) reached: Option<CanonicalAddr>,
+    /// Where this node dialed it last and it proved its key, and when.
+    pub(crate) reached: Option<(CanonicalAddr, Mono)>,
+    pub(crate) probes: Probes,
     /// The highest boot of its key that answered on a live link.
     pub(crate) seen: Option<ProvenBoot>,
     /// The highest dial ordinal of the pair.
@@ -223,6 +225,7 @@ impl Peer {
             addr,
             found_at: None,
             reached: None,
+            probes: Probes::default(),
             seen: None,
             highest: DialOrdinal(0),
             register: Register::default(),

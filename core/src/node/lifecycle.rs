@@ -221,7 +221,7 @@ impl Node {
         if let Some(chain) = &mut self.chain {
             chain.leave();
         }
-        for key in [TimerKey::Masternode, TimerKey::PeerCheck, TimerKey::Chain] {
+        for key in [TimerKey::Masternode, TimerKey::PeerCheck, TimerKey::Probes, TimerKey::Chain] {
             self.timers.set(key, None);
         }
         self.waiting.clear();

@@ -98,7 +98,7 @@ impl Node {
         } else {
             match origin {
                 Origin::Dialed { .. } => self.dial_over(now, conn, reason, by),
-                Origin::Accepted if reason == CloseReason::KnockDone => {}
+                Origin::Accepted if matches!(reason, CloseReason::KnockDone | CloseReason::ProbeDone) => {}
                 Origin::Accepted => {
                     self.event(Event::InboundFailed { from: remote, peer: proven, reason, by });
                 }

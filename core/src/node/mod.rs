@@ -7,6 +7,7 @@ mod handshake;
 mod lifecycle;
 mod linkage;
 mod observe;
+mod reach;
 mod registry;
 mod requests;
 
@@ -33,6 +34,7 @@ use crate::masternode::Masternode;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
 use crate::node::chain::Outbox;
+use crate::node::reach::Reach;
 use crate::rng::Rng;
 use crate::time::{Clock, Mono, Now, Reading};
 use crate::timers::Timers;
@@ -52,6 +54,8 @@ enum TimerKey {
     Masternode,
     /// The periodic check of all peers.
     PeerCheck,
+    /// The earliest probe of an advertised address.
+    Probes,
     /// The next snapshot.
     Summary,
     /// The earliest of everything that the chain waits for.
@@ -105,6 +109,7 @@ pub struct Node {
     /// Destinations that may dial as soon as there is room in `dialing`.
     waiting: VecDeque<Destination>,
     pool: Pool,
+    reach: Reach,
     masternode: Masternode,
     chain: Option<Box<Chain>>,
     outbox: Outbox,
@@ -157,6 +162,7 @@ impl Node {
             dialing: BTreeSet::new(),
             waiting: VecDeque::new(),
             pool,
+            reach: Reach::default(),
             masternode,
             chain,
             outbox: Outbox::default(),
@@ -267,6 +273,7 @@ impl Node {
                 TimerKey::Dial(destination) => self.pursue(now, destination),
                 TimerKey::Masternode => self.masternode_due(now),
                 TimerKey::PeerCheck => self.check_peers(now),
+                TimerKey::Probes => self.probes_due(now),
                 TimerKey::Summary => self.summarise(now),
                 TimerKey::Chain => self.chain_due(now),
             }

@@ -40,6 +40,7 @@ impl Node {
             dialing,
             waiting,
             pool,
+            reach,
             masternode: _,
             // Exploration is of networks without blocks: links do not depend on what they carry.
             chain: _,
@@ -57,7 +58,7 @@ impl Node {
         let _ = write!(
             feed,
             "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{dialing:?}\
-             {waiting:?}{clock:?}{timers:?}",
+             {waiting:?}{clock:?}{timers:?}{reach:?}",
             identity.boot,
         );
         for (conn, link) in links.iter() {
@@ -70,7 +71,7 @@ impl Node {
             let _ = write!(feed, "{destination:?}{decision:?}{plan:?}");
         }
         for peer in pool.peers() {
-            let place = (peer.wanted, peer.addr, peer.found_at, peer.reached);
+            let place = (peer.wanted, peer.addr, peer.found_at, peer.reached, peer.probes);
             let pair = (peer.seen, peer.highest, peer.register, peer.live);
             let _ = write!(feed, "{place:?}{pair:?}");
         }

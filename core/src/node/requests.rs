@@ -6,6 +6,7 @@ use crate::input::{PeerRef, Request};
 use crate::limits::MAX_DATAGRAM;
 use crate::link::liveness::health;
 use crate::net::dialer::Decision;
+use crate::net::observed;
 use crate::net::peer::Peer;
 use crate::net::pool::Destination;
 use crate::node::{Node, Run};
@@ -102,6 +103,8 @@ impl Node {
             advertised: self.identity.advertised,
             masternode: self.config.registry.index_of(&self.identity.node),
             epoch: self.identity.boot.epoch,
+            external_ip: self.reach.observed.learned(),
+            seen_as: observed::tally(self.votes()),
             summary: self.summary(now),
             counters,
         }

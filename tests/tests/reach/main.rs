@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod knocks;
+mod observed;
+mod probes;
 mod twins;

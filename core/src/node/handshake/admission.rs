@@ -22,6 +22,8 @@ pub(super) enum Granted {
     Session(Ballot, DialedBecause),
     /// An answer to a knock.
     Knock(KnockAnswer),
+    /// The answer to a probe: this is the node that was meant.
+    Here,
 }
 
 /// Who dialed the link whose ballot is built.
@@ -56,6 +58,11 @@ impl Node {
             // The answer would carry an epoch that is known to be stale (rule E-5); it is learned from after.
             return Err(CloseReason::StaleEpoch);
         }
+        let session = match hello.intent {
+            Intent::Session(because) => Some(because),
+            Intent::Knock => None,
+            Intent::Probe => return self.judge_probe(now, hello),
+        };
         let Some(peer) = self.pool.ensure(from, &self.config.registry, now, &mut self.rng) else {
             return Err(CloseReason::SlotsFull);
         };
@@ -69,11 +76,7 @@ impl Node {
         if peer.dialing.held.is_some_and(|until| until > now.mono) {
             return Err(CloseReason::OperatorHold);
         }
-        let because = match hello.intent {
-            Intent::Session(because) => because,
-            Intent::Knock => return self.judge_knock(now, source, hello),
-            Intent::Probe => return Err(CloseReason::NotWanted),
-        };
+        let Some(because) = session else { return self.judge_knock(now, source, hello) };
         let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::SlotsFull) };
         if !self.pool.has_slot(peer, &self.config.limits) {
             return Err(CloseReason::SlotsFull);
@@ -91,8 +94,8 @@ impl Node {
         let Some(addr) = peer.addr.filter(|_| self.pool.side(peer) != Side::Nobody) else {
             return Err(CloseReason::NotWanted);
         };
-        let place =
-            knock::Place { addr, source, registered: self.registered_addr(&from), reached: peer.reached };
+        let reached = peer.reached.map(|(addr, _)| addr);
+        let place = knock::Place { addr, source, registered: self.registered_addr(&from), reached };
         if !place.is_vouched() {
             return Err(CloseReason::NotWanted);
         }
@@ -112,6 +115,18 @@ impl Node {
             self.end(now, conn, reason, ClosedBy::Us);
         }
         Ok(Granted::Knock(verdict.answer))
+    }
+
+    /// Rule P-6. A prober is not remembered for it: it may be anybody, and nothing of a pair is at stake.
+    fn judge_probe(&mut self, now: Now, hello: &Hello) -> Result<Granted, CloseReason> {
+        if hello.to.is_none() {
+            return Err(CloseReason::UnexpectedMessage);
+        }
+        let held = self.pool.get(&hello.from.node).and_then(|peer| peer.dialing.held);
+        if held.is_some_and(|until| until > now.mono) {
+            return Err(CloseReason::OperatorHold);
+        }
+        if self.reach.answering.take(now.mono) { Ok(Granted::Here) } else { Err(CloseReason::NotWanted) }
     }
 
     /// A dial of ours to a knocker that is not even connected was sent to a machine that was not there yet: it
@@ -186,6 +201,10 @@ impl Node {
         }
         if let Word::Incompatible(reason) = word {
             return Err(reason);
+        }
+        if hello.intent == Intent::Probe {
+            let here = ack.answer == Answer::Here;
+            return if here { Ok(Granted::Here) } else { Err(CloseReason::UnexpectedMessage) };
         }
         let Some(peer) = self.pool.ensure(from, &self.config.registry, now, &mut self.rng) else {
             return Err(CloseReason::SlotsFull);

@@ -39,6 +39,7 @@ impl Node {
                 ballot,
                 because,
                 advertised: them.advertised,
+                observed: them.observed,
                 agent: them.agent.clone(),
                 height: them.height,
                 since: now.mono,
@@ -82,6 +83,8 @@ impl Node {
             self.end(now, old, reason, ClosedBy::Us);
         }
         self.ping(now, conn);
+        self.count_votes(now);
+        self.arm_probes(now);
         self.chain_link_up(now, them);
         self.timers.set(TimerKey::Dial(Destination::Peer(them.node)), None);
         if let Origin::Dialed { .. } = origin {

@@ -117,6 +117,7 @@ impl Node {
             Ok(Granted::Session(..)) => Answer::Accepted,
             Ok(Granted::Knock(KnockAnswer::WillDial)) => Answer::WillDial,
             Ok(Granted::Knock(KnockAnswer::HaveSession)) => Answer::HaveSession,
+            Ok(Granted::Here) => Answer::Here,
             Err(reason) => Answer::Refused(*reason),
         };
         let known = self.pool.get(&from);
@@ -149,6 +150,10 @@ impl Node {
                 if answer == KnockAnswer::WillDial {
                     self.knocked(now, &hello.from);
                 }
+            }
+            Ok(Granted::Here) => {
+                self.counters.probes_answered += 1;
+                self.end(now, conn, CloseReason::ProbeDone, ClosedBy::Us);
             }
             Err(reason) => {
                 self.note_inbound(now, from, hello.intent.as_str(), reason);
@@ -192,7 +197,7 @@ impl Node {
         let judged = word.and_then(|word| self.judge_ack(now, word, expect, &channel, &hello, ack));
         let accepted = ack.answer == Answer::Accepted;
         if expect.is_none_or(|id| id == ack.from.node) {
-            self.reached(conn, addr);
+            self.reached(now, conn, addr);
         }
         if let Some(link) = self.links.get_mut(conn) {
             link.phase = Phase::HelloParked(channel);
@@ -208,15 +213,8 @@ impl Node {
                 self.event(Event::Knocked { peer: ack.from.node, direction: Direction::Outbound, answer });
                 self.end(now, conn, CloseReason::KnockDone, ClosedBy::Us);
             }
+            Ok(Granted::Here) => self.end(now, conn, CloseReason::ProbeDone, ClosedBy::Us),
             Err(reason) => self.refused(now, conn, expect, addr, reason, accepted, ack),
-        }
-    }
-
-    /// Whoever was dialed at an address has proven its key there.
-    fn reached(&mut self, conn: ConnId, addr: CanonicalAddr) {
-        let proven = self.links.get(conn).and_then(|link| link.peer);
-        if let Some(peer) = proven.and_then(|id| self.pool.get_mut(&id)) {
-            peer.reached = Some(addr);
         }
     }
 

@@ -226,6 +226,14 @@ impl LogSink {
                     reason.describe()
                 );
             }
+            Warning::SeenElsewhere { advertised, seen } => warn!(
+                %advertised,
+                %seen,
+                suppressed = suppressed.0,
+                "the other masternodes see this node at another address than the one it advertises: if nobody can \
+                 dial it there, set network.local_ip to the address that others reach; a masternode's has to be \
+                 that of the registry"
+            ),
             Warning::ForeignSignature { via } => warn!(
                 %via,
                 suppressed = suppressed.0,                 "something signed with this node's key that this process did not make: another process has the key"
@@ -301,6 +309,7 @@ impl EventSink for LogSink {
             Event::Knocked { peer, direction, answer } => {
                 debug!(%peer, direction = %direction.as_str(), answer = %answer.as_str(), "knock");
             }
+            Event::Probed { peer, addr, reason } => debug!(%peer, %addr, reason = %reason.as_str(), "probed"),
             Event::Activity { node, activity } => {
                 if let Some(suppressed) = self.admit(Kind::Activity(*node)) {
                     let state = match activity {
@@ -356,6 +365,7 @@ pub(crate) fn warning_kind(warning: &Warning) -> &'static str {
         Warning::KeyInUse { .. } => "key_in_use",
         Warning::OwnAddress(_) => "own_address",
         Warning::Incompatible { reason, .. } => reason.as_str(),
+        Warning::SeenElsewhere { .. } => "seen_elsewhere",
         Warning::ForeignSignature { .. } => "foreign_signature",
         _ => "other",
     }
