@@ -27,6 +27,7 @@
 //!     registry,
 //!     advertised: Some(advertised),
 //!     bootstrap: vec![],
+//!     seeds: vec![],
 //!     masternode: MasternodeMode::Auto,
 //!     chain: None, // links and heartbeats alone
 //!     agent: "example/1".to_owned(),
@@ -43,6 +44,7 @@
 //!             Command::Close { conn, reason } => println!("drain transmit, close {conn}: {reason}; Closed"),
 //!             Command::Reading { conn, reading } => println!("{reading:?} the reading of {conn}"),
 //!             Command::Persist { ticket, .. } => node.handle(now(), Input::Persisted(ticket)), // once durable
+//!             Command::Resolve { seed } => println!("ask the name service about {seed:?}, then Resolved"),
 //!             Command::Produce { .. } | Command::Validate { .. } => println!("ask the application, then answer"),
 //!             Command::Commit { .. } | Command::Load { .. } => println!("store and load blocks, then answer"),
 //!             Command::Event(event) => println!("log, count, publish: {event:?}"),
@@ -133,7 +135,7 @@ pub use addr::{AddrError, CanonicalAddr};
 pub use ban::{Ban, BanCause, BanEnd, BanNote, BanTarget, BanTargetError, IpNet};
 pub use command::{Command, CommitPace, Reading, Transmit};
 pub use config::{
-    Bootstrap, ChainConfig, Config, ConfigError, MasternodeMode, MinPeers, NetworkName, Timings,
+    Bootstrap, ChainConfig, Config, ConfigError, MasternodeMode, MinPeers, NetworkName, Seed, Timings,
 };
 pub use event::{
     Activity, Attempt, CloseReason, ClosedBy, CommittedVia, ConsensusInfo, Counters, DialedBecause,

@@ -98,6 +98,12 @@ pub(crate) const PEER_BYTES: usize = 2 * 1024;
 pub(crate) const TARGET_BYTES: usize = 1024;
 /// A destination that waits for room to dial.
 pub(crate) const WAITING_BYTES: usize = 128;
+/// Bootstrap peers that are known by name, at most.
+pub const MAX_SEEDS: usize = 64;
+/// Addresses of one name at most.
+pub(crate) const SEED_ADDRESSES: usize = 16;
+/// Such a name, with its addresses.
+pub(crate) const SEED_BYTES: usize = 2 * 1024;
 /// An address known to be our own.
 pub(crate) const OWN_ADDR_BYTES: usize = 128;
 /// A word parked behind a record.
@@ -209,6 +215,7 @@ impl Limits {
             + self.known_peers * (PEER_BYTES + TARGET_BYTES + 2 * WAITING_BYTES)
             + self.frame_pool * (FRAME_REUSED + FRAME_COST)
             + self.own_addrs * OWN_ADDR_BYTES
+            + MAX_SEEDS * SEED_BYTES
             + self.gate * PARKED_BYTES
             + CHAIN_BYTES
             + Self::sync_bytes(self.sync_window)

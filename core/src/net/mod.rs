@@ -10,4 +10,5 @@ pub mod observed;
 pub(crate) mod peer;
 pub(crate) mod pool;
 pub mod probe;
+pub(crate) mod seeds;
 pub mod unauthenticated;

@@ -240,6 +240,11 @@ impl Peer {
         if self.live.is_some() { Session::Live } else { Session::None }
     }
 
+    /// Whether a link to it is sought, and it is at this address or was found there.
+    pub(crate) fn is_sought_at(&self, addr: &CanonicalAddr) -> bool {
+        self.wanted == Wanted::Yes && (self.addr == Some(*addr) || self.found_at == Some(*addr))
+    }
+
     /// Learns the boot of a process that has answered on a live link.
     pub(crate) fn saw(&mut self, start: ProvenBoot) {
         if self.seen.is_none_or(|seen| start.boot.epoch > seen.boot.epoch) {

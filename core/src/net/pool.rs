@@ -283,6 +283,25 @@ impl Pool {
         self.targets.remove(&addr);
     }
 
+    /// Whether a link to whoever is at an address is sought already.
+    pub(crate) fn seeks_at(&self, addr: &CanonicalAddr) -> bool {
+        self.targets.contains_key(addr) || self.peers.values().any(|peer| peer.is_sought_at(addr))
+    }
+
+    /// Nobody is sought any more for being at an address, but for masternodes; links stay. Answers whose
+    /// situation is another now.
+    pub(crate) fn unwant(&mut self, addr: &CanonicalAddr) -> Vec<Destination> {
+        self.targets.remove(addr);
+        let mut changed = Vec::new();
+        for peer in self.peers.values_mut() {
+            if peer.masternode.is_none() && peer.is_sought_at(addr) {
+                peer.wanted = Wanted::No;
+                changed.push(Destination::Peer(peer.id));
+            }
+        }
+        changed
+    }
+
     /// The node behind a bare address proved its identity: from now on it is sought by its key.
     pub(crate) fn resolve(&mut self, addr: CanonicalAddr, id: NodeId) {
         if self.targets.remove(&addr).is_some()

@@ -12,7 +12,7 @@ use crate::crypto::Provider;
 use crate::event::{CloseReason, ClosedBy, Event, Fatal, LinkCounts, Summary};
 use crate::ids::{BlockHash, BootNonce, ConnId, Height, NodeId, Signature, Ticket};
 use crate::journal::{Record, RecordKey};
-use crate::limits::MAX_AGENT;
+use crate::limits::{MAX_AGENT, MAX_SEEDS};
 use crate::link::handshake::Identity;
 use crate::masternode::{Masternode, Setup};
 use crate::net::epoch::{self, Past, Standing};
@@ -30,6 +30,9 @@ const SUMMARY_EVERY: Duration = Duration::from_millis(250);
 pub(super) fn check(config: &Config, me: NodeId) -> Result<(), ConfigError> {
     if config.agent.len() > MAX_AGENT || !config.agent.bytes().all(|b| (0x20..0x7f).contains(&b)) {
         return Err(ConfigError::Agent);
+    }
+    if config.seeds.len() > MAX_SEEDS {
+        return Err(ConfigError::TooManySeeds(config.seeds.len()));
     }
     let t = &config.timings;
     if t.ping_after >= t.silent_after {
@@ -147,6 +150,7 @@ impl Node {
         for destination in destinations {
             self.pursue(now, destination);
         }
+        self.ask_for_names(now);
         self.timers.set(TimerKey::PeerCheck, Some(now.mono + self.config.timings.peer_check));
         self.arm_masternode();
         self.with_chain(now, |chain, crypto, effects| chain.begin(now, crypto, effects));
@@ -221,7 +225,9 @@ impl Node {
         if let Some(chain) = &mut self.chain {
             chain.leave();
         }
-        for key in [TimerKey::Masternode, TimerKey::PeerCheck, TimerKey::Probes, TimerKey::Chain] {
+        let periodic =
+            [TimerKey::Masternode, TimerKey::PeerCheck, TimerKey::Probes, TimerKey::Names, TimerKey::Chain];
+        for key in periodic {
             self.timers.set(key, None);
         }
         self.waiting.clear();

@@ -137,6 +137,7 @@ impl Node {
         if current {
             self.chain_link_down(now, peer);
             self.pursue(now, destination);
+            self.ask_for_names(now);
         }
     }
 

@@ -6,6 +6,7 @@ mod frames;
 mod handshake;
 mod lifecycle;
 mod linkage;
+mod names;
 mod observe;
 mod reach;
 mod registry;
@@ -33,6 +34,7 @@ use crate::link::outbound::FramePool;
 use crate::masternode::Masternode;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
+use crate::net::seeds::Seeds;
 use crate::node::chain::Outbox;
 use crate::node::reach::Reach;
 use crate::rng::Rng;
@@ -56,6 +58,8 @@ enum TimerKey {
     PeerCheck,
     /// The earliest probe of an advertised address.
     Probes,
+    /// The next question to the name service.
+    Names,
     /// The next snapshot.
     Summary,
     /// The earliest of everything that the chain waits for.
@@ -110,6 +114,7 @@ pub struct Node {
     waiting: VecDeque<Destination>,
     pool: Pool,
     reach: Reach,
+    seeds: Seeds,
     masternode: Masternode,
     chain: Option<Box<Chain>>,
     outbox: Outbox,
@@ -163,6 +168,7 @@ impl Node {
             waiting: VecDeque::new(),
             pool,
             reach: Reach::default(),
+            seeds: Seeds::new(&config.seeds, config.timings.backoff_other, now.mono),
             masternode,
             chain,
             outbox: Outbox::default(),
@@ -207,7 +213,7 @@ impl Node {
             | Input::Validated { .. }
             | Input::Committed { .. }
             | Input::Loaded { .. } => self.chain_input(now, input),
-            Input::Resolved { seed: _, addrs: _ } => {}
+            Input::Resolved { seed, addrs } => self.resolved(now, seed, &addrs),
             Input::Request { id, request } => self.request(now, id, request),
         }
         self.arm_chain(now);
@@ -274,6 +280,7 @@ impl Node {
                 TimerKey::Masternode => self.masternode_due(now),
                 TimerKey::PeerCheck => self.check_peers(now),
                 TimerKey::Probes => self.probes_due(now),
+                TimerKey::Names => self.ask_for_names(now),
                 TimerKey::Summary => self.summarise(now),
                 TimerKey::Chain => self.chain_due(now),
             }

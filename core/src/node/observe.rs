@@ -41,6 +41,7 @@ impl Node {
             waiting,
             pool,
             reach,
+            seeds,
             masternode: _,
             // Exploration is of networks without blocks: links do not depend on what they carry.
             chain: _,
@@ -58,7 +59,7 @@ impl Node {
         let _ = write!(
             feed,
             "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{dialing:?}\
-             {waiting:?}{clock:?}{timers:?}{reach:?}",
+             {waiting:?}{clock:?}{timers:?}{reach:?}{seeds:?}",
             identity.boot,
         );
         for (conn, link) in links.iter() {

@@ -161,10 +161,14 @@ impl Node {
         if self.run != Run::Working {
             return Reply::Refused("the node is stopping");
         }
-        if self.pool.addr_of(destination).is_none() {
+        let Some(addr) = self.pool.addr_of(destination) else {
             return Reply::Refused("no address of this peer is known");
-        }
+        };
+        self.seeds.keep(&addr);
         if let Destination::Peer(id) = destination {
+            if let Some(found_at) = self.pool.get(&id).and_then(|peer| peer.found_at) {
+                self.seeds.keep(&found_at);
+            }
             if self.pool.get(&id).is_some_and(|peer| peer.live.is_some()) {
                 if let Some(dialing) = self.pool.dialing_mut(destination) {
                     dialing.held = None;

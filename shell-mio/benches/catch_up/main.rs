@@ -223,6 +223,7 @@ fn node(
         registry: registry.clone(),
         advertised,
         bootstrap,
+        seeds: Vec::new(),
         masternode: MasternodeMode::Auto,
         agent: "bench".to_owned(),
         chain: Some(chain.clone()),

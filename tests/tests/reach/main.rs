@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod knocks;
+mod names;
 mod observed;
 mod probes;
 mod twins;
