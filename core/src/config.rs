@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::addr::CanonicalAddr;
+use crate::addr::{AddrScope, CanonicalAddr};
 use crate::crypto::WeakKey;
-use crate::ids::{GenesisHash, NodeId};
+use crate::ids::{GenesisHash, Height, NodeId};
 use crate::limits::{Limits, MAX_SEEDS};
 use crate::registry::Registry;
 use crate::time::Wall;
@@ -144,6 +144,9 @@ pub struct Config {
     pub bootstrap: Vec<Bootstrap>,
     /// Those of them that are known by name: 64 at most.
     pub seeds: Vec<Seed>,
+    /// Which addresses of nodes that are not registered are believed and told (rule P-3);
+    /// [`AddrScope::suiting`] is the standard.
+    pub addresses: AddrScope,
     /// Whether a registered key acts as a masternode (heartbeats) or stays silent.
     pub masternode: MasternodeMode,
     /// What this node calls its software, at most 32 printable ASCII characters.
@@ -217,6 +220,12 @@ pub enum ConfigError {
     /// Too many names.
     #[error("{0} peers are known by name, more than the {MAX_SEEDS} supported")]
     TooManySeeds(usize),
+    /// The stored blocks were made under another genesis file.
+    #[error(
+        "the stored chain, {0} blocks long, was not made under this genesis file: give this node the genesis.toml of \
+         its network, or an empty data directory with its key"
+    )]
+    OtherGenesis(Height),
     /// The chain's settings cannot work.
     #[error("chain: {0}")]
     Chain(&'static str),

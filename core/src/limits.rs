@@ -44,6 +44,10 @@ pub(crate) const FETCHED_BYTES: usize = 256;
 pub(crate) const SYNC_PEER_BYTES: usize = 1024;
 /// Ids in one offer of transactions at most.
 pub const MAX_OFFERED: usize = 512;
+/// Addresses told in one message at most.
+pub const MAX_TOLD: usize = 64;
+/// Bytes of an address that is told, at most: node, address, age.
+pub const TOLD_BYTES: usize = 32 + 19 + 4;
 /// Payloads of the height under way that are put together or kept, at most: the newest proposal's and the one
 /// of the valid block.
 pub(crate) const PAYLOADS: usize = 3;
@@ -93,7 +97,7 @@ pub(crate) const FRAME_REUSED: usize = 8 * 1024;
 /// State of one connection beside its buffers and lanes.
 pub(crate) const CONNECTION_BYTES: usize = 3 * 1024;
 /// A known peer with its attempts, the times of its links, and its timer.
-pub(crate) const PEER_BYTES: usize = 2 * 1024;
+pub(crate) const PEER_BYTES: usize = 2 * 1024 + 512;
 /// An address that is sought without a key, with its attempts and its timer.
 pub(crate) const TARGET_BYTES: usize = 1024;
 /// A destination that waits for room to dial.
@@ -104,6 +108,10 @@ pub const MAX_SEEDS: usize = 64;
 pub(crate) const SEED_ADDRESSES: usize = 16;
 /// Such a name, with its addresses.
 pub(crate) const SEED_BYTES: usize = 2 * 1024;
+/// An address in the book, in a tree and a bucket that may be half empty.
+pub(crate) const ADDRESS_BYTES: usize = 320;
+/// A book of fewer addresses than this has this many places: one in each bucket of each table at least.
+pub(crate) const ADDRESSES_LEAST: usize = 256;
 /// An address known to be our own.
 pub(crate) const OWN_ADDR_BYTES: usize = 128;
 /// A word parked behind a record.
@@ -141,6 +149,11 @@ pub struct Limits {
     pub known_peers: usize,
     /// Addresses known to be our own, at most.
     pub own_addrs: usize,
+    /// Addresses of others in the book: half of them hearsay, a quarter tried, a quarter left alone for a while.
+    /// At least 256.
+    pub address_book: usize,
+    /// Links below which an observer seeks more from its book (rule S-5).
+    pub outbound: usize,
     /// Bytes waiting in the control lane of a link before it is closed as slow.
     pub control_lane: usize,
     /// Bytes waiting in the payload lane of a link.
@@ -181,6 +194,8 @@ impl Limits {
             dialing: 32,
             known_peers: 1024,
             own_addrs: 64,
+            address_book: 2048,
+            outbound: 8,
             control_lane: 256 * 1024,
             payload_lane: 2 * 1024 * 1024,
             relay_lane: 256 * 1024,
@@ -216,6 +231,7 @@ impl Limits {
             + self.frame_pool * (FRAME_REUSED + FRAME_COST)
             + self.own_addrs * OWN_ADDR_BYTES
             + MAX_SEEDS * SEED_BYTES
+            + Self::book_bytes(self.address_book)
             + self.gate * PARKED_BYTES
             + CHAIN_BYTES
             + Self::sync_bytes(self.sync_window)
@@ -227,6 +243,12 @@ impl Limits {
             + ARRIVALS_ROOM
             + 2 * record
             + NODE_BYTES
+    }
+
+    /// The tables, and their record on its way to the shell.
+    const fn book_bytes(addresses: usize) -> usize {
+        let addresses = if addresses < ADDRESSES_LEAST { ADDRESSES_LEAST } else { addresses };
+        addresses * ADDRESS_BYTES
     }
 
     /// What waits, the ids that are remembered, and those that were asked for.

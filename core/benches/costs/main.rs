@@ -27,7 +27,5 @@ fn main() {
     if wanted("heartbeat") {
         heartbeat::print();
     }
-    if wanted("height") {
-        height::print();
-    }
+    height::print();
 }

@@ -8,8 +8,8 @@ use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
 use timed_core::limits::MAX_ASSEMBLED;
 use timed_core::{
-    Bootstrap, CanonicalAddr, ChainConfig, Config, GenesisHash, Limits, Masternode, MasternodeMode, MinPeers,
-    NetworkName, Node, NodeId, Now, Registry, Timings,
+    AddrScope, Bootstrap, CanonicalAddr, ChainConfig, Config, GenesisHash, Limits, Masternode,
+    MasternodeMode, MinPeers, NetworkName, Node, NodeId, Now, Registry, Timings,
 };
 use zeroize::Zeroizing;
 
@@ -107,6 +107,7 @@ pub(crate) fn node(member: &Member, setting: Setting, now: Now) -> Node {
         advertised: (setting.reach == Reach::Advertised).then_some(member.addr),
         bootstrap: setting.bootstrap,
         seeds: Vec::new(),
+        addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,
         agent: "bench".to_owned(),
         chain: setting.blocks.map(|interval| ChainConfig {

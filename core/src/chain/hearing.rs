@@ -275,9 +275,9 @@ impl Chain {
         let late = vote.height < present;
         let adds = || {
             vote.kind == VoteKind::Precommit
-                && consensus.commit().is_some_and(|decision| {
-                    decision.round == vote.round && Some(decision.block) == vote.block
-                })
+                && consensus
+                    .committed()
+                    .is_some_and(|(round, block)| round == vote.round && Some(block) == vote.block)
         };
         if consensus.known(vote) || (late && !adds()) {
             return;
@@ -316,7 +316,7 @@ impl Chain {
         self.peer_has(now, from, has, effects);
         let Some(consensus) = self.consensus.as_ref() else { return };
         let known = match certificate.kind {
-            VoteKind::Precommit => consensus.commit().is_some(),
+            VoteKind::Precommit => consensus.committed().is_some(),
             VoteKind::Prevote => {
                 consensus.votes().outcome(VoteKind::Prevote, certificate.round)
                     == Outcome::Block(certificate.block)

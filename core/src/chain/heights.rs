@@ -146,6 +146,7 @@ impl Chain {
         while let Some(Done { block, included }) = self.commits.next_done() {
             moved = true;
             let height = block.parent.height;
+            self.payload_limit.decided(block.round());
             self.mempool.included(now.mono, &included, effects);
             self.sync.durable(height);
             self.event(

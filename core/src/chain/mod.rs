@@ -57,7 +57,7 @@ use crate::chain::evidence_log::EvidenceLog;
 use crate::chain::heights::RECALL;
 use crate::chain::mempool::Mempool;
 use crate::chain::pacing::Pacing;
-use crate::chain::producing::Part;
+use crate::chain::producing::{Part, PayloadLimit};
 use crate::chain::registries::Registries;
 use crate::chain::resend::Resend;
 use crate::chain::saying::Owed;
@@ -175,6 +175,7 @@ pub(crate) struct Chain {
     valid_block: Option<ValidBlock>,
     speech: Speech,
     producing: Producing,
+    payload_limit: PayloadLimit,
     clock_offset_ms: i64,
     evidence: EvidenceLog,
     mempool: Mempool,

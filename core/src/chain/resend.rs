@@ -138,7 +138,12 @@ impl Chain {
             if there.is_none_or(|there| there.prevotes.len() < quorum || round > polka)
                 && let Some(polka) = consensus.polka(polka)
             {
+                // With what it is a polka for: whoever leads next without either wastes its round.
+                let newest = self.candidates.signed().filter(|signed| signed.block == polka.block).last();
+                let lacks = held.proposal != Some(polka.block);
+                let carries = newest.filter(|signed| lacks && signed.round != round);
                 answer(Message::Polka(Box::new(polka)));
+                carries.and_then(|signed| proposal(signed.round)).into_iter().for_each(&mut *answer);
             }
         }
         if held.proposal.is_none() || round > held.round {

@@ -24,8 +24,8 @@ pub use chain::{
 };
 pub use reason::{CloseReason, ClosedBy, DialedBecause, Direction, TransportCause, UnknownCode};
 pub use reply::{
-    Attempt, Counters, LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode, Pair, PeerInfo, Reply,
-    Status, Summary, Why,
+    AddressCounts, Attempt, Counters, LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode, Pair,
+    PeerInfo, Reply, Status, Summary, Why,
 };
 
 /// A fact. The shell turns it into log lines, metrics and server-sent events; the core never logs.
@@ -77,7 +77,8 @@ pub enum Event {
         reason: CloseReason,
         /// Who ended it.
         by: ClosedBy,
-        /// Failures in a row; shells log the first of a row and count the others.
+        /// Failures in a row; shells log the first of a row and count the others. 0 for a candidate from the
+        /// address book, where failures are no news.
         failures: u32,
         /// When it is tried again, if it is.
         retry_in: Option<Duration>,

@@ -26,6 +26,8 @@ pub struct Summary {
     pub tip: BlockHash,
     /// Links of this node.
     pub links: LinkCounts,
+    /// Addresses of others, beside the registry.
+    pub addresses: AddressCounts,
     /// Start of that block's slot; zero before the first block.
     pub last_slot: Wall,
     /// Whether this node proposes blocks.
@@ -36,6 +38,17 @@ pub struct Summary {
     pub mempool: MempoolInfo,
     /// The median by which the peers' signed clocks are ahead of ours, in milliseconds (negative: behind).
     pub clock_offset_ms: i64,
+}
+
+/// What the address book holds (rule P-3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddressCounts {
+    /// Addresses of others that this node reached itself.
+    pub tried: usize,
+    /// Addresses that it was told.
+    pub heard: usize,
+    /// Addresses that it leaves alone for a while.
+    pub tombstones: usize,
 }
 
 /// Links of one node, counted from its one pool.
@@ -151,6 +164,14 @@ pub struct Counters {
     pub unknown_frames: u64,
     /// Inbound connections refused or evicted before they were authenticated.
     pub inbound_refused: u64,
+    /// Steps of inbound handshakes that had to wait for their turn (rule S-7).
+    pub handshakes_deferred: u64,
+    /// Dials to candidates from the address book.
+    pub candidates: u64,
+    /// Requests of others for addresses that came too soon to be answered.
+    pub address_requests_ignored: u64,
+    /// Messages with addresses that nobody had asked for.
+    pub addresses_unasked: u64,
     /// Heartbeats verified for the first time.
     pub heartbeats: u64,
     /// Heartbeats received again.

@@ -64,6 +64,8 @@ pub enum Order {
     Operator,
     /// The peer, by a knock.
     Knock,
+    /// An observer that has fewer links than it would have, once: a candidate from the address book (rule S-5).
+    Book,
 }
 
 /// Where the passive side stands in its cycle: wait, knock, fall back.
@@ -178,7 +180,8 @@ pub fn next_dial(now: Mono, situation: &Situation) -> Decision {
     }
     match (s.side, s.order, s.passive) {
         (Side::Dialer, _, _) => Decision::Dial(DialedBecause::Canonical),
-        (_, Order::Knock, _) => Decision::Dial(DialedBecause::Fallback),
+        // A candidate knows nothing of us: there is nothing to wait for.
+        (_, Order::Knock | Order::Book, _) => Decision::Dial(DialedBecause::Fallback),
         (_, _, Passive::KnockAt(at)) if at > now => Decision::AwaitDialer(at),
         (_, _, Passive::KnockAt(_)) => Decision::Knock,
         (_, _, Passive::FallbackAt(at)) if at > now => Decision::AwaitKnocked(at),
@@ -214,7 +217,7 @@ mod tests {
 
     #[test]
     fn dir_06a_no_source_dials_a_live_peer_oneself_or_twice() {
-        for order in [Order::None, Order::Operator, Order::Knock] {
+        for order in [Order::None, Order::Operator, Order::Knock, Order::Book] {
             let s = Situation { order, ..dialer() };
             assert_eq!(next_dial(NOW, &Situation { session: Session::Live, ..s }), Decision::Connected);
             assert_eq!(next_dial(NOW, &Situation { flight: Flight::Under, ..s }), Decision::InFlight);
@@ -236,7 +239,7 @@ mod tests {
 
     #[test]
     fn rec_01a_back_off_binds_every_source_but_the_operator() {
-        for order in [Order::None, Order::Knock] {
+        for order in [Order::None, Order::Knock, Order::Book] {
             let s = Situation { backoff: Some(LATER), order, ..dialer() };
             assert_eq!(next_dial(NOW, &s), Decision::BackOff(LATER));
         }
@@ -259,6 +262,9 @@ mod tests {
         assert_eq!(next_dial(NOW, &s), Decision::Unwanted);
         let knocked = Situation { order: Order::Knock, ..s };
         assert_eq!(next_dial(NOW, &knocked), Decision::Dial(DialedBecause::Fallback));
+        let awaited = Situation { passive: Passive::KnockAt(LATER), ..s };
+        let candidate = Situation { order: Order::Book, ..awaited };
+        assert_eq!(next_dial(NOW, &candidate), Decision::Dial(DialedBecause::Fallback));
         let unknown = Situation { place: Place::Unknown, ..knocked };
         assert_eq!(next_dial(NOW, &unknown), Decision::NotDialable);
     }

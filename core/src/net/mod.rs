@@ -2,9 +2,12 @@
 
 pub mod backoff;
 pub mod ballot;
+pub(crate) mod book;
 pub mod dialer;
 pub mod direction;
+pub(crate) mod effort;
 pub mod epoch;
+pub(crate) mod exchange;
 pub mod knock;
 pub mod observed;
 pub(crate) mod peer;

@@ -11,6 +11,7 @@ use crate::limits::ATTEMPTS_KEPT;
 use crate::net::backoff::Backoff;
 use crate::net::ballot::Register;
 use crate::net::dialer::{Flight, Order, Passive, Place, Session, Side, Situation, Wanted};
+use crate::net::exchange::Exchange;
 use crate::net::probe::Probes;
 use crate::registry::{MasternodeIndex, Registry};
 use crate::rng::Rng;
@@ -205,6 +206,7 @@ pub(crate) struct Peer {
     pub(crate) register: Register,
     pub(crate) live: Option<LiveLink>,
     pub(crate) dialing: Dialing,
+    pub(crate) exchange: Exchange,
     ups: VecDeque<Mono>,
     pub(crate) changed: Wall,
 }
@@ -231,6 +233,7 @@ impl Peer {
             register: Register::default(),
             live: None,
             dialing,
+            exchange: Exchange::default(),
             ups: VecDeque::new(),
             changed: wall,
         }

@@ -137,8 +137,11 @@ impl Node {
             }
             Recipients::Forward { author, from } => {
                 let audience = self.masternode.audience(now.mono, author, from);
-                live.filter(|(peer, _)| chain.is_registered(&peer.id))
-                    .filter(|(peer, _)| audience.includes(&peer.id, peer.masternode))
+                if audience.is_reached(self.masternode.registered()) {
+                    return Vec::new();
+                }
+                live.filter(|(peer, _)| audience.includes(&peer.id, peer.masternode))
+                    .filter(|(peer, _)| chain.is_registered(&peer.id))
                     .map(|(_, conn)| conn)
                     .collect()
             }

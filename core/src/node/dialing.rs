@@ -120,7 +120,7 @@ impl Node {
         let proven = self.links.get(conn).and_then(|link| link.peer);
         self.leave_dialing(conn);
         if intent == Intent::Probe {
-            self.probe_over(now, expect, addr, reason);
+            self.probe_over(now, (addr, expect, proven), outcome(reason, by, proven), reason);
             self.next_waiting(now);
             return;
         }
@@ -138,11 +138,16 @@ impl Node {
         }
         let failed = matches!(intent, Intent::Session(_)) && !matches!(outcome, Outcome::Lost);
         if failed && let Some(dialing) = self.pool.dialing(destination) {
-            let failures = dialing.backoff.failures();
-            let retry_in = dialing.backoff.until().map(|until| until.since(now.mono));
+            let (failures, retry_in) = if self.is_candidate(&destination) {
+                (0, None)
+            } else {
+                let retry_in = dialing.backoff.until().map(|until| until.since(now.mono));
+                (dialing.backoff.failures(), retry_in)
+            };
             self.event(Event::DialFailed { peer: expect, addr, reason, by, failures, retry_in });
         }
         self.dial_learned(now, addr, expect, reason);
+        self.book_learned(now, (addr, expect, proven), outcome, reason);
         self.pursue(now, destination);
         self.next_waiting(now);
     }

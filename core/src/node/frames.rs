@@ -1,7 +1,7 @@
 //! Bytes in: the opening, then records, frames and messages. The direction of a link is no input here: every
 //! kind is handled alike whoever dialed.
 
-use crate::event::{CloseReason, ClosedBy, Event};
+use crate::event::{CloseReason, ClosedBy, Direction, Event};
 use crate::ids::{ConnId, NodeId};
 use crate::limits::{FRAME_HEADER, MAX_INTRODUCTION};
 use crate::link::handshake::{self, OpeningProgress};
@@ -24,20 +24,20 @@ impl Node {
         link.bytes_in += bytes.len() as u64;
         let mut input = bytes;
         if matches!(link.phase, Phase::AwaitPreamble | Phase::AwaitReply(_)) {
-            let progress = handshake::read_opening_bytes(
-                link,
-                &mut input,
-                &self.identity,
-                self.crypto.as_mut(),
-                &mut self.rng,
-            );
-            match progress {
+            match handshake::collect_opening(link, &mut input, &self.identity) {
                 Ok(OpeningProgress::Incomplete) => return,
-                Ok(OpeningProgress::Established) => self.established(now, conn),
+                Ok(OpeningProgress::Complete) => {}
                 Err(fault) => {
                     self.opening_failed(now, conn, fault);
                     return;
                 }
+            }
+            match link.direction() {
+                Direction::Inbound => {
+                    self.step_for_unproven(now, conn);
+                    return;
+                }
+                Direction::Outbound => self.open_channel(now, conn),
             }
         }
         self.read_records(now, conn, input);
@@ -156,6 +156,8 @@ impl Node {
             }
             (Ok(Message::Pong(pong)), _) => self.pong(now, conn, pong),
             (Ok(Message::Heartbeat(beat)), Some(from)) => self.heartbeat(now, conn, from, beat, body),
+            (Ok(Message::GetPeers(get)), Some(from)) => self.addresses_asked(now, conn, from, get),
+            (Ok(Message::Peers(told)), Some(from)) => self.addresses_told(now, conn, from, &told),
             (Ok(message), Some(from)) if self.chain.is_some() => {
                 self.heard_height(conn, &message);
                 self.chain_message(now, from, message);

@@ -152,6 +152,7 @@ impl Node {
         }
         self.ask_for_names(now);
         self.timers.set(TimerKey::PeerCheck, Some(now.mono + self.config.timings.peer_check));
+        self.arm_exchange(now);
         self.arm_masternode();
         self.with_chain(now, |chain, crypto, effects| chain.begin(now, crypto, effects));
         self.summarise(now);
@@ -225,9 +226,17 @@ impl Node {
         if let Some(chain) = &mut self.chain {
             chain.leave();
         }
-        let periodic =
-            [TimerKey::Masternode, TimerKey::PeerCheck, TimerKey::Probes, TimerKey::Names, TimerKey::Chain];
-        for key in periodic {
+        if reason != CloseReason::Halted {
+            self.write_book(now);
+        }
+        for key in [
+            TimerKey::Masternode,
+            TimerKey::PeerCheck,
+            TimerKey::Probes,
+            TimerKey::Names,
+            TimerKey::Exchange,
+            TimerKey::Chain,
+        ] {
             self.timers.set(key, None);
         }
         self.waiting.clear();
@@ -251,6 +260,7 @@ impl Node {
     pub(super) fn check_peers(&mut self, now: Now) {
         self.timers.set(TimerKey::PeerCheck, Some(now.mono + self.config.timings.peer_check));
         self.event(Event::PeerCheck { expected: self.pool.expected(), up: self.pool.expected_up() });
+        self.refresh_addresses(now);
         let destinations: Vec<Destination> = self.pool.destinations().collect();
         for destination in destinations {
             self.pursue(now, destination);
@@ -273,6 +283,7 @@ impl Node {
                 outbound,
                 duplicates: self.duplicates(),
             },
+            addresses: self.addresses.counts(),
             last_slot: blocks.tip.slot,
             producing: blocks.producing,
             sync: blocks.sync,

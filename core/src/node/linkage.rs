@@ -28,23 +28,20 @@ impl Node {
 
     /// Rule S-1: the newcomer is taken, the oldest of the largest crowd gives way.
     fn make_room(&mut self, now: Now, from: SocketAddr) {
-        let origin = |addr: SocketAddr| {
-            if self.registered_ip(addr) {
-                unauthenticated::Origin::Registered
-            } else {
-                unauthenticated::Origin::Stranger
-            }
-        };
         let waiting: Vec<Waiting> = self
             .unauthenticated
             .iter()
             .filter_map(|conn| self.links.get(*conn))
-            .map(|link| Waiting { conn: link.conn, ip: link.remote.ip(), origin: origin(link.remote) })
+            .map(|link| Waiting {
+                conn: link.conn,
+                ip: link.remote.ip(),
+                origin: self.source_of(link.remote),
+            })
             .collect();
         let limits = &self.config.limits;
         let victim = unauthenticated::victim(
             &waiting,
-            origin(from),
+            self.source_of(from),
             limits.unauthenticated,
             limits.unauthenticated_kept,
         );
@@ -138,6 +135,7 @@ impl Node {
             self.chain_link_down(now, peer);
             self.pursue(now, destination);
             self.ask_for_names(now);
+            self.arm_exchange(now);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod chain;
 mod dialing;
+mod exchange;
 mod frames;
 mod handshake;
 mod lifecycle;
@@ -11,6 +12,7 @@ mod observe;
 mod reach;
 mod registry;
 mod requests;
+mod unproven;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -32,10 +34,12 @@ use crate::link::arrivals::Arrivals;
 use crate::link::handshake::Identity;
 use crate::link::outbound::FramePool;
 use crate::masternode::Masternode;
+use crate::net::effort::Effort;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
 use crate::net::seeds::Seeds;
 use crate::node::chain::Outbox;
+use crate::node::exchange::Addresses;
 use crate::node::reach::Reach;
 use crate::rng::Rng;
 use crate::time::{Clock, Mono, Now, Reading};
@@ -50,6 +54,8 @@ pub struct Refused(pub CloseReason);
 enum TimerKey {
     /// Handshake or dial time-out, or the next look at a live link.
     Link(ConnId),
+    /// The next turn of inbound connections that wait for theirs.
+    Unproven,
     /// The next decision about a destination.
     Dial(Destination),
     /// Heartbeats and expiries.
@@ -60,6 +66,8 @@ enum TimerKey {
     Probes,
     /// The next question to the name service.
     Names,
+    /// Addresses to be asked for, dialed or written down.
+    Exchange,
     /// The next snapshot.
     Summary,
     /// The earliest of everything that the chain waits for.
@@ -108,6 +116,9 @@ pub struct Node {
     links: ConnSlab<Link>,
     /// Inbound connections without a proven identity, oldest first.
     unauthenticated: Vec<ConnId>,
+    /// Of these, the ones that wait for a key agreement or an answer, longest waiting first.
+    deferred: VecDeque<ConnId>,
+    effort: Effort,
     /// Own dials whose handshake is not done.
     dialing: BTreeSet<ConnId>,
     /// Destinations that may dial as soon as there is room in `dialing`.
@@ -115,6 +126,7 @@ pub struct Node {
     pool: Pool,
     reach: Reach,
     seeds: Seeds,
+    addresses: Addresses,
     masternode: Masternode,
     chain: Option<Box<Chain>>,
     outbox: Outbox,
@@ -146,10 +158,11 @@ impl Node {
         crypto.trust(&keys)?;
         let mut rng = Rng::new(seed);
         let nonce = BootNonce(rng.next_u64());
-        let (past, records) = lifecycle::past(journal)?;
+        let (past, mut records) = lifecycle::past(journal)?;
         let identity = lifecycle::identity(&config, crypto.as_mut(), nonce, past, now.wall);
         let pool = Pool::new(&config, identity.node, now, &mut rng);
         let masternode = lifecycle::masternode(&config, &identity, now, &mut rng);
+        let (addresses, set_aside) = exchange::recall(&mut records, &config, now, &mut rng);
         let chain = lifecycle::chain(&config, &identity, past, records, now, &mut rng)?;
         let mut node = Self {
             identity,
@@ -164,11 +177,14 @@ impl Node {
             run: Run::Working,
             links: ConnSlab::new(),
             unauthenticated: Vec::new(),
+            deferred: VecDeque::new(),
+            effort: Effort::default(),
             dialing: BTreeSet::new(),
             waiting: VecDeque::new(),
             pool,
             reach: Reach::default(),
             seeds: Seeds::new(&config.seeds, config.timings.backoff_other, now.mono),
+            addresses,
             masternode,
             chain,
             outbox: Outbox::default(),
@@ -182,6 +198,9 @@ impl Node {
             config,
         };
         node.begin(now);
+        if let Some(warning) = set_aside {
+            node.event(Event::Warning(warning));
+        }
         Ok(node)
     }
 
@@ -276,11 +295,13 @@ impl Node {
             }
             match key {
                 TimerKey::Link(conn) => self.look_at_link(now, conn),
+                TimerKey::Unproven => self.deferred_due(now),
                 TimerKey::Dial(destination) => self.pursue(now, destination),
                 TimerKey::Masternode => self.masternode_due(now),
                 TimerKey::PeerCheck => self.check_peers(now),
                 TimerKey::Probes => self.probes_due(now),
                 TimerKey::Names => self.ask_for_names(now),
+                TimerKey::Exchange => self.exchange_due(now),
                 TimerKey::Summary => self.summarise(now),
                 TimerKey::Chain => self.chain_due(now),
             }

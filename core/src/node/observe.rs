@@ -37,11 +37,16 @@ impl Node {
             run,
             links,
             unauthenticated,
+            deferred,
+            // Two nodes never owe enough for it to matter.
+            effort: _,
             dialing,
             waiting,
             pool,
             reach,
             seeds,
+            // Exploration is of masternodes, which dial nobody from their book.
+            addresses: _,
             masternode: _,
             // Exploration is of networks without blocks: links do not depend on what they carry.
             chain: _,
@@ -58,7 +63,7 @@ impl Node {
         // Writing to a hasher cannot fail.
         let _ = write!(
             feed,
-            "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{dialing:?}\
+            "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{deferred:?}{dialing:?}\
              {waiting:?}{clock:?}{timers:?}{reach:?}{seeds:?}",
             identity.boot,
         );

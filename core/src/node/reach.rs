@@ -8,6 +8,7 @@ use crate::event::{CloseReason, Event, Warning};
 use crate::ids::{ConnId, NodeId};
 use crate::link::{Link, Origin};
 use crate::net::observed::Observed;
+use crate::net::peer::Outcome;
 use crate::net::probe::{self, Allowance, Situation};
 use crate::node::{Node, TimerKey};
 use crate::time::{Mono, Now};
@@ -30,21 +31,22 @@ impl Node {
     }
 
     /// A link has come up, or the registry has changed: so may where we are.
-    pub(super) fn count_votes(&mut self, now: Now) {
+    pub(super) fn count_votes(&mut self) {
         let registry = &self.config.registry;
         let others = registry.entries().iter().filter(|entry| entry.id != self.identity.node).count();
         let votes: Vec<IpAddr> = self.votes().collect();
-        let Some(ip) = self.reach.observed.learn(votes, others) else { return };
-        self.touch(now);
-        let Some(advertised) = self.identity.advertised else { return };
-        let seen_at = CanonicalAddr::new((ip, advertised.port()).into()).ok();
+        let news = self.reach.observed.learn(votes, others);
+        let (Some(seen), Some(advertised)) = (self.reach.observed.learned(), self.identity.advertised) else {
+            return;
+        };
+        let seen_at = CanonicalAddr::new((seen, advertised.port()).into()).ok();
         self.pool.seen_at(seen_at, &self.config.registry);
-        if ip != advertised.ip() {
-            self.event(Event::Warning(Warning::SeenElsewhere { advertised, seen: ip }));
+        if news.is_some_and(|ip| ip != advertised.ip()) {
+            self.event(Event::Warning(Warning::SeenElsewhere { advertised, seen }));
         }
     }
 
-    /// Whoever was dialed at an address has proven its key there: the one place where that is booked.
+    /// Whoever was dialed at an address has proven its key there.
     pub(super) fn reached(&mut self, now: Now, conn: ConnId, addr: CanonicalAddr) {
         let proven = self.links.get(conn).and_then(|link| link.peer);
         if let Some(peer) = proven.and_then(|id| self.pool.get_mut(&id)) {
@@ -112,22 +114,24 @@ impl Node {
     pub(super) fn probe_over(
         &mut self,
         now: Now,
-        expect: Option<NodeId>,
-        addr: CanonicalAddr,
+        (addr, expect, proven): (CanonicalAddr, Option<NodeId>, Option<NodeId>),
+        outcome: Outcome,
         reason: CloseReason,
     ) {
         let Some(id) = expect else { return };
         if reason == CloseReason::SelfConnection {
             self.dial_learned(now, addr, None, reason);
         }
-        let Some(peer) = self.pool.get_mut(&id) else { return };
-        let proven = peer.reached == Some((addr, now.mono));
-        if proven {
-            peer.probes.succeeded();
+        let here = proven == Some(id);
+        if here {
+            self.address_verified(now, id, addr);
         } else {
-            peer.probes.failed();
+            self.book_learned(now, (addr, expect, proven), outcome, reason);
         }
-        let reason = if proven { CloseReason::ProbeDone } else { reason };
+        if let Some(peer) = self.pool.get_mut(&id) {
+            if here { peer.probes.succeeded() } else { peer.probes.failed() }
+        }
+        let reason = if here { CloseReason::ProbeDone } else { reason };
         self.event(Event::Probed { peer: id, addr, reason });
         self.arm_probes(now);
     }

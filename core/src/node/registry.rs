@@ -29,6 +29,7 @@ impl Node {
         self.masternode.registry_changed(now, registry.clone(), seat.filter(|_| acts), &mut events);
         self.pool.registry_changed(&registry, now, &mut self.rng);
         self.config.registry = registry;
+        self.forget_registered();
         // Sessions that stand belong to masternodes that are new as such.
         let live: Vec<_> = self.pool.live().map(|(peer, conn)| (peer.id, conn)).collect();
         for (peer, conn) in live {
@@ -44,7 +45,7 @@ impl Node {
         }
         self.emit(now, events);
         self.arm_masternode();
-        self.count_votes(now);
+        self.count_votes();
         self.arm_probes(now);
         let destinations: Vec<Destination> = self.pool.destinations().collect();
         for destination in destinations {

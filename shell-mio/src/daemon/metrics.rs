@@ -178,6 +178,13 @@ pub(crate) fn prometheus(reading: &Reading<'_>) -> String {
         "Authenticated connections beyond one a peer.",
         summary.links.duplicates,
     );
+    out.header("address_book_entries", "gauge", "Addresses of nodes that are not registered.");
+    let addresses = summary.addresses;
+    for (table, entries) in
+        [("tried", addresses.tried), ("heard", addresses.heard), ("tombstone", addresses.tombstones)]
+    {
+        out.sample("address_book_entries", &format!("{{table=\"{table}\"}}"), entries);
+    }
     out.one(
         "clock_offset_seconds",
         "gauge",
@@ -284,6 +291,22 @@ fn core_counters(out: &mut Text, counters: &Counters) {
         ("freezes_total", "Times that this process did not run.", counters.freezes),
         ("unknown_frames_total", "Frames of kinds unknown to this version.", counters.unknown_frames),
         ("inbound_refused_total", "Inbound connections refused unauthenticated.", counters.inbound_refused),
+        (
+            "handshakes_deferred_total",
+            "Steps of inbound handshakes that waited for their turn.",
+            counters.handshakes_deferred,
+        ),
+        ("candidates_total", "Dials to addresses from the address book.", counters.candidates),
+        (
+            "address_requests_ignored_total",
+            "Requests of others for addresses that came too soon.",
+            counters.address_requests_ignored,
+        ),
+        (
+            "addresses_unasked_total",
+            "Messages with addresses that nobody had asked for.",
+            counters.addresses_unasked,
+        ),
         ("heartbeats_total", "Heartbeats verified for the first time.", counters.heartbeats),
         ("heartbeat_repeats_total", "Heartbeats received again.", counters.heartbeat_repeats),
         ("heartbeats_invalid_total", "Heartbeats refused.", counters.heartbeats_invalid),
@@ -387,7 +410,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timed_core::{Height, SyncState};
+    use timed_core::{AddressCounts, Height, SyncState};
 
     #[test]
     fn every_sample_has_its_type_and_reasons_are_bounded() {
@@ -402,7 +425,13 @@ mod tests {
         totals.count_chain(CommittedVia::Sync.into());
         let sync = SyncState::Syncing { height: Height(4), target: Height(9) };
         let text = prometheus(&Reading {
-            summary: Summary { connected_peers: 3, clock_offset_ms: -1500, sync, ..Summary::default() },
+            summary: Summary {
+                connected_peers: 3,
+                clock_offset_ms: -1500,
+                addresses: AddressCounts { heard: 7, ..AddressCounts::default() },
+                sync,
+                ..Summary::default()
+            },
             counters: Some(Counters::default()),
             shell: LoopCounters::default(),
             last_tick_seconds: 0.25,
@@ -423,6 +452,7 @@ mod tests {
             "not_producing{reason=\"clock\"} 0",
             "sync_state{state=\"syncing\"} 1",
             "sync_target_height 9",
+            "address_book_entries{table=\"heard\"} 7",
         ] {
             assert!(text.contains(&format!("\ntimed_{sample}\n")), "{sample} not in:\n{text}");
         }

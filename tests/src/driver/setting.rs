@@ -7,8 +7,8 @@ use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
 use timed_core::wire::message::Boot;
 use timed_core::{
-    BootEpoch, BootNonce, CanonicalAddr, Config, GenesisHash, Limits, Masternode, MasternodeMode, Mono,
-    NetworkName, NodeId, Now, Registry, Timings, Wall,
+    AddrScope, BootEpoch, BootNonce, CanonicalAddr, Config, GenesisHash, Limits, Masternode, MasternodeMode,
+    Mono, NetworkName, NodeId, Now, Registry, Timings, Wall,
 };
 use zeroize::Zeroizing;
 
@@ -85,6 +85,7 @@ pub fn config(crypto: Crypto) -> Config {
         advertised: Some(addr(NODE)),
         bootstrap: vec![timed_core::Bootstrap { addr: addr(9), id: None }],
         seeds: vec![],
+        addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,
         agent: "driven".to_owned(),
         chain: None,

@@ -383,12 +383,13 @@ fn c8_the_worst_case_is_told_at_the_start_and_grows_with_every_row() {
     let limits = stage.config.limits.clone();
     assert_eq!(told, Some(limits.worst_case_bytes()));
     type Row = fn(&mut Limits) -> &mut usize;
-    let rows: [(Row, &str); 14] = [
+    let rows: [(Row, &str); 15] = [
         (|limits| &mut limits.max_peers, "max_peers"),
         (|limits| &mut limits.unauthenticated, "unauthenticated"),
         (|limits| &mut limits.dialing, "dialing"),
         (|limits| &mut limits.known_peers, "known_peers"),
         (|limits| &mut limits.own_addrs, "own_addrs"),
+        (|limits| &mut limits.address_book, "address_book"),
         (|limits| &mut limits.control_lane, "control_lane"),
         (|limits| &mut limits.payload_lane, "payload_lane"),
         (|limits| &mut limits.relay_lane, "relay_lane"),

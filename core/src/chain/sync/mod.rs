@@ -170,6 +170,10 @@ impl Sync {
     /// A node told its own tip: in a `Tip`, in a heartbeat that it signed, in a certificate that it sent. From
     /// nodes without a live link it is ignored (SYNC-02b).
     pub(crate) fn tip(&mut self, now: Mono, peer: NodeId, height: Height, effects: &mut Effects) {
+        // Every vote tells one. What is here already changes nothing: not what is asked, not what is believed.
+        if height <= self.applied {
+            return;
+        }
         let Some(peer) = self.peers.get_mut(&peer).filter(|peer| peer.tip < height) else { return };
         if peer.tip <= self.applied {
             peer.above_since = now;

@@ -63,6 +63,7 @@ impl Node {
             }
             rival = peer.dialing.in_flight;
             replaced = peer.up(now, conn, direction);
+            peer.exchange.link_up(now.mono, &mut self.rng);
         }
         self.call_off(now, rival, &ballot);
         self.counters.links_up += 1;
@@ -83,13 +84,15 @@ impl Node {
             self.end(now, old, reason, ClosedBy::Us);
         }
         self.ping(now, conn);
-        self.count_votes(now);
+        self.count_votes();
         self.arm_probes(now);
         self.chain_link_up(now, them);
         self.timers.set(TimerKey::Dial(Destination::Peer(them.node)), None);
-        if let Origin::Dialed { .. } = origin {
+        if let Origin::Dialed { addr, .. } = origin {
+            self.address_verified(now, them.node, addr);
             self.next_waiting(now);
         }
+        self.arm_exchange(now);
     }
 
     /// A dial of ours that has not consumed an ordinal yet has lost its purpose: it must not replace the link

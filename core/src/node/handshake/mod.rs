@@ -29,7 +29,7 @@ impl Node {
         }
     }
 
-    fn behind_boot(&mut self, now: Now, parked: Parked) {
+    pub(super) fn behind_boot(&mut self, now: Now, parked: Parked) {
         let bound = self.config.limits.gate;
         let links = &self.links;
         self.gate.tidy(bound, |parked| match parked {
@@ -77,7 +77,7 @@ impl Node {
         };
         link.peer = None;
         link.phase = Phase::AnswerParked(channel, hello);
-        self.behind_boot(now, Parked::Answer(conn));
+        self.step_for_unproven(now, conn);
     }
 
     /// Step 4 at the acceptor.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use timed_core::{
-    Activity, Attempt, CanonicalAddr, Counters, LinkCounts, LinkTag, MasternodeInfo, Matrix, MatrixLink,
-    MatrixNode, NodeId, Pair, PeerInfo, Wall, Why,
+    Activity, AddressCounts, Attempt, CanonicalAddr, Counters, LinkCounts, LinkTag, MasternodeInfo, Matrix,
+    MatrixLink, MatrixNode, NodeId, Pair, PeerInfo, Wall, Why,
 };
 
 use super::super::rfc3339;
@@ -69,6 +69,21 @@ impl From<LinkCounts> for LinksJson {
     }
 }
 
+/// What the address book holds.
+#[derive(Serialize)]
+pub(super) struct AddressesJson {
+    tried: usize,
+    heard: usize,
+    tombstones: usize,
+}
+
+impl From<AddressCounts> for AddressesJson {
+    fn from(addresses: AddressCounts) -> Self {
+        let AddressCounts { tried, heard, tombstones } = addresses;
+        Self { tried, heard, tombstones }
+    }
+}
+
 /// The core's totals since the start.
 #[derive(Serialize)]
 pub(super) struct CountersJson {
@@ -83,6 +98,9 @@ pub(super) struct CountersJson {
     freezes: u64,
     unknown_frames: u64,
     inbound_refused: u64,
+    candidates: u64,
+    address_requests_ignored: u64,
+    addresses_unasked: u64,
     heartbeats: u64,
     heartbeat_repeats: u64,
     heartbeats_invalid: u64,
@@ -113,6 +131,9 @@ impl From<Counters> for CountersJson {
             freezes: c.freezes,
             unknown_frames: c.unknown_frames,
             inbound_refused: c.inbound_refused,
+            candidates: c.candidates,
+            address_requests_ignored: c.address_requests_ignored,
+            addresses_unasked: c.addresses_unasked,
             heartbeats: c.heartbeats,
             heartbeat_repeats: c.heartbeat_repeats,
             heartbeats_invalid: c.heartbeats_invalid,

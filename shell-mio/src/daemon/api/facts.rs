@@ -150,6 +150,7 @@ fn describe(warning: &Warning) -> Value {
         Warning::SeenElsewhere { advertised, seen } => {
             json!({ "warning": name, "advertised": advertised.to_string(), "seen": seen.to_string() })
         }
+        Warning::CacheSetAside(key) => json!({ "warning": name, "record": key.name() }),
         Warning::ForeignSignature { via } => json!({ "warning": name, "via": via.to_string() }),
         _ => json!({ "warning": name }),
     }

@@ -17,7 +17,9 @@ use tokio::time::timeout;
 
 use super::super::metrics::{Reading, prometheus};
 use super::super::rfc3339;
-use super::answers::{CountersJson, LinksJson, MasternodeJson, MatrixJson, PeerJson, WhyJson, millis};
+use super::answers::{
+    AddressesJson, CountersJson, LinksJson, MasternodeJson, MatrixJson, PeerJson, WhyJson, millis,
+};
 use super::blocks;
 use super::consensus::{ConsensusJson, MempoolJson, ProducingJson, SyncJson, sync_state};
 use super::error::ApiError;
@@ -201,6 +203,7 @@ async fn status(State(context): Shared) -> Answer {
         "last_tick_age_ms": millis(context.remote.last_tick_age()),
         "connected_peers": summary.connected_peers,
         "links": LinksJson::from(summary.links),
+        "addresses": AddressesJson::from(summary.addresses),
         "counters": CountersJson::from(status.counters),
     }))
     .into_response())

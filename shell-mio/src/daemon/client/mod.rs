@@ -87,6 +87,15 @@ pub(crate) fn status(args: &ClientArgs) -> Result<ExitCode, Failure> {
                     links["up"], links["expected"], links["inbound"], links["outbound"], links["duplicates"]
                 ),
             ),
+            (
+                "address book",
+                format!(
+                    "{} tried, {} heard, {} left alone",
+                    status["addresses"]["tried"],
+                    status["addresses"]["heard"],
+                    status["addresses"]["tombstones"]
+                ),
+            ),
             ("height", format!("{} ({})", cell(&status["height"]), blocks::sync(&status["sync"]))),
             ("tip", cell(&status["tip_hash"])),
             ("last block", blocks::last_block(&status["last_block_time"])),

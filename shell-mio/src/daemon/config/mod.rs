@@ -255,6 +255,8 @@ fn limits(layers: &mut Layers<'_>) -> LimitsSection {
         dialing: count("dialing"),
         known_peers: count("known_peers"),
         own_addrs: count("own_addrs"),
+        address_book: count("address_book"),
+        outbound: count("outbound"),
         gate: count("gate"),
         frame_pool: count("frame_pool"),
         ..Limits::default()

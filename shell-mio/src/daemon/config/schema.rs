@@ -116,7 +116,8 @@ pub(crate) const KEYS: &[Key] = &[
         "network",
         "allow_private",
         Value("\"auto\""),
-        "Whether private and loopback addresses of others are believed. auto: if local_ip is such a one.",
+        "Whether private and loopback addresses of nodes that are not registered are believed and told.\n\
+         auto: if local_ip is such a one.",
     ),
     key(
         "masternode",
@@ -156,6 +157,14 @@ pub(crate) const KEYS: &[Key] = &[
     key("limits", "dialing", Value("32"), "Own dials whose handshake is not done."),
     key("limits", "known_peers", Value("1024"), "Peers remembered, registered masternodes included."),
     key("limits", "own_addrs", Value("64"), "Addresses remembered as this node's own."),
+    key(
+        "limits",
+        "address_book",
+        Value("2048"),
+        "Addresses of others remembered: half as they were told, a quarter as this node reached them itself,\n\
+         a quarter as not worth a dial for a day. At least 256.",
+    ),
+    key("limits", "outbound", Value("8"), "Links below which an observer seeks more from its address book."),
     key("limits", "control_lane", Value("\"256KiB\""), "Waiting control messages of a link; more closes it."),
     key("limits", "payload_lane", Value("\"2MiB\""), "Waiting chunks of a proposed block of a link."),
     key("limits", "relay_lane", Value("\"256KiB\""), "Waiting relayed messages of a link; the oldest go."),

@@ -238,6 +238,11 @@ impl LogSink {
                 %via,
                 suppressed = suppressed.0,                 "something signed with this node's key that this process did not make: another process has the key"
             ),
+            Warning::CacheSetAside(key) => warn!(
+                record = key.name(),
+                suppressed = suppressed.0,
+                "a durable record is damaged and was set aside: what it held is collected anew"
+            ),
             other => warn!(warning = ?other, suppressed = suppressed.0, "warning"),
         }
     }
@@ -367,6 +372,7 @@ pub(crate) fn warning_kind(warning: &Warning) -> &'static str {
         Warning::Incompatible { reason, .. } => reason.as_str(),
         Warning::SeenElsewhere { .. } => "seen_elsewhere",
         Warning::ForeignSignature { .. } => "foreign_signature",
+        Warning::CacheSetAside(_) => "cache_set_aside",
         _ => "other",
     }
 }
