@@ -7,6 +7,7 @@ mod cryptography;
 mod handshake;
 mod heartbeat;
 mod height;
+mod limited;
 #[path = "../measure/mod.rs"]
 mod measure;
 mod memory;
@@ -26,6 +27,9 @@ fn main() {
     }
     if wanted("heartbeat") {
         heartbeat::print();
+    }
+    if wanted("limited") {
+        limited::print();
     }
     height::print();
 }

@@ -44,7 +44,7 @@ use crate::wire::preamble::NetworkId;
 use crate::wire::{identity, signing};
 
 pub(crate) use relay::Audience;
-pub(crate) use verdict::{Flaw, Verdict};
+pub(crate) use verdict::{BURST, Bearer, Flaw, SPACINGS, Verdict};
 
 /// What a node's heartbeats machine is made from.
 #[derive(Clone, Debug)]
@@ -286,7 +286,7 @@ impl Masternode {
         if let Some(known) = self.known(seat, (beat.epoch, beat.sequence)) {
             return known;
         }
-        let spacing = self.timings.heartbeat / 10;
+        let spacing = self.timings.heartbeat / SPACINGS;
         if self.seats.get(usize::from(seat.0)).is_none_or(|seat| !seat.allowance.permits(now.mono, spacing)) {
             return Verdict::Excess;
         }
@@ -319,7 +319,7 @@ impl Masternode {
         let audience = Audience::new(seat, linked, from);
         if let Some(known) = self.seats.get_mut(usize::from(seat.0)) {
             known.mark = (beat.epoch, beat.sequence);
-            known.allowance.charge(now.mono, self.timings.heartbeat / 10);
+            known.allowance.charge(now.mono, self.timings.heartbeat / SPACINGS);
         }
         let (timeliness, warning) = self.clocks.read(now, seat, beat.signer, beat.wall);
         events.extend(warning.map(Event::Warning));

@@ -2,7 +2,9 @@
 
 pub mod backoff;
 pub mod ballot;
+pub mod bans;
 pub(crate) mod book;
+pub(crate) mod breaker;
 pub mod dialer;
 pub mod direction;
 pub(crate) mod effort;
@@ -13,5 +15,6 @@ pub mod observed;
 pub(crate) mod peer;
 pub(crate) mod pool;
 pub mod probe;
+pub(crate) mod scores;
 pub(crate) mod seeds;
 pub mod unauthenticated;

@@ -153,6 +153,7 @@ impl Node {
         self.ask_for_names(now);
         self.timers.set(TimerKey::PeerCheck, Some(now.mono + self.config.timings.peer_check));
         self.arm_exchange(now);
+        self.arm_bans();
         self.arm_masternode();
         self.with_chain(now, |chain, crypto, effects| chain.begin(now, crypto, effects));
         self.summarise(now);
@@ -197,6 +198,7 @@ impl Node {
             Parked::Commit(height) => {
                 self.with_chain(now, |chain, crypto, effects| chain.stored(now, height, crypto, effects));
             }
+            Parked::Bans => self.bans_saved(now),
         }
     }
 
@@ -229,12 +231,14 @@ impl Node {
         if reason != CloseReason::Halted {
             self.write_book(now);
         }
+        self.save_bans_at_last(now, reason);
         for key in [
             TimerKey::Masternode,
             TimerKey::PeerCheck,
             TimerKey::Probes,
             TimerKey::Names,
             TimerKey::Exchange,
+            TimerKey::Bans,
             TimerKey::Chain,
         ] {
             self.timers.set(key, None);

@@ -222,6 +222,10 @@ impl Node {
 
     /// A link's timer: the hand-shake took too long, or a live link is to be looked at.
     pub(super) fn look_at_link(&mut self, now: Now, conn: ConnId) {
+        if let Some(until) = self.resting_until(now, conn) {
+            self.timers.set(TimerKey::Link(conn), Some(until));
+            return;
+        }
         let Some(link) = self.links.get_mut(conn) else { return };
         let Some(peering) = link.peering_mut() else {
             let reason = if matches!(link.phase, Phase::Dialing) {

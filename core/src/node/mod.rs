@@ -1,5 +1,6 @@
 //! The node: routes inputs to the machines and applies their effects; no policy of its own.
 
+mod bans;
 mod chain;
 mod dialing;
 mod exchange;
@@ -9,6 +10,7 @@ mod lifecycle;
 mod linkage;
 mod names;
 mod observe;
+mod rates;
 mod reach;
 mod registry;
 mod requests;
@@ -34,12 +36,16 @@ use crate::link::arrivals::Arrivals;
 use crate::link::handshake::Identity;
 use crate::link::outbound::FramePool;
 use crate::masternode::Masternode;
+use crate::net::bans::Bans;
 use crate::net::effort::Effort;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
+use crate::net::scores::Scores;
 use crate::net::seeds::Seeds;
+use crate::node::bans::Saving;
 use crate::node::chain::Outbox;
 use crate::node::exchange::Addresses;
+use crate::node::rates::Rates;
 use crate::node::reach::Reach;
 use crate::rng::Rng;
 use crate::time::{Clock, Mono, Now, Reading};
@@ -68,6 +74,8 @@ enum TimerKey {
     Names,
     /// Addresses to be asked for, dialed or written down.
     Exchange,
+    /// The end of the next ban, or the writing of those that are not written.
+    Bans,
     /// The next snapshot.
     Summary,
     /// The earliest of everything that the chain waits for.
@@ -85,6 +93,8 @@ enum Parked {
     Binding(Box<Binding>),
     /// The chain's word that the block of this height is durable.
     Commit(Height),
+    /// The answers to orders that this record of bans holds.
+    Bans,
 }
 
 /// Whether the node works.
@@ -127,9 +137,13 @@ pub struct Node {
     reach: Reach,
     seeds: Seeds,
     addresses: Addresses,
+    scores: Scores,
+    bans: Bans,
+    saving: Saving,
     masternode: Masternode,
     chain: Option<Box<Chain>>,
     outbox: Outbox,
+    rates: Rates,
     timers: Timers<TimerKey>,
     commands: VecDeque<Command>,
     frames: FramePool,
@@ -159,11 +173,14 @@ impl Node {
         let mut rng = Rng::new(seed);
         let nonce = BootNonce(rng.next_u64());
         let (past, mut records) = lifecycle::past(journal)?;
+        let (bans, damaged) = bans::recall(&mut records, &config, now);
         let identity = lifecycle::identity(&config, crypto.as_mut(), nonce, past, now.wall);
         let pool = Pool::new(&config, identity.node, now, &mut rng);
         let masternode = lifecycle::masternode(&config, &identity, now, &mut rng);
         let (addresses, set_aside) = exchange::recall(&mut records, &config, now, &mut rng);
         let chain = lifecycle::chain(&config, &identity, past, records, now, &mut rng)?;
+        let Config { timings, limits, registry, .. } = &config;
+        let rates = Rates::new(timings, config.chain.as_ref(), limits, registry.size());
         let mut node = Self {
             identity,
             crypto,
@@ -185,9 +202,13 @@ impl Node {
             reach: Reach::default(),
             seeds: Seeds::new(&config.seeds, config.timings.backoff_other, now.mono),
             addresses,
+            scores: Scores::new(config.limits.scores),
+            bans,
+            saving: Saving::default(),
             masternode,
             chain,
             outbox: Outbox::default(),
+            rates,
             timers: Timers::new(),
             commands: VecDeque::new(),
             frames: FramePool::new(config.limits.frame_pool),
@@ -198,7 +219,7 @@ impl Node {
             config,
         };
         node.begin(now);
-        if let Some(warning) = set_aside {
+        for warning in set_aside.into_iter().chain(damaged) {
             node.event(Event::Warning(warning));
         }
         Ok(node)
@@ -208,11 +229,15 @@ impl Node {
     /// [`Input::Closed`] like every other.
     ///
     /// # Errors
-    /// If the node is stopping.
+    /// If the node is stopping, or a ban on the address is in force.
     pub fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
         let now = self.read_clock(now);
         if self.run != Run::Working {
             return Err(Refused(CloseReason::Shutdown));
+        }
+        if self.is_banned_address(now, from.ip()) {
+            self.counters.inbound_banned += 1;
+            return Err(Refused(CloseReason::Banned));
         }
         Ok(self.accepted(now, from))
     }
@@ -302,6 +327,7 @@ impl Node {
                 TimerKey::Probes => self.probes_due(now),
                 TimerKey::Names => self.ask_for_names(now),
                 TimerKey::Exchange => self.exchange_due(now),
+                TimerKey::Bans => self.bans_due(now),
                 TimerKey::Summary => self.summarise(now),
                 TimerKey::Chain => self.chain_due(now),
             }

@@ -47,10 +47,14 @@ impl Node {
             seeds,
             // Exploration is of masternodes, which dial nobody from their book.
             addresses: _,
+            scores,
+            bans,
+            saving: _,
             masternode: _,
             // Exploration is of networks without blocks: links do not depend on what they carry.
             chain: _,
             outbox: _,
+            rates: _,
             timers,
             commands: _,
             frames: _,
@@ -64,14 +68,14 @@ impl Node {
         let _ = write!(
             feed,
             "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{deferred:?}{dialing:?}\
-             {waiting:?}{clock:?}{timers:?}{reach:?}{seeds:?}",
+             {waiting:?}{clock:?}{timers:?}{reach:?}{seeds:?}{scores:?}{bans:?}",
             identity.boot,
         );
         for (conn, link) in links.iter() {
             let _ = write!(feed, "{conn}{link:?}");
         }
         for destination in pool.destinations() {
-            let decision = pool.decide(clock.now().mono, destination);
+            let decision = pool.decide(clock.now().mono, destination, bans);
             let dialing = pool.dialing(destination);
             let plan = dialing.map(|d| (d.backoff, d.in_flight, d.order, d.held, d.settling, d.passive));
             let _ = write!(feed, "{destination:?}{decision:?}{plan:?}");

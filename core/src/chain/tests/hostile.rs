@@ -3,8 +3,8 @@
 use super::*;
 use crate::chain::fixture::{certificate, vote};
 use crate::chain::validity;
-use crate::event::Statement;
-use crate::ids::CertificateHash;
+use crate::event::{Offence, Statement};
+use crate::ids::{CertificateHash, Signature};
 use crate::wire::block::{FinalBlock, Outline, VoteKind};
 use crate::wire::message::Vote;
 use crate::wire::signing;
@@ -44,6 +44,69 @@ fn is_forwarded(effects: &Effects) -> bool {
 
 fn evidence_told(effects: &Effects) -> usize {
     effects.iter().filter(|effect| matches!(effect, Effect::Event(Event::Equivocation(_)))).count()
+}
+
+/// With what it charges whom, where it does nothing else.
+fn charged(effects: &Effects) -> Vec<(NodeId, Offence)> {
+    let offence = |effect: &Effect| match effect {
+        Effect::Offence(peer, offence) => (*peer, *offence),
+        other => panic!("{other:?}"),
+    };
+    effects.iter().map(offence).collect()
+}
+
+#[test]
+fn ban_02a_what_nobody_passes_on_is_charged_to_whoever_did() {
+    let mut net = deaf(true);
+    let (height, round, block) = (Height(1), Round(0), BlockHash([7; 32]));
+    let mut forged = vote(3, VoteKind::Prevote, height, round, Some(block));
+    forged.signature = Signature([1; 64]);
+    let mut short = certificate(0..3, VoteKind::Precommit, height, round, block);
+    short.signatures.pop();
+    let few = certificate(0..2, VoteKind::Prevote, height, round, block);
+    let mut altered = certificate(0..3, VoteKind::Precommit, height, round, block);
+    altered.round = Round(3);
+    let mut unsigned = proposal(&net, b"payload");
+    unsigned.signature = Signature([1; 64]);
+    for (message, offence) in [
+        (Message::Vote(Box::new(forged)), Offence::BadSignature),
+        (Message::Commit(Box::new(short)), Offence::InvalidBlock),
+        (Message::Polka(Box::new(few)), Offence::InvalidBlock),
+        (Message::Commit(Box::new(altered)), Offence::InvalidBlock),
+        (Message::Proposal(unsigned), Offence::BadSignature),
+    ] {
+        let shown = format!("{message:?}");
+        assert_eq!(charged(&receive(&mut net, 2, message)), [(id(2), offence)], "{shown}");
+    }
+}
+
+#[test]
+fn ban_02a_what_another_state_may_explain_is_charged_to_nobody() {
+    let mut net = deaf(true);
+    let (round, block) = (Round(0), BlockHash([7; 32]));
+    let genuine = proposal(&net, b"payload");
+    // By another registry somebody else leads.
+    let mut led_by_another = genuine.clone();
+    led_by_another.header.proposer = id(3);
+    let message = signing::proposal(&GENESIS, Height(1), round, None, &led_by_another.header.hash(&GENESIS));
+    led_by_another.signature = sign_as(&id(3), &message);
+    // On another chain, or long ago, or of a slot that a clock does not see.
+    let mut of_another_parent = genuine.clone();
+    of_another_parent.header.parent = block;
+    let message =
+        signing::proposal(&GENESIS, Height(1), round, None, &of_another_parent.header.hash(&GENESIS));
+    of_another_parent.signature = sign_as(&id(1), &message);
+    for message in [
+        Message::Proposal(led_by_another),
+        Message::Proposal(of_another_parent),
+        Message::Vote(Box::new(vote(3, VoteKind::Prevote, Height(9), round, Some(block)))),
+        Message::Commit(Box::new(certificate(0..3, VoteKind::Precommit, Height(9), round, block))),
+        Message::Vote(Box::new(vote(77, VoteKind::Prevote, Height(1), round, Some(block)))),
+    ] {
+        let shown = format!("{message:?}");
+        let effects = receive(&mut net, 2, message);
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::Offence(..))), "{shown}");
+    }
 }
 
 #[test]
@@ -87,7 +150,10 @@ fn a_genuine_proposal_dressed_otherwise_is_neither_verified_nor_passed_on_nor_in
     for change in changes {
         let mut dressed = genuine.clone();
         change(&mut dressed);
-        assert!(receive(&mut net, 2, Message::Proposal(dressed)).is_empty());
+        assert_eq!(
+            charged(&receive(&mut net, 2, Message::Proposal(dressed))),
+            [(id(2), Offence::InvalidBlock)]
+        );
     }
     assert_eq!(net.hosts[0].signer.verified, before);
     assert!(is_forwarded(&receive(&mut net, 2, Message::Proposal(genuine))));

@@ -324,6 +324,8 @@ impl Net {
                 self.after(self.disk / 2, host, Arrival::TakenIn(height));
             }
             Effect::Registry(_) => {}
+            // Everybody here is honest, but for what a test hands in itself.
+            Effect::Offence(peer, offence) => panic!("{host} charges {peer} with {offence:?}"),
             Effect::Command(Command::Produce { height, round, .. }) => {
                 let seed = u8::try_from(height.0 % 256).unwrap();
                 let payload = Bytes::from(vec![seed; self.hosts[host].payload]);
