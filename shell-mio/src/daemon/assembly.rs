@@ -2,7 +2,7 @@
 
 use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
-use timed_core::{AddrScope, Bootstrap, ChainConfig, GenesisHash, MasternodeMode, MinPeers, NodeId, Wall};
+use timed_core::{Bootstrap, ChainConfig, GenesisHash, MasternodeMode, MinPeers, NodeId, Wall};
 
 use super::arguments::NodeArgs;
 use super::config::{Auto, Config, PeerEntry, Sources, lines};
@@ -88,11 +88,7 @@ impl Assembly {
             registry: self.genesis.registry.clone(),
             advertised: self.config.advertised(),
             bootstrap,
-            addresses: match self.config.network.allow_private {
-                Auto::Auto => AddrScope::suiting(self.config.advertised()),
-                Auto::Set(true) => AddrScope::Private,
-                Auto::Set(false) => AddrScope::Global,
-            },
+            addresses: self.config.addresses(),
             masternode: match self.config.masternode.enabled {
                 Auto::Auto => MasternodeMode::Auto,
                 Auto::Set(true) => MasternodeMode::Required,

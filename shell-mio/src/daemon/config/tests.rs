@@ -147,3 +147,18 @@ fn masternode_slots_follow_the_rule() {
     assert_eq!(slots("[network]\nmax_peers = 10\n", 4), 10);
     assert!(complaint("[network]\nmax_peers = 10\nmasternode_slots = 11\n").contains("more than max_peers"));
 }
+
+#[test]
+fn private_addresses_are_believed_where_they_are_allowed_or_our_own_is_one() {
+    let addresses = |text: &str| file(&format!("[network]\n{text}\n")).unwrap().addresses();
+    for (scope, text) in [
+        (AddrScope::Global, ""),
+        (AddrScope::Global, "local_ip = \"9.9.9.9\""),
+        (AddrScope::Private, "local_ip = \"127.0.0.2\""),
+        (AddrScope::Private, "local_ip = \"fd00::2\""),
+        (AddrScope::Private, "allow_private = true"),
+        (AddrScope::Global, "allow_private = false\nlocal_ip = \"10.0.0.2\""),
+    ] {
+        assert_eq!(addresses(text), scope, "{text}");
+    }
+}
