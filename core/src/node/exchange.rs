@@ -16,7 +16,7 @@ use crate::limits::MAX_TOLD;
 use crate::link::Origin;
 use crate::net::book::{Book, Candidate, Failure, Fitness, Group, Heard};
 use crate::net::dialer::{Order, Wanted};
-use crate::net::exchange::{Answer, Turn, Use};
+use crate::net::exchange::{Turn, Use};
 use crate::net::peer::{Outcome, Peer};
 use crate::net::pool::Destination;
 use crate::node::{Node, Run, TimerKey};
@@ -158,13 +158,15 @@ impl Node {
         self.deliver(now, conn, Lane::Relay, &frame);
     }
 
-    /// A peer tells addresses.
+    /// Whether addresses from a peer answer a question: asked before they are decoded.
+    pub(super) fn awaits_addresses(&self, conn: ConnId, from: NodeId) -> bool {
+        self.pool.get(&from).is_some_and(|peer| peer.exchange.awaits(conn))
+    }
+
+    /// A peer tells the addresses that it was asked for.
     pub(super) fn addresses_told(&mut self, now: Now, conn: ConnId, from: NodeId, told: &[PeerAddress]) {
         let Some(peer) = self.pool.get_mut(&from) else { return };
-        if peer.exchange.told(conn) == Answer::Unasked {
-            self.addresses_unasked(now, from);
-            return;
-        }
+        peer.exchange.answered();
         let Some(source) = self.links.get(conn).map(|link| link.remote.ip()) else { return };
         let mut news = false;
         for PeerAddress { node, addr, age } in told {
@@ -181,7 +183,7 @@ impl Node {
     }
 
     /// Rule A-3, `unasked`: the one place where addresses are dropped because nobody asked for them.
-    fn addresses_unasked(&mut self, _now: Now, _from: NodeId) {
+    pub(super) fn addresses_unasked(&mut self, _now: Now, _from: NodeId) {
         self.counters.addresses_unasked += 1;
     }
 

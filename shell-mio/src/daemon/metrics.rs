@@ -290,6 +290,7 @@ fn core_counters(out: &mut Text, counters: &Counters) {
         ("unknown_frames_total", "Frames of kinds unknown to this version.", counters.unknown_frames),
         ("inbound_refused_total", "Inbound connections refused unauthenticated.", counters.inbound_refused),
         ("candidates_total", "Dials to addresses from the address book.", counters.candidates),
+        ("candidates_failed_total", "Of these, those that led to no session.", counters.candidates_failed),
         (
             "address_requests_ignored_total",
             "Requests of others for addresses that came too soon.",
