@@ -130,6 +130,17 @@ fn s_5_enough_links_are_enough_and_a_lost_one_is_not_sought_again_by_name() {
 }
 
 #[test]
+fn s_5_nobody_is_dialed_for_a_place_that_is_not_there() {
+    let mut config = observer();
+    // Three are kept for masternodes.
+    config.limits = Limits { max_peers: 4, ..config.limits };
+    let mut stage = Stage::with(Crypto::Null, config);
+    let link = telling(&mut stage, 9, strangers(9));
+    pass(&mut stage, &[link], secs(60));
+    assert_eq!(candidates(&mut stage), []);
+}
+
+#[test]
 fn s_5_a_masternode_dials_nobody_from_its_book() {
     let mut stage = stage();
     let link = telling(&mut stage, 9, strangers(40));
