@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::addr::{AddrScope, CanonicalAddr};
 use crate::crypto::WeakKey;
-use crate::ids::{GenesisHash, NodeId};
+use crate::ids::{GenesisHash, Height, NodeId};
 use crate::limits::Limits;
 use crate::registry::Registry;
 use crate::time::Wall;
@@ -206,6 +206,12 @@ pub enum ConfigError {
         "the durable record {0:?} is damaged: restore the data directory from a backup, or start a new key"
     )]
     DamagedRecord(&'static str),
+    /// The stored blocks were made under another genesis file.
+    #[error(
+        "the stored chain, {0} blocks long, was not made under this genesis file: give this node the genesis.toml of \
+         its network, or an empty data directory with its key"
+    )]
+    OtherGenesis(Height),
     /// The chain's settings cannot work.
     #[error("chain: {0}")]
     Chain(&'static str),

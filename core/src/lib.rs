@@ -138,10 +138,10 @@ pub use config::{
 };
 pub use event::{
     Activity, AddressCounts, Attempt, CloseReason, ClosedBy, CommittedVia, ConsensusInfo, Counters,
-    DialedBecause, Direction, Enforce, Event, Evidence, Fatal, KnockAnswer, LinkCounts, MasternodeInfo,
-    Matrix, MatrixLink, MatrixNode, MempoolInfo, NotProducing, Offence, Pair, PeerInfo, Producing, Reply,
-    SignedProposal, Statement, StatementKind, Status, Step, Summary, SyncState, TrafficClass, TransportCause,
-    TxState, UnknownCode, Warning, Why,
+    DialedBecause, Direction, Enforce, Event, Evidence, Excessive, Fatal, Handling, KnockAnswer, LinkCounts,
+    MasternodeInfo, Matrix, MatrixLink, MatrixNode, MempoolInfo, NotProducing, Offence, Pair, PeerInfo,
+    Producing, RateUnit, Reply, SignedProposal, Statement, StatementKind, Status, Step, Summary, SyncState,
+    TrafficClass, TransportCause, TxState, UnknownCode, Warning, Why,
 };
 pub use ids::{
     BadHex, BlockHash, BootEpoch, BootNonce, CertificateHash, ChunkHash, ConnId, DialOrdinal, GenesisHash,
@@ -150,7 +150,7 @@ pub use ids::{
 };
 pub use input::{Input, PayloadVerdict, PeerRef, RegistryChange, Request, StoredBlock};
 pub use journal::{Record, RecordKey};
-pub use limits::{Limits, REQUESTS_PER_WAKE};
+pub use limits::{Limits, REQUESTS_PER_WAKE, RateLimit, RateLimits};
 pub use node::{Node, Refused};
 pub use registry::{MAX_MASTERNODES, Masternode, MasternodeIndex, Registry, RegistryError, RegistryHash};
 pub use rng::Rng;

@@ -1,5 +1,6 @@
 //! The one table of bounds: every queue, map and buffer of the core has its row here (contract C8).
 
+use crate::event::{Enforce, TrafficClass};
 use crate::registry::MAX_MASTERNODES;
 
 /// Plaintext bytes in a record at most, lane byte included.
@@ -106,6 +107,14 @@ pub(crate) const WAITING_BYTES: usize = 128;
 pub(crate) const ADDRESS_BYTES: usize = 320;
 /// A book of fewer addresses than this has this many places: one in each bucket of each table at least.
 pub(crate) const ADDRESSES_LEAST: usize = 256;
+/// A ban with its note.
+pub(crate) const BAN_BYTES: usize = 512;
+/// An order about bans whose answer waits until its record is durable.
+pub(crate) const ORDER_BYTES: usize = 1024;
+/// Orders about bans that wait for their records at most.
+pub(crate) const ORDERS_WAITING: usize = 64;
+/// What is known of the conduct of one key.
+pub(crate) const SCORE_BYTES: usize = 256;
 /// An address known to be our own.
 pub(crate) const OWN_ADDR_BYTES: usize = 128;
 /// A word parked behind a record.
@@ -148,6 +157,12 @@ pub struct Limits {
     pub address_book: usize,
     /// Links below which an observer seeks more from its book (rule S-5).
     pub outbound: usize,
+    /// Bans in force at most, the operator's and this node's own; the latter give way.
+    pub bans: usize,
+    /// Keys whose conduct is remembered, at most; the least worth it gives way.
+    pub scores: usize,
+    /// Whether a score that reaches its bound has consequences (rules ).
+    pub punish: Enforce,
     /// Bytes waiting in the control lane of a link before it is closed as slow.
     pub control_lane: usize,
     /// Bytes waiting in the payload lane of a link.
@@ -169,6 +184,37 @@ pub struct Limits {
     pub gate: usize,
     /// Free frame buffers kept for reuse.
     pub frame_pool: usize,
+    /// How fast a peer may send of its own accord.
+    pub rates: RateLimits,
+}
+
+/// How fast a peer may send of a class of traffic of its own accord (rule A-1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Messages a second, or bytes where the class is counted in bytes; 0 counts as 1. `None`: four times what the
+    /// schedules of an honest peer make at worst.
+    pub per_second: Option<u64>,
+    /// Whether what comes faster is dropped, or its sender slowed if it is a masternode.
+    pub enforce: Enforce,
+}
+
+/// A rate for each class of traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateLimits([RateLimit; TrafficClass::ALL.len()]);
+
+impl RateLimits {
+    /// That of a class.
+    #[must_use]
+    pub fn of(&self, class: TrafficClass) -> RateLimit {
+        self.0.get(class.index()).copied().unwrap_or_default()
+    }
+
+    /// Sets that of a class.
+    pub fn set(&mut self, class: TrafficClass, limit: RateLimit) {
+        if let Some(place) = self.0.get_mut(class.index()) {
+            *place = limit;
+        }
+    }
 }
 
 impl Default for Limits {
@@ -190,6 +236,9 @@ impl Limits {
             own_addrs: 64,
             address_book: 2048,
             outbound: 8,
+            bans: 1024,
+            scores: 1024,
+            punish: Enforce::On,
             control_lane: 256 * 1024,
             payload_lane: 2 * 1024 * 1024,
             relay_lane: 256 * 1024,
@@ -200,6 +249,7 @@ impl Limits {
             mempool: 16 * 1024 * 1024,
             gate: 128,
             frame_pool: 64,
+            rates: RateLimits::default(),
         }
     }
 
@@ -225,6 +275,10 @@ impl Limits {
             + self.frame_pool * (FRAME_REUSED + FRAME_COST)
             + self.own_addrs * OWN_ADDR_BYTES
             + Self::book_bytes(self.address_book)
+            // Once in the table, once in a record on its way.
+            + 2 * self.bans * BAN_BYTES
+            + ORDERS_WAITING * ORDER_BYTES
+            + self.scores * SCORE_BYTES
             + self.gate * PARKED_BYTES
             + CHAIN_BYTES
             + Self::sync_bytes(self.sync_window)

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use timed_core::wire::message::Kind;
-use timed_core::{CloseReason, Limits, Masternode, NodeId, Registry, Timings};
+use timed_core::{CloseReason, Limits, Masternode, NodeId, RateUnit, Registry, Timings, TrafficClass};
 
 const DOCUMENT: &str = include_str!("../PROTOCOL.md");
 
@@ -111,6 +111,9 @@ fn every_bound_has_its_default() {
         own_addrs,
         address_book,
         outbound,
+        bans,
+        scores,
+        punish: _,
         control_lane,
         payload_lane,
         relay_lane,
@@ -121,7 +124,9 @@ fn every_bound_has_its_default() {
         mempool,
         gate,
         frame_pool,
+        rates,
     } = Limits::for_registry(14);
+    assert!(TrafficClass::ALL.iter().all(|class| rates.of(*class).per_second.is_none()));
     assert_eq!((max_peers, Limits::for_registry(100).max_peers), (50, 120));
     let coded = [
         ("unauthenticated", unauthenticated),
@@ -131,6 +136,8 @@ fn every_bound_has_its_default() {
         ("own_addrs", own_addrs),
         ("address_book", address_book),
         ("outbound", outbound),
+        ("bans", bans),
+        ("scores", scores),
         ("control_lane", control_lane),
         ("payload_lane", payload_lane),
         ("relay_lane", relay_lane),
@@ -145,6 +152,7 @@ fn every_bound_has_its_default() {
     let coded: Vec<(&str, String)> = [("max_peers", "max(50, registry + 20)".to_owned())]
         .into_iter()
         .chain(coded.map(|(name, bound)| (name, bound.to_string())))
+        .chain([("rates", "derived".to_owned())])
         .collect();
     let documented: Vec<(&str, String)> =
         table(&["bound", "default"]).iter().map(|row| (row[0], row[1].to_owned())).collect();
@@ -206,4 +214,20 @@ fn rules_are_defined_once_and_every_citation_names_one() {
     citations.retain(|number, _| !rules.contains(number));
     assert!(citations.is_empty(), "no such rules: {citations:?}");
     assert!(rules.len() > 50, "{rules:?}");
+}
+
+#[test]
+fn every_class_of_traffic_has_its_row_and_its_unit() {
+    let coded: Vec<(&str, &str)> = TrafficClass::ALL
+        .iter()
+        .map(|class| match class.unit() {
+            RateUnit::Messages => (class.as_str(), "messages"),
+            RateUnit::Bytes => (class.as_str(), "bytes"),
+        })
+        .collect();
+    let documented: Vec<(&str, &str)> = table(&["class", "kinds", "counted in", "an honest peer at worst"])
+        .iter()
+        .map(|row| (row[0], row[2]))
+        .collect();
+    assert_eq!(documented, coded);
 }

@@ -15,9 +15,9 @@ use timed_core::wire::frame::append_encoded;
 use timed_core::wire::message::{Answer, Intent, Kind, Lane, Message, Ping, Pong};
 use timed_core::wire::peers::PeerAddress;
 use timed_core::{
-    AddressCounts, Bootstrap, CanonicalAddr, ChainConfig, Command, Config, ConnId, DialOrdinal,
-    DialedBecause, Event, Input, Limits, MinPeers, Node, NodeId, Now, Registry, Reply, Request, RequestId,
-    Ticket, Transmit, TransportCause, TxId,
+    AddressCounts, BanNote, BanTarget, Bootstrap, CanonicalAddr, ChainConfig, Command, Config, ConnId,
+    DialOrdinal, DialedBecause, Event, Input, Limits, MinPeers, Node, NodeId, Now, Registry, Reply, Request,
+    RequestId, Ticket, Transmit, TransportCause, TxId,
 };
 use timed_tests::driver::{Crypto, NODE, START, addr, config, start};
 use timed_tests::null_crypto::NullProvider;
@@ -239,6 +239,8 @@ fn c8_the_worst_case_bounds_what_peers_can_make_a_node_hold() {
         unauthenticated_kept: 4,
         dialing: 8,
         known_peers: 200,
+        bans: 10,
+        scores: 10,
         control_lane: 32 * 1024,
         relay_lane: 64 * 1024,
         payload_lane: 0,
@@ -333,6 +335,8 @@ fn c8_the_worst_case_bounds_what_transactions_can_make_a_node_hold() {
         unauthenticated: 4,
         unauthenticated_kept: 1,
         known_peers: 20,
+        bans: 10,
+        scores: 10,
         control_lane: 16 * 1024,
         relay_lane: 32 * 1024,
         payload_lane: 0,
@@ -471,4 +475,59 @@ fn address_of(number: u32) -> PeerAddress {
     key[..4].copy_from_slice(&number.to_be_bytes());
     let addr = CanonicalAddr::new(SocketAddr::from(([a, b, c, d], 24_100))).unwrap();
     PeerAddress { node: NodeId(key), addr, age: 0 }
+}
+
+/// As many bans as there may be, with the longest notes, and as many keys that break rules.
+#[test]
+fn c8_the_worst_case_bounds_what_bans_and_scores_can_make_a_node_hold() {
+    let limits = Limits {
+        max_peers: 12,
+        unauthenticated: 4,
+        unauthenticated_kept: 1,
+        dialing: 1,
+        known_peers: 20,
+        bans: 3_000,
+        scores: 3_000,
+        control_lane: 16 * 1024,
+        relay_lane: 32 * 1024,
+        payload_lane: 0,
+        bulk_lane: 0,
+        sync_window: 0,
+        serving: 0,
+        mempool: 0,
+        frame_pool: 0,
+        ..Limits::for_registry(4)
+    };
+    let rows = limits.worst_case_bytes() - Limits { bans: 0, scores: 0, ..limits.clone() }.worst_case_bytes();
+    let mut host = Host::new(limits, None);
+    let before = held();
+    // Garbage from one key after the other: each is remembered, and some are banned.
+    let mut frames = Vec::new();
+    append_encoded(Kind::Ping, &[1], &mut frames);
+    for number in 0..8_000 {
+        let mut actor = stranger(&host.config, number / 2);
+        actor.from.boot.epoch.0 += u64::from(number % 2);
+        let (conn, mut line, answer) = host.hello(&mut actor, source(number), CANONICAL);
+        if answer == Some(Answer::Accepted) {
+            host.data(conn, &line.seal(Lane::Control, &frames));
+        }
+    }
+    // The disk is slow: orders wait for their answers.
+    for number in 0_u32..8_000 {
+        let mut key = [0xdd; 32];
+        key[..4].copy_from_slice(&number.to_le_bytes());
+        let (target, note) = (BanTarget::Key(NodeId(key)), BanNote::new(&"n".repeat(BanNote::MAX)));
+        let request = Request::Ban { target, lasts: None, note };
+        host.handle(Input::Request { id: RequestId(1), request });
+        // One record is under way, the next is written after it; what is too many is refused meanwhile.
+        if number % 100 == 60 {
+            host.written();
+            host.written();
+        }
+    }
+    host.handle(Input::Request { id: RequestId(1), request: Request::Bans });
+    let full = held() - before;
+    println!("{full} bytes held of {rows} in the rows of bans and scores");
+    // A good part of the rows is for a record on its way, which this shell has taken.
+    assert!(full * 4 > rows, "the table promises far more than can be held: {full} of {rows}");
 }

@@ -10,6 +10,7 @@ use crate::ids::{ConnId, DialOrdinal, NodeId};
 use crate::limits::ATTEMPTS_KEPT;
 use crate::net::backoff::Backoff;
 use crate::net::ballot::Register;
+use crate::net::bans::Grounds;
 use crate::net::dialer::{Flight, Order, Passive, Place, Session, Side, Situation, Wanted};
 use crate::net::exchange::Exchange;
 use crate::registry::{MasternodeIndex, Registry};
@@ -160,7 +161,14 @@ impl Dialing {
         self.attempts.iter()
     }
 
-    pub(crate) fn situation(&self, session: Session, wanted: Wanted, place: Place, side: Side) -> Situation {
+    pub(crate) fn situation(
+        &self,
+        session: Session,
+        wanted: Wanted,
+        place: Place,
+        side: Side,
+        bans: Grounds,
+    ) -> Situation {
         Situation {
             session,
             flight: if self.in_flight.is_some() { Flight::Under } else { Flight::Idle },
@@ -168,6 +176,7 @@ impl Dialing {
             place,
             side,
             order: self.order,
+            grounds: Grounds { incompatible: self.backoff.incompatible(), ..bans },
             held: self.held,
             settling: self.settling,
             backoff: self.backoff.until(),

@@ -9,6 +9,7 @@ use crate::config::{Config, Timings};
 use crate::event::Attempt;
 use crate::ids::{ConnId, DialOrdinal, NodeId};
 use crate::limits::{ATTEMPTS_KEPT, Limits, OWN_ADDR_BYTES, PEER_BYTES, TARGET_BYTES};
+use crate::net::bans::{Bans, Grounds};
 use crate::net::dialer::{self, Decision, Order, Place, Session, Side, Wanted};
 use crate::net::direction::{Dialer, End, dialer_of};
 use crate::net::peer::{Dialing, Peer, UPS_KEPT};
@@ -227,17 +228,27 @@ impl Pool {
         }
     }
 
+    /// What bans say of a destination: of its key, and of where it is dialed.
+    pub(crate) fn grounds(&self, bans: &Bans, destination: Destination) -> Grounds {
+        let ip = self.addr_of(destination).map(|addr| addr.ip());
+        match destination {
+            Destination::Peer(id) => bans.grounds(Some(&id), ip),
+            Destination::Addr(_) => bans.grounds(None, ip),
+        }
+    }
+
     /// The one gate: what to do about a destination now.
-    pub(crate) fn decide(&self, now: Mono, destination: Destination) -> Option<Decision> {
+    pub(crate) fn decide(&self, now: Mono, destination: Destination, bans: &Bans) -> Option<Decision> {
+        let grounds = self.grounds(bans, destination);
         let situation = match destination {
             Destination::Peer(id) => {
                 let peer = self.peers.get(&id)?;
                 let place = peer.addr.map_or(Place::Unknown, |addr| self.place(&addr));
-                peer.dialing.situation(peer.session(), peer.wanted, place, self.side(peer))
+                peer.dialing.situation(peer.session(), peer.wanted, place, self.side(peer), grounds)
             }
             Destination::Addr(addr) => {
                 let dialing = self.targets.get(&addr)?;
-                dialing.situation(Session::None, Wanted::Yes, self.place(&addr), Side::Dialer)
+                dialing.situation(Session::None, Wanted::Yes, self.place(&addr), Side::Dialer, grounds)
             }
         };
         Some(dialer::next_dial(now, &situation))

@@ -28,7 +28,7 @@ impl Node {
         if let Some(dialing) = self.pool.dialing_mut(destination) {
             dialing.settle(now.mono, session, longest, &self.config.timings, &mut self.rng);
         }
-        let Some(decision) = self.pool.decide(now.mono, destination) else {
+        let Some(decision) = self.pool.decide(now.mono, destination, &self.bans) else {
             self.timers.set(TimerKey::Dial(destination), None);
             return;
         };

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::addr::CanonicalAddr;
 use crate::command::Command;
 use crate::config::Config;
-use crate::event::{AddressCounts, CloseReason, Warning};
+use crate::event::{AddressCounts, CloseReason, Offence, Warning};
 use crate::ids::{ConnId, NodeId};
 use crate::journal::{Record, RecordKey};
 use crate::limits::MAX_TOLD;
@@ -197,8 +197,9 @@ impl Node {
     }
 
     /// Rule A-3, `unasked`: the one place where addresses are dropped because nobody asked for them.
-    pub(super) fn addresses_unasked(&mut self, _now: Now, _from: NodeId) {
+    pub(super) fn addresses_unasked(&mut self, now: Now, from: NodeId) {
         self.counters.addresses_unasked += 1;
+        self.offended(now, from, Offence::Unasked);
     }
 
     fn ask_for_addresses(&mut self, now: Now) {

@@ -138,6 +138,7 @@ impl Node {
         }
         self.timers.set(TimerKey::PeerCheck, Some(now.mono + self.config.timings.peer_check));
         self.arm_exchange(now);
+        self.arm_bans();
         self.arm_masternode();
         self.with_chain(now, |chain, crypto, effects| chain.begin(now, crypto, effects));
         self.summarise(now);
@@ -182,6 +183,7 @@ impl Node {
             Parked::Commit(height) => {
                 self.with_chain(now, |chain, crypto, effects| chain.stored(now, height, crypto, effects));
             }
+            Parked::Bans => self.bans_saved(now),
         }
     }
 
@@ -259,7 +261,10 @@ impl Node {
         if reason != CloseReason::Halted {
             self.write_book(now);
         }
-        for key in [TimerKey::Masternode, TimerKey::PeerCheck, TimerKey::Exchange, TimerKey::Chain] {
+        self.save_bans_at_last(now, reason);
+        let timers =
+            [TimerKey::Masternode, TimerKey::PeerCheck, TimerKey::Exchange, TimerKey::Bans, TimerKey::Chain];
+        for key in timers {
             self.timers.set(key, None);
         }
         self.waiting.clear();

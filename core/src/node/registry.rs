@@ -30,6 +30,7 @@ impl Node {
         self.pool.registry_changed(&registry, now, &mut self.rng);
         self.config.registry = registry;
         self.forget_registered();
+        self.pardon_registered(now);
         // Sessions that stand belong to masternodes that are new as such.
         let live: Vec<_> = self.pool.live().map(|(peer, conn)| (peer.id, conn)).collect();
         for (peer, conn) in live {

@@ -1,10 +1,13 @@
 //! Questions and orders from the operator and the application, answered from the one pool.
 
-use crate::event::{CloseReason, ClosedBy, Direction, Event, PeerInfo, Reply, Status, Why};
+use crate::event::{
+    CloseReason, ClosedBy, Direction, Event, Excessive, Handling, PeerInfo, Reply, Status, Why,
+};
 use crate::ids::{ConnId, RequestId};
 use crate::input::{PeerRef, Request};
 use crate::limits::MAX_DATAGRAM;
 use crate::link::liveness::health;
+use crate::net::bans::{self, Verdict};
 use crate::net::dialer::Decision;
 use crate::net::peer::Peer;
 use crate::net::pool::Destination;
@@ -39,7 +42,10 @@ impl Node {
             Request::Why(peer) => match self.named(&peer) {
                 Named::One(destination) => Reply::Why(Box::new(self.why(now, destination))),
                 Named::Us => Reply::IsSelf,
-                Named::Nobody => Reply::UnknownPeer,
+                Named::Nobody => match self.why_unknown(now, &peer) {
+                    Some(why) => Reply::Why(Box::new(why)),
+                    None => Reply::UnknownPeer,
+                },
                 Named::Several => Reply::AmbiguousPeer,
             },
             Request::Connect { addr, id } => {
@@ -83,7 +89,9 @@ impl Node {
             Request::Submit(_) | Request::Transaction(_) | Request::Evidence | Request::Consensus => {
                 return self.answer_about_blocks(now, id, request);
             }
-            Request::Ban { .. } | Request::Unban(_) | Request::Bans => Reply::Refused("not yet"),
+            Request::Ban { target, lasts, note } => return self.order_ban(now, id, target, lasts, note),
+            Request::Unban(target) => return self.order_unban(now, id, target),
+            Request::Bans => Reply::Bans(self.bans.list(now)),
             Request::Stop => {
                 self.stop(now, CloseReason::Shutdown);
                 Reply::Stopping
@@ -103,6 +111,7 @@ impl Node {
             masternode: self.config.registry.index_of(&self.identity.node),
             epoch: self.identity.boot.epoch,
             summary: self.summary(now),
+            bans: self.bans.count(),
             counters,
         }
     }
@@ -157,6 +166,9 @@ impl Node {
     fn order_dial(&mut self, now: Now, destination: Destination) -> Reply {
         if self.run != Run::Working {
             return Reply::Refused("the node is stopping");
+        }
+        if let Verdict::Banned(_) = bans::verdict(now.mono, &self.pool.grounds(&self.bans, destination)) {
+            return Reply::Refused("a ban on this peer is in force: lift it first");
         }
         if self.pool.addr_of(destination).is_none() {
             return Reply::Refused("no address of this peer is known");
@@ -216,6 +228,7 @@ impl Node {
             bytes_out: link.bytes_out,
             queued_bytes: link.waiting(),
             reconnects_1h: peer.reconnects(now.mono),
+            excessive: self.excessive(now.mono, &peer.id, &peering.meter),
             agent: peering.agent.clone(),
         })
     }
@@ -226,7 +239,18 @@ impl Node {
             Destination::Peer(id) => self.pool.get(&id),
             Destination::Addr(_) => None,
         };
-        let decision = self.pool.decide(now.mono, destination).unwrap_or(Decision::Unwanted);
+        let decision = self.pool.decide(now.mono, destination, &self.bans).unwrap_or(Decision::Unwanted);
+        if let Decision::Banned(hold) = decision
+            && let Some(why) = self.why_banned(now, &hold.target)
+        {
+            let attempts = self.pool.dialing(destination);
+            return Why {
+                peer: peer.map(|peer| peer.id),
+                addr: self.pool.addr_of(destination),
+                attempts: attempts.into_iter().flat_map(|dialing| dialing.attempts()).copied().collect(),
+                ..why
+            };
+        }
         let session = peer.and_then(|peer| self.peer_info(now, peer, peer.live?.conn));
         let (name, rule, text) = explain(decision, session.as_ref());
         let next = decision.until().map(|at| (what_next(decision), remaining(now.mono, at)));
@@ -238,6 +262,7 @@ impl Node {
             text,
             rule,
             since: peer.map(|peer| peer.changed).filter(|wall| *wall > Wall(0)),
+            ban: None,
             next,
             session,
             attempts: attempts.into_iter().flat_map(|dialing| dialing.attempts()).copied().collect(),
@@ -247,6 +272,16 @@ impl Node {
 
 fn remaining(now: Mono, at: Mono) -> std::time::Duration {
     at.since(now)
+}
+
+/// What is done about a peer that sends too much, in words.
+fn told(Excessive { class, handling }: Excessive) -> String {
+    let done = match handling {
+        Handling::Observed => "which is only counted (rule A-1)",
+        Handling::Dropped => "and what is too much is dropped (rule A-1)",
+        Handling::Slowed => "so its link is read more slowly (rule A-6)",
+    };
+    format!("; it sends more of the class {:?} than an honest peer does, {done}", class.as_str())
 }
 
 /// The decision's stable name, its rule, and its words.
@@ -260,8 +295,9 @@ fn explain(decision: Decision, session: Option<&PeerInfo>) -> (&'static str, &'s
                         Direction::Outbound => "we dialed",
                         Direction::Inbound => "the peer dialed",
                     };
+                    let excessive = session.excessive.map(told).unwrap_or_default();
                     format!(
-                        "a live session stands: {who} ({}), session {}",
+                        "a live session stands: {who} ({}), session {}{excessive}",
                         session.because.as_str(),
                         session.session
                     )
@@ -271,6 +307,10 @@ fn explain(decision: Decision, session: Option<&PeerInfo>) -> (&'static str, &'s
         }
         Decision::InFlight => ("dialing", "D-6", "a dial or a knock of ours is under way"),
         Decision::OwnAddress => ("self", "D-7", "the address is our own"),
+        Decision::Banned(_) => ("banned", "A-4", "a ban is in force"),
+        Decision::Incompatible(_) => {
+            ("incompatible", "H-5", "network, genesis or version differ; see the attempts below")
+        }
         Decision::Held(_) => {
             ("operator_hold", "D-8", "the operator disconnected this peer; `connect` lifts the hold")
         }
@@ -298,9 +338,10 @@ fn explain(decision: Decision, session: Option<&PeerInfo>) -> (&'static str, &'s
 
 const fn what_next(decision: Decision) -> &'static str {
     match decision {
+        Decision::Banned(_) => "the ban ends",
         Decision::Held(_) => "the hold ends",
         Decision::Settling(_) => "the survivor is missed and we try again",
-        Decision::BackOff(_) => "we try again",
+        Decision::BackOff(_) | Decision::Incompatible(_) => "we try again",
         Decision::AwaitDialer(_) => "we knock",
         Decision::AwaitKnocked(_) => "we dial",
         _ => "nothing",

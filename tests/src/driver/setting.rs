@@ -63,6 +63,8 @@ pub fn tight() -> Limits {
         dialing: 3,
         known_peers: 8,
         own_addrs: 2,
+        bans: 3,
+        scores: 3,
         control_lane: 8 * 1024,
         relay_lane: 70 * 1024,
         gate: 3,

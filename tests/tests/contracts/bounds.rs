@@ -6,7 +6,7 @@ use timed_core::wire::frame::append_encoded;
 use timed_core::wire::message::{Answer, Intent, Kind, Lane, Message};
 use timed_core::{
     CanonicalAddr, CloseReason, Command, ConnId, DialOrdinal, DialedBecause, Event, Input, Limits, NodeId,
-    Reply, Request, TransportCause,
+    RateLimit, Reply, Request, TrafficClass, TransportCause,
 };
 use timed_tests::driver::{Crypto, NODE, START, config};
 use timed_tests::null_crypto::NullProvider;
@@ -218,7 +218,12 @@ fn c8_sessions_that_we_dial_for_a_knock_count_like_any_other() {
 
 #[test]
 fn c8_a_peer_that_never_reads_holds_bounded_lanes() {
-    let mut stage = stage(|limits| limits.relay_lane = 64 * 1024);
+    let mut stage = stage(|limits| {
+        limits.relay_lane = 64 * 1024;
+        // Else what is asked too often is not answered (rule A-1).
+        let often = RateLimit { per_second: Some(100_000), ..RateLimit::default() };
+        limits.rates.set(TrafficClass::Liveness, often);
+    });
     let link = stage.live(1);
     stage.sent(link);
     // The relay lane drops its oldest.

@@ -3,6 +3,7 @@
 use crate::event::{CloseReason, ClosedBy, DialedBecause, Event};
 use crate::ids::ConnId;
 use crate::link::liveness::Vitals;
+use crate::link::rates::Meter;
 use crate::link::{Confirmed, Link, Origin, Peering, Phase};
 use crate::net::pool::Destination;
 use crate::node::{Node, TimerKey};
@@ -46,6 +47,8 @@ impl Node {
                 confirmed,
                 vitals,
                 rtt: None,
+                meter: Meter::new(now.mono),
+                paused: None,
             }),
         );
         if confirmed == Confirmed::ByBoth {
