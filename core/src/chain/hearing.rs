@@ -144,6 +144,7 @@ impl Chain {
         match crypto.verify(proposer, &message, signature) {
             Authenticity::Genuine => Ok(()),
             Authenticity::Forged => {
+                self.counts.forged += 1;
                 let agreed = proposal.header.proposer == *proposer;
                 Err(agreed.then_some(Offence::BadSignature))
             }
@@ -154,7 +155,6 @@ impl Chain {
     /// the cause.
     fn refused(&mut self, from: NodeId, offence: Option<Offence>, effects: &mut Effects) {
         self.counts.invalid += 1;
-        self.counts.forged += u64::from(offence == Some(Offence::BadSignature));
         effects.extend(offence.map(|offence| Effect::Offence(from, offence)));
     }
 
@@ -314,6 +314,7 @@ impl Chain {
         }
         let message = signing::vote(&self.genesis, vote.kind, vote.height, vote.round, vote.block.as_ref());
         if crypto.verify(&vote.voter, &message, &vote.signature) == Authenticity::Forged {
+            self.counts.forged += 1;
             return self.refused(from, Some(Offence::BadSignature), effects);
         }
         self.counts.votes += 1;
