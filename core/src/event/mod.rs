@@ -67,7 +67,8 @@ pub enum Event {
         /// How long it had been live.
         lasted: Duration,
     },
-    /// A dial did not lead to a session.
+    /// A dial did not lead to a session. Candidates from the address book are only counted: many of them are
+    /// hearsay, and the next is tried instead.
     DialFailed {
         /// The peer, where the address is known to belong to one.
         peer: Option<NodeId>,
@@ -77,8 +78,7 @@ pub enum Event {
         reason: CloseReason,
         /// Who ended it.
         by: ClosedBy,
-        /// Failures in a row; shells log the first of a row and count the others. 0 for a candidate from the
-        /// address book, where failures are no news.
+        /// Failures in a row; shells log the first of a row and count the others.
         failures: u32,
         /// When it is tried again, if it is.
         retry_in: Option<Duration>,

@@ -177,6 +177,8 @@ pub struct Counters {
     pub handshakes_deferred: u64,
     /// Dials to candidates from the address book.
     pub candidates: u64,
+    /// Of these, those that did not lead to a session.
+    pub candidates_failed: u64,
     /// Requests of others for addresses that came too soon to be answered.
     pub address_requests_ignored: u64,
     /// Messages with addresses that nobody had asked for.

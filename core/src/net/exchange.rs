@@ -34,15 +34,6 @@ pub(crate) enum Use {
     Book,
 }
 
-/// Whether a message answers a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// It does.
-    Awaited,
-    /// Nobody asked.
-    Unasked,
-}
-
 /// Whether a question is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
@@ -69,12 +60,14 @@ impl Exchange {
         self.open = Some(conn);
     }
 
-    /// The peer tells addresses.
-    pub(crate) fn told(&mut self, conn: ConnId) -> Answer {
-        match self.open.take_if(|open| *open == conn) {
-            Some(_) => Answer::Awaited,
-            None => Answer::Unasked,
-        }
+    /// Whether addresses that come on this link answer a question.
+    pub(crate) fn awaits(&self, conn: ConnId) -> bool {
+        self.open == Some(conn)
+    }
+
+    /// The question was answered: there is no second answer.
+    pub(crate) const fn answered(&mut self) {
+        self.open = None;
     }
 
     /// The peer asks. Links that come and go change nothing about its turn.
@@ -99,19 +92,19 @@ mod tests {
         let mut rng = Rng::new([1; 32]);
         let mut exchange = Exchange::default();
         exchange.link_up(Mono(0), &mut rng);
-        assert_eq!(exchange.told(first), Answer::Unasked);
+        assert!(!exchange.awaits(first));
         let first_ask = exchange.ask_at;
         assert!((Mono(0) + FIRST_ASKED.0..=Mono(0) + FIRST_ASKED.1).contains(&first_ask));
         exchange.ask(first_ask, first, Use::Links, &mut rng);
         assert!(exchange.ask_at.since(first_ask) >= TOLD_EVERY, "an honest peer is never out of its turn");
         exchange.ask(first_ask, first, Use::Book, &mut rng);
         assert!(exchange.ask_at.since(first_ask) >= ASKED_EVERY * 3 / 4);
-        assert_eq!(exchange.told(second), Answer::Unasked);
-        assert_eq!(exchange.told(first), Answer::Awaited);
-        assert_eq!(exchange.told(first), Answer::Unasked);
+        assert!(exchange.awaits(first) && !exchange.awaits(second));
+        exchange.answered();
+        assert!(!exchange.awaits(first));
         exchange.ask(first_ask, first, Use::Book, &mut rng);
         exchange.link_up(first_ask, &mut rng);
-        assert_eq!(exchange.told(first), Answer::Unasked, "what was asked on an earlier link is void");
+        assert!(!exchange.awaits(first), "what was asked on an earlier link is void");
     }
 
     #[test]

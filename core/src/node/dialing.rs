@@ -137,13 +137,12 @@ impl Node {
             dialing.note(Attempt { at: wall, direction: Direction::Outbound, intent: intent.as_str(), end });
         }
         let failed = matches!(intent, Intent::Session(_)) && !matches!(outcome, Outcome::Lost);
-        if failed && let Some(dialing) = self.pool.dialing(destination) {
-            let (failures, retry_in) = if self.is_candidate(&destination) {
-                (0, None)
-            } else {
-                let retry_in = dialing.backoff.until().map(|until| until.since(now.mono));
-                (dialing.backoff.failures(), retry_in)
-            };
+        if failed && self.is_candidate(&destination) {
+            // Hearsay that leads nowhere is no news.
+            self.counters.candidates_failed += 1;
+        } else if failed && let Some(dialing) = self.pool.dialing(destination) {
+            let failures = dialing.backoff.failures();
+            let retry_in = dialing.backoff.until().map(|until| until.since(now.mono));
             self.event(Event::DialFailed { peer: expect, addr, reason, by, failures, retry_in });
         }
         self.dial_learned(now, addr, expect, reason);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 
 use crate::addr::CanonicalAddr;
 use crate::command::Command;
@@ -16,7 +17,7 @@ use crate::limits::MAX_TOLD;
 use crate::link::Origin;
 use crate::net::book::{Book, Candidate, Failure, Fitness, Group, Heard};
 use crate::net::dialer::{Order, Wanted};
-use crate::net::exchange::{Answer, Turn, Use};
+use crate::net::exchange::{Turn, Use};
 use crate::net::peer::{Outcome, Peer};
 use crate::net::pool::Destination;
 use crate::node::{Node, Run, TimerKey};
@@ -40,6 +41,8 @@ const WRITTEN_EVERY: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub(super) struct Addresses {
     book: Book,
+    /// A stream of its own: what is asked and dialed here shifts no other draw.
+    rng: Rng,
     written_at: Mono,
     seek_at: Mono,
     /// Candidates whose dial is under way.
@@ -56,9 +59,11 @@ impl Addresses {
 pub(super) fn recall(
     records: &mut Vec<Record>,
     config: &Config,
+    seed: [u8; 32],
     now: Now,
-    rng: &mut Rng,
 ) -> (Addresses, Option<Warning>) {
+    let mut rng =
+        Rng::new(Sha256::new().chain_update(b"timed-address-book").chain_update(seed).finalize().into());
     let found = records.iter().position(|record| record.key == RecordKey::AddressBook);
     let (book, warning) = match found.map(|place| records.swap_remove(place)) {
         Some(record) => match Book::open(config.addresses, &config.limits, &record.bytes, now) {
@@ -67,9 +72,9 @@ pub(super) fn recall(
         },
         None => (None, None),
     };
-    let book = book.unwrap_or_else(|| Book::new(config.addresses, &config.limits, now, rng));
+    let book = book.unwrap_or_else(|| Book::new(config.addresses, &config.limits, now, &mut rng));
     let seek_at = now.mono + rng.jitter(SEEK_EVERY, 25);
-    (Addresses { book, written_at: now.mono, seek_at, candidates: BTreeSet::new() }, warning)
+    (Addresses { book, rng, written_at: now.mono, seek_at, candidates: BTreeSet::new() }, warning)
 }
 
 // What enters the book.
@@ -143,6 +148,14 @@ impl Node {
 
 // Asking and telling.
 impl Node {
+    /// A link to a peer became live: it is asked soon, if addresses are of use.
+    pub(super) fn exchange_link_up(&mut self, now: Now, id: &NodeId) {
+        if let Some(peer) = self.pool.get_mut(id) {
+            peer.exchange.link_up(now.mono, &mut self.addresses.rng);
+        }
+        self.arm_exchange(now);
+    }
+
     /// A peer asks for addresses (rule P-4).
     pub(super) fn addresses_asked(&mut self, now: Now, conn: ConnId, from: NodeId, get: GetPeers) {
         let Some(peer) = self.pool.get_mut(&from) else { return };
@@ -153,18 +166,21 @@ impl Node {
         let own = peer.addr;
         let most = usize::from(get.most).min(MAX_TOLD);
         let hidden = |id: &NodeId, addr: &CanonicalAddr| *id == from || own == Some(*addr);
-        let told = self.addresses.book.sample(now, &mut self.rng, most, hidden);
+        let Addresses { book, rng, .. } = &mut self.addresses;
+        let told = book.sample(now, rng, most, hidden);
         let frame = self.frames.encode(&Message::Peers(told));
         self.deliver(now, conn, Lane::Relay, &frame);
     }
 
-    /// A peer tells addresses.
+    /// Whether addresses from a peer answer a question: asked before they are decoded.
+    pub(super) fn awaits_addresses(&self, conn: ConnId, from: NodeId) -> bool {
+        self.pool.get(&from).is_some_and(|peer| peer.exchange.awaits(conn))
+    }
+
+    /// A peer tells the addresses that it was asked for.
     pub(super) fn addresses_told(&mut self, now: Now, conn: ConnId, from: NodeId, told: &[PeerAddress]) {
         let Some(peer) = self.pool.get_mut(&from) else { return };
-        if peer.exchange.told(conn) == Answer::Unasked {
-            self.addresses_unasked(now, from);
-            return;
-        }
+        peer.exchange.answered();
         let Some(source) = self.links.get(conn).map(|link| link.remote.ip()) else { return };
         let mut news = false;
         for PeerAddress { node, addr, age } in told {
@@ -181,7 +197,7 @@ impl Node {
     }
 
     /// Rule A-3, `unasked`: the one place where addresses are dropped because nobody asked for them.
-    fn addresses_unasked(&mut self, now: Now, from: NodeId) {
+    pub(super) fn addresses_unasked(&mut self, now: Now, from: NodeId) {
         self.counters.addresses_unasked += 1;
         self.offended(now, from, Offence::Unasked);
     }
@@ -194,7 +210,7 @@ impl Node {
         let most = u16::try_from(MAX_TOLD).unwrap_or(u16::MAX);
         for (id, conn) in due {
             if let Some(peer) = self.pool.get_mut(&id) {
-                peer.exchange.ask(now.mono, conn, purpose, &mut self.rng);
+                peer.exchange.ask(now.mono, conn, purpose, &mut self.addresses.rng);
                 self.queue(conn, &Message::GetPeers(GetPeers { most }));
             }
         }
@@ -225,7 +241,7 @@ impl Node {
 
     /// Rule S-5: an observer with too few links dials a few candidates, each expected by its key.
     fn seek_links(&mut self, now: Now) {
-        self.addresses.seek_at = now.mono + self.rng.jitter(SEEK_EVERY, 25);
+        self.addresses.seek_at = now.mono + self.addresses.rng.jitter(SEEK_EVERY, 25);
         // A dial whose end was booked nowhere is none.
         let pool = &self.pool;
         let under_way = |id: &NodeId| pool.get(id).is_some_and(|peer| peer.dialing.in_flight.is_some());
@@ -257,12 +273,18 @@ impl Node {
                 Fitness::Fit
             }
         };
-        self.addresses.book.choose(now, &mut self.rng, wanted, fitness)
+        let Addresses { book, rng, .. } = &mut self.addresses;
+        book.choose(now, rng, wanted, fitness)
     }
 
     fn dial_candidate(&mut self, now: Now, candidate: Candidate) {
         let registry = &self.config.registry;
-        let Some(peer) = self.pool.ensure(candidate.id, registry, now, &mut self.rng) else { return };
+        if self.pool.ensure(candidate.id, registry, now, &mut self.rng).is_none()
+            || !self.has_slot_for(&candidate.id)
+        {
+            return;
+        }
+        let Some(peer) = self.pool.get_mut(&candidate.id) else { return };
         peer.addr = Some(candidate.addr);
         peer.dialing.order = Order::Book;
         // A peer that is new to the pool has its first dial spread, for starts in common: the book has its own pace.
@@ -278,6 +300,11 @@ impl Node {
             // One chance: whatever the gate waits for, another candidate does as well.
             peer.dialing.order = Order::None;
         }
+    }
+
+    /// Whether a link to a known peer would have a place here: else it would only be refused in the end.
+    fn has_slot_for(&self, id: &NodeId) -> bool {
+        self.pool.get(id).is_some_and(|peer| self.pool.has_slot(peer, &self.config.limits))
     }
 
     pub(super) fn exchange_due(&mut self, now: Now) {

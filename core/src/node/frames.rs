@@ -148,6 +148,12 @@ impl Node {
             self.event(Event::Datagram { from, payload });
             return;
         }
+        if let (Kind::Peers, Some(from)) = (kind, from)
+            && !self.awaits_addresses(conn, from)
+        {
+            self.addresses_unasked(now, from);
+            return;
+        }
         match (decode_body(kind, body), from) {
             (Ok(Message::Hello(hello)), _) => self.hello_arrived(now, conn, hello),
             (Ok(Message::HelloAck(ack)), _) => self.ack_arrived(now, conn, &ack),

@@ -178,7 +178,7 @@ impl Node {
         let identity = lifecycle::identity(&config, crypto.as_mut(), nonce, past, now.wall);
         let pool = Pool::new(&config, identity.node, now, &mut rng);
         let masternode = lifecycle::masternode(&config, &identity, now, &mut rng);
-        let (addresses, set_aside) = exchange::recall(&mut records, &config, now, &mut rng);
+        let (addresses, set_aside) = exchange::recall(&mut records, &config, seed, now);
         let chain = lifecycle::chain(&config, &identity, past, records, now, &mut rng)?;
         let Config { timings, limits, registry, .. } = &config;
         let rates = Rates::new(timings, config.chain.as_ref(), limits, registry.size());

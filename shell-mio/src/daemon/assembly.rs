@@ -2,7 +2,7 @@
 
 use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
-use timed_core::{AddrScope, ChainConfig, GenesisHash, MasternodeMode, MinPeers, NodeId, Wall};
+use timed_core::{ChainConfig, GenesisHash, MasternodeMode, MinPeers, NodeId, Wall};
 
 use super::arguments::NodeArgs;
 use super::config::{Auto, Config, PeerEntry, Sources, lines};
@@ -90,11 +90,7 @@ impl Assembly {
             advertised: self.config.advertised(),
             bootstrap: names::by_address(&self.config),
             seeds: HostNames::seeds(&self.config),
-            addresses: match self.config.network.allow_private {
-                Auto::Auto => AddrScope::suiting(self.config.advertised()),
-                Auto::Set(true) => AddrScope::Private,
-                Auto::Set(false) => AddrScope::Global,
-            },
+            addresses: self.config.addresses(),
             masternode: match self.config.masternode.enabled {
                 Auto::Auto => MasternodeMode::Auto,
                 Auto::Set(true) => MasternodeMode::Required,

@@ -308,6 +308,7 @@ fn core_counters(out: &mut Text, counters: &Counters) {
             counters.handshakes_deferred,
         ),
         ("candidates_total", "Dials to addresses from the address book.", counters.candidates),
+        ("candidates_failed_total", "Of these, those that led to no session.", counters.candidates_failed),
         (
             "address_requests_ignored_total",
             "Requests of others for addresses that came too soon.",

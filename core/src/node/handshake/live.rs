@@ -66,7 +66,6 @@ impl Node {
             }
             rival = peer.dialing.in_flight;
             replaced = peer.up(now, conn, direction);
-            peer.exchange.link_up(now.mono, &mut self.rng);
         }
         self.call_off(now, rival, &ballot);
         self.counters.links_up += 1;
@@ -95,7 +94,7 @@ impl Node {
             self.address_verified(now, them.node, addr);
             self.next_waiting(now);
         }
-        self.arm_exchange(now);
+        self.exchange_link_up(now, &them.node);
     }
 
     /// A dial of ours that has not consumed an ordinal yet has lost its purpose: it must not replace the link

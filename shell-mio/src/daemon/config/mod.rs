@@ -10,7 +10,7 @@ mod template;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use timed_core::{CanonicalAddr, Limits, NetworkName, RateLimit, RateUnit, Timings, TrafficClass};
+use timed_core::{AddrScope, CanonicalAddr, Limits, NetworkName, RateLimit, RateUnit, Timings, TrafficClass};
 
 pub(crate) use document::{Document, Located, shown};
 pub(crate) use layers::Flag;
@@ -175,6 +175,15 @@ impl Config {
     /// Where others dial this node, if it can be dialed.
     pub(crate) fn advertised(&self) -> Option<CanonicalAddr> {
         CanonicalAddr::new(SocketAddr::new(self.network.local_ip?, self.network.port)).ok()
+    }
+
+    /// Which addresses of others are believed.
+    pub(crate) fn addresses(&self) -> AddrScope {
+        match self.network.allow_private {
+            Auto::Auto => AddrScope::suiting(self.advertised()),
+            Auto::Set(true) => AddrScope::Private,
+            Auto::Set(false) => AddrScope::Global,
+        }
     }
 
     /// The core's schedules.

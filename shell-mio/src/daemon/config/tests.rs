@@ -149,6 +149,21 @@ fn masternode_slots_follow_the_rule() {
 }
 
 #[test]
+fn private_addresses_are_believed_where_they_are_allowed_or_our_own_is_one() {
+    let addresses = |text: &str| file(&format!("[network]\n{text}\n")).unwrap().addresses();
+    for (scope, text) in [
+        (AddrScope::Global, ""),
+        (AddrScope::Global, "local_ip = \"9.9.9.9\""),
+        (AddrScope::Private, "local_ip = \"127.0.0.2\""),
+        (AddrScope::Private, "local_ip = \"fd00::2\""),
+        (AddrScope::Private, "allow_private = true"),
+        (AddrScope::Global, "allow_private = false\nlocal_ip = \"10.0.0.2\""),
+    ] {
+        assert_eq!(addresses(text), scope, "{text}");
+    }
+}
+
+#[test]
 fn the_conduct_of_peers_may_be_only_observed() {
     let limits = |text: &str| file(text).unwrap().core_limits(4);
     assert_eq!(limits("").punish, timed_core::Enforce::On);
