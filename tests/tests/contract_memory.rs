@@ -153,8 +153,18 @@ impl Host {
         let conn = self.accept(from);
         let (dialing, opening) = actor.dial();
         self.data(conn, &opening);
-        let reply = self.sent(conn);
+        let reply = self.replied(conn);
         (conn, dialing.reply(&reply).unwrap())
+    }
+
+    /// The node's part of a handshake: at once, or when it is its turn (rule S-7).
+    fn replied(&mut self, conn: ConnId) -> Vec<u8> {
+        let reply = self.sent(conn);
+        if !reply.is_empty() {
+            return reply;
+        }
+        self.pass(Duration::from_micros(2_500));
+        self.sent(conn)
     }
 
     fn hello(
@@ -167,7 +177,7 @@ impl Host {
         let hello = actor.hello(&line, DialOrdinal(1), intent, None);
         let bytes = line.say(&Message::Hello(Box::new(hello)));
         self.data(conn, &bytes);
-        let bytes = self.sent(conn);
+        let bytes = self.replied(conn);
         let answer = line.hear(&bytes).unwrap().into_iter().find_map(|message| match message {
             Message::HelloAck(ack) => Some(ack.answer),
             _ => None,
@@ -303,6 +313,14 @@ fn c8_the_worst_case_bounds_what_peers_can_make_a_node_hold() {
             host.data(conn, piece);
         }
     }
+    // A crowd that asks for key agreements, all at once: whoever gave way is forgotten.
+    let before = held();
+    for number in 4_000..9_000 {
+        let mut actor = stranger(&host.config, number);
+        let conn = host.accept(source(number));
+        host.data(conn, &actor.dial().1);
+    }
+    assert!(held() < before + 64 * 1024, "{} held, {before} before the crowd", held());
     // Many commands in one piece.
     let (conn, line) = &mut live[0];
     let mut frames = Vec::new();
