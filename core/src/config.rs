@@ -51,6 +51,8 @@ pub struct Timings {
     pub write_timeout: Duration,
     /// A link on which nothing was heard for so long gets a ping.
     pub ping_after: Duration,
+    /// A link gets a ping at least this often, so that its round trip is known.
+    pub measure_every: Duration,
     /// A link on which nothing was heard for so long is closed as silent.
     pub silent_after: Duration,
     /// How long the passive side waits for the canonical dialer before it knocks; jittered by 25 %.
@@ -61,8 +63,10 @@ pub struct Timings {
     pub backoff_first: Duration,
     /// Longest back-off towards a masternode.
     pub backoff_masternode: Duration,
-    /// Longest back-off towards others, and towards the incompatible.
+    /// Longest back-off towards others, towards the incompatible, and after a refusal for want of a place.
     pub backoff_other: Duration,
+    /// First back-off after a refusal for want of a place; doubles with each.
+    pub backoff_refused: Duration,
     /// A session that lasted so long resets the back-off.
     pub lasting_session: Duration,
     /// How long a `disconnect` by the operator holds.
@@ -83,12 +87,14 @@ impl Default for Timings {
             handshake_timeout: secs(5),
             write_timeout: secs(5),
             ping_after: secs(5),
+            measure_every: secs(60),
             silent_after: secs(15),
             passive_wait: secs(5),
             fallback_after: secs(2),
             backoff_first: Duration::from_millis(500),
             backoff_masternode: secs(10),
             backoff_other: secs(600),
+            backoff_refused: secs(30),
             lasting_session: secs(30),
             operator_hold: secs(600),
             peer_check: secs(120),
@@ -133,6 +139,9 @@ pub struct Config {
     pub advertised: Option<CanonicalAddr>,
     /// Peers to start from, beside the registry.
     pub bootstrap: Vec<Bootstrap>,
+    /// Peers that are sought, always have a place and are never banned automatically (rule S-3): by their key, or,
+    /// where none is given, whoever answers a dial at the address.
+    pub reserved: Vec<Bootstrap>,
     /// Whether a registered key acts as a masternode (heartbeats) or stays silent.
     pub masternode: MasternodeMode,
     /// What this node calls its software, at most 32 printable ASCII characters.

@@ -27,6 +27,7 @@
 //!     registry,
 //!     advertised: Some(advertised),
 //!     bootstrap: vec![],
+//!     reserved: vec![],
 //!     masternode: MasternodeMode::Auto,
 //!     chain: None, // links and heartbeats alone
 //!     agent: "example/1".to_owned(),
@@ -139,8 +140,8 @@ pub use event::{
     Activity, Attempt, CloseReason, ClosedBy, CommittedVia, ConsensusInfo, Counters, DialedBecause,
     Direction, Enforce, Event, Evidence, Fatal, KnockAnswer, LinkCounts, MasternodeInfo, Matrix, MatrixLink,
     MatrixNode, MempoolInfo, NotProducing, Offence, Pair, PeerInfo, Producing, Reply, SignedProposal,
-    Statement, StatementKind, Status, Step, Summary, SyncState, TrafficClass, TransportCause, TxState,
-    UnknownCode, Warning, Why,
+    SlotClass, SlotCount, SlotCounts, Statement, StatementKind, Status, Step, Summary, SyncState,
+    TrafficClass, TransportCause, TxState, UnknownCode, Warning, Why,
 };
 pub use ids::{
     BadHex, BlockHash, BootEpoch, BootNonce, CertificateHash, ChunkHash, ConnId, DialOrdinal, GenesisHash,

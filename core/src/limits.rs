@@ -123,8 +123,12 @@ pub const REQUESTS_PER_WAKE: usize = 50;
 /// bytes are those that its frames hold in memory, a little more than what goes out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Live sessions at most. Each registered masternode has its place among them; others share the rest.
+    /// Live sessions at most.
     pub max_peers: usize,
+    /// How many of these are kept for registered masternodes: never fewer than there are (rule S-3).
+    pub masternode_slots: usize,
+    /// How many of the others an observer keeps for observers that it seeks itself.
+    pub outbound: usize,
     /// Connections that have not proven an identity, at most.
     pub unauthenticated: usize,
     /// How many of these are kept for source addresses in the registry.
@@ -168,8 +172,11 @@ impl Limits {
     /// The limits of `max_peers = "auto"`: max(50, registry + 20) sessions.
     #[must_use]
     pub fn for_registry(registry: usize) -> Self {
+        let max_peers = 50.max(registry + 20);
         Self {
-            max_peers: 50.max(registry + 20),
+            max_peers,
+            masternode_slots: Self::auto_masternode_slots(max_peers, registry),
+            outbound: 8,
             unauthenticated: 64,
             unauthenticated_kept: 16,
             dialing: 32,
@@ -186,6 +193,13 @@ impl Limits {
             gate: 128,
             frame_pool: 64,
         }
+    }
+
+    /// The places of `masternode_slots = "auto"`: 40 % of all, at least 20, at most 30, never fewer than the registry,
+    /// never above `max_peers`.
+    #[must_use]
+    pub fn auto_masternode_slots(max_peers: usize, registry: usize) -> usize {
+        (max_peers * 2 / 5).clamp(20, 30).max(registry).min(max_peers)
     }
 
     /// Bytes that the core can hold at most with these limits: the sum of every row, at its bound.
@@ -263,5 +277,12 @@ mod tests {
     fn auto_leaves_room_for_the_registry() {
         assert_eq!(Limits::for_registry(4).max_peers, 50);
         assert_eq!(Limits::for_registry(128).max_peers, 148);
+    }
+
+    #[test]
+    fn auto_keeps_places_for_masternodes() {
+        let slots = |max_peers, registry| Limits::auto_masternode_slots(max_peers, registry);
+        assert_eq!([slots(50, 4), slots(70, 4), slots(200, 4)], [20, 28, 30]);
+        assert_eq!([slots(200, 100), slots(10, 4), slots(10, 100)], [100, 10, 10]);
     }
 }

@@ -3,7 +3,7 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use timed_core::net::dialer::{
-    Decision, Flight, Order, Passive, Place, Session, Side, Situation, Wanted, next_dial,
+    Decision, Flight, Order, Passive, Place, Session, Side, Situation, Slot, Wanted, next_dial,
 };
 use timed_core::{DialedBecause, Mono};
 
@@ -29,7 +29,7 @@ impl Time {
 #[derive(Arbitrary, Debug)]
 struct Case {
     now: u64,
-    choices: [u8; 7],
+    choices: [u8; 8],
     held: Option<Time>,
     settling: Option<Time>,
     backoff: Option<Time>,
@@ -45,12 +45,13 @@ impl Case {
         let now = Mono(self.now);
         let at = |time: Option<Time>| time.map(|time| time.at(now));
         let passive = self.passive.at(now);
-        let [session, flight, wanted, place, side, order, cycle] = self.choices;
+        let [session, flight, wanted, place, side, order, cycle, slot] = self.choices;
         Situation {
             session: pick(session, &[Session::None, Session::None, Session::Live]),
             flight: pick(flight, &[Flight::Idle, Flight::Idle, Flight::Under]),
             wanted: pick(wanted, &[Wanted::Yes, Wanted::No]),
             place: pick(place, &[Place::Known, Place::Known, Place::Unknown, Place::Own]),
+            slot: pick(slot, &[Slot::Free, Slot::Free, Slot::Full]),
             side: pick(side, &[Side::Dialer, Side::Passive, Side::Nobody]),
             order: pick(order, &[Order::None, Order::Operator, Order::Knock]),
             held: at(self.held),
@@ -77,7 +78,7 @@ pub fn body(input: &[u8]) {
         assert_eq!((s.session, s.flight, s.place), (Session::None, Flight::Idle, Place::Known), "{s:?}");
         assert!(by_operator || !(ahead(s.held) || ahead(s.settling) || ahead(s.backoff)), "{s:?}");
         assert!(by_operator || s.wanted == Wanted::Yes || s.order == Order::Knock, "{s:?}");
-        assert!(by_operator || s.side != Side::Nobody, "{s:?}");
+        assert!(by_operator || (s.side != Side::Nobody && s.slot == Slot::Free), "{s:?}");
     }
     match decision {
         Decision::Dial(DialedBecause::Manual) => assert!(by_operator),
@@ -107,7 +108,7 @@ pub fn body(input: &[u8]) {
     }
     // Time alone brings a sought peer that can be dialed to a dial or a knock.
     let sought = s.wanted == Wanted::Yes && s.session == Session::None && s.flight == Flight::Idle;
-    if sought && s.place == Place::Known && s.side != Side::Nobody {
+    if sought && s.place == Place::Known && s.side != Side::Nobody && s.slot == Slot::Free {
         let last = next_dial(Mono(u64::MAX), &s);
         assert!(matches!(last, Decision::Knock | Decision::Dial(_)), "{s:?} is never dialed: {last:?}");
     }
@@ -119,7 +120,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     (0..12u8)
         .map(|number| {
             let mut seed = vec![0, 0, 0, 1, 0, 0, 0, 0];
-            seed.extend([0, 0, number % 2, 0, number % 3, number / 4, number % 2]);
+            seed.extend([0, 0, number % 2, 0, number % 3, number / 4, number % 2, number / 9]);
             seed.extend([number; 40]);
             seed
         })

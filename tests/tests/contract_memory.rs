@@ -191,6 +191,7 @@ const CANONICAL: Intent = Intent::Session(DialedBecause::Canonical);
 fn c8_the_worst_case_bounds_what_peers_can_make_a_node_hold() {
     let limits = Limits {
         max_peers: 12,
+        masternode_slots: 3,
         unauthenticated: 20,
         unauthenticated_kept: 4,
         dialing: 8,
@@ -286,6 +287,7 @@ fn c8_the_worst_case_bounds_what_peers_can_make_a_node_hold() {
 fn c8_the_worst_case_bounds_what_transactions_can_make_a_node_hold() {
     let limits = Limits {
         max_peers: 12,
+        masternode_slots: 3,
         unauthenticated: 4,
         unauthenticated_kept: 1,
         known_peers: 20,

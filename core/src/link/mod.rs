@@ -5,9 +5,9 @@ pub(crate) mod arrivals;
 pub(crate) mod handshake;
 pub(crate) mod liveness;
 pub(crate) mod outbound;
+pub(crate) mod quality;
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use crate::addr::CanonicalAddr;
 use crate::crypto::{HANDSHAKE_REPLY_OVERHEAD, Handshake, Session};
@@ -91,7 +91,6 @@ pub(crate) struct Peering {
     /// Whether the peer has shown that it considers the link live, too.
     pub(crate) confirmed: Confirmed,
     pub(crate) vitals: Vitals,
-    pub(crate) rtt: Option<Duration>,
 }
 
 /// Whether both ends are known to hold a link as live.

@@ -8,4 +8,6 @@ pub mod epoch;
 pub mod knock;
 pub(crate) mod peer;
 pub(crate) mod pool;
+pub(crate) mod reserved;
+pub mod slots;
 pub mod unauthenticated;

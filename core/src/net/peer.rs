@@ -8,9 +8,10 @@ use crate::config::Timings;
 use crate::event::{Attempt, CloseReason, ClosedBy, Direction};
 use crate::ids::{ConnId, DialOrdinal, NodeId};
 use crate::limits::ATTEMPTS_KEPT;
+use crate::link::quality::Quality;
 use crate::net::backoff::Backoff;
 use crate::net::ballot::Register;
-use crate::net::dialer::{Flight, Order, Passive, Place, Session, Side, Situation, Wanted};
+use crate::net::dialer::{Flight, Order, Passive, Place, Session, Side, Situation, Slot, Wanted};
 use crate::registry::{MasternodeIndex, Registry};
 use crate::rng::Rng;
 use crate::time::{Mono, Now, Wall};
@@ -43,6 +44,8 @@ pub(crate) enum Outcome {
     Incompatible,
     /// An unverified preamble or reject says that it is incompatible.
     IncompatibleHint,
+    /// The peer, proven to be who it is, has no place for us, or we have none for it.
+    NoPlace,
     /// The peer, proven to be who it is, refused it for another reason.
     Refused,
     /// It did not get that far.
@@ -114,6 +117,9 @@ impl Dialing {
                 self.passive = Passive::FallbackAt(now + soon);
                 return;
             }
+            (_, Outcome::NoPlace) => {
+                self.backoff.refused(now, timings.backoff_refused, timings.backoff_other, rng);
+            }
             (_, Outcome::Incompatible) => self.backoff.hold(now, timings.backoff_other),
             (_, Outcome::IncompatibleHint) if self.hints >= PREAMBLE_READINGS => {
                 self.backoff.hold(now, timings.backoff_other);
@@ -165,6 +171,7 @@ impl Dialing {
             flight: if self.in_flight.is_some() { Flight::Under } else { Flight::Idle },
             wanted,
             place,
+            slot: Slot::Free,
             side,
             order: self.order,
             held: self.held,
@@ -198,6 +205,8 @@ pub(crate) struct Peer {
     pub(crate) highest: DialOrdinal,
     pub(crate) register: Register,
     pub(crate) live: Option<LiveLink>,
+    /// What was seen of the live link.
+    pub(crate) quality: Quality,
     pub(crate) dialing: Dialing,
     ups: VecDeque<Mono>,
     pub(crate) changed: Wall,
@@ -222,6 +231,7 @@ impl Peer {
             highest: DialOrdinal(0),
             register: Register::default(),
             live: None,
+            quality: Quality::default(),
             dialing,
             ups: VecDeque::new(),
             changed: wall,
@@ -264,6 +274,7 @@ impl Peer {
         self.dialing.order = Order::None;
         self.changed = now.wall;
         keep(&mut self.ups, now.mono, UPS_KEPT);
+        self.quality = Quality::new(now.mono);
         self.live.replace(LiveLink { conn, since: now.mono }).map(|link| link.conn)
     }
 
@@ -289,6 +300,9 @@ impl Peer {
                 self.dialing.settling = Some(now.mono + timings.fallback_after);
             }
             (CloseReason::Ghost | CloseReason::KnockLost, ClosedBy::Us) => self.dialing.backoff.clear(),
+            (CloseReason::Displaced | CloseReason::PoorLink | CloseReason::Banned, _) => {
+                self.dialing.backoff.refused(now.mono, timings.backoff_refused, timings.backoff_other, rng);
+            }
             _ => {
                 self.dialing.backoff.fail(now.mono, timings.backoff_first, longest, rng);
             }

@@ -137,6 +137,7 @@ impl Node {
             self.pursue(now, destination);
         }
         self.timers.set(TimerKey::PeerCheck, Some(now.mono + self.config.timings.peer_check));
+        self.watch_quality(now);
         self.arm_masternode();
         self.with_chain(now, |chain, crypto, effects| chain.begin(now, crypto, effects));
         self.summarise(now);
@@ -255,7 +256,7 @@ impl Node {
         if let Some(chain) = &mut self.chain {
             chain.leave();
         }
-        for key in [TimerKey::Masternode, TimerKey::PeerCheck, TimerKey::Chain] {
+        for key in [TimerKey::Masternode, TimerKey::PeerCheck, TimerKey::Quality, TimerKey::Chain] {
             self.timers.set(key, None);
         }
         self.waiting.clear();
@@ -301,6 +302,7 @@ impl Node {
                 outbound,
                 duplicates: self.duplicates(),
             },
+            slots: self.pool.slots(),
             last_slot: blocks.tip.slot,
             producing: blocks.producing,
             sync: blocks.sync,

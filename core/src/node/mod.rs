@@ -7,8 +7,11 @@ mod handshake;
 mod lifecycle;
 mod linkage;
 mod observe;
+mod places;
 mod registry;
+mod replacing;
 mod requests;
+mod why;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -33,6 +36,7 @@ use crate::masternode::Masternode;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
 use crate::node::chain::Outbox;
+use crate::node::replacing::Replacing;
 use crate::rng::Rng;
 use crate::time::{Clock, Mono, Now, Reading};
 use crate::timers::Timers;
@@ -52,6 +56,8 @@ enum TimerKey {
     Masternode,
     /// The periodic check of all peers.
     PeerCheck,
+    /// The next look at the quality of links of our own choice.
+    Quality,
     /// The next snapshot.
     Summary,
     /// The earliest of everything that the chain waits for.
@@ -105,6 +111,7 @@ pub struct Node {
     /// Destinations that may dial as soon as there is room in `dialing`.
     waiting: VecDeque<Destination>,
     pool: Pool,
+    replacing: Replacing,
     masternode: Masternode,
     chain: Option<Box<Chain>>,
     outbox: Outbox,
@@ -157,6 +164,7 @@ impl Node {
             dialing: BTreeSet::new(),
             waiting: VecDeque::new(),
             pool,
+            replacing: Replacing::NotBefore(now.mono),
             masternode,
             chain,
             outbox: Outbox::default(),
@@ -267,6 +275,7 @@ impl Node {
                 TimerKey::Dial(destination) => self.pursue(now, destination),
                 TimerKey::Masternode => self.masternode_due(now),
                 TimerKey::PeerCheck => self.check_peers(now),
+                TimerKey::Quality => self.look_at_quality(now),
                 TimerKey::Summary => self.summarise(now),
                 TimerKey::Chain => self.chain_due(now),
             }
@@ -278,8 +287,9 @@ impl Node {
         (self.identity.height, self.identity.tip)
     }
 
-    fn registered_ip(&self, addr: SocketAddr) -> bool {
-        self.config.registry.has_ip(addr.ip())
+    /// Whether a registered or reserved peer may come from there: some places are kept for these (rule S-1).
+    fn expected_ip(&self, addr: SocketAddr) -> bool {
+        self.config.registry.has_ip(addr.ip()) || self.pool.reserves_ip(addr.ip())
     }
 
     fn registered_addr(&self, id: &NodeId) -> Option<CanonicalAddr> {

@@ -40,6 +40,7 @@ impl Node {
             dialing,
             waiting,
             pool,
+            replacing,
             masternode: _,
             // Exploration is of networks without blocks: links do not depend on what they carry.
             chain: _,
@@ -57,7 +58,7 @@ impl Node {
         let _ = write!(
             feed,
             "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{dialing:?}\
-             {waiting:?}{clock:?}{timers:?}",
+             {waiting:?}{replacing:?}{clock:?}{timers:?}",
             identity.boot,
         );
         for (conn, link) in links.iter() {

@@ -27,7 +27,7 @@ impl Node {
         }
         let mut events = Vec::new();
         self.masternode.registry_changed(now, registry.clone(), seat.filter(|_| acts), &mut events);
-        self.pool.registry_changed(&registry, now, &mut self.rng);
+        self.pool.registry_changed(&registry, self.config.masternode, now, &mut self.rng);
         self.config.registry = registry;
         // Sessions that stand belong to masternodes that are new as such.
         let live: Vec<_> = self.pool.live().map(|(peer, conn)| (peer.id, conn)).collect();
@@ -44,6 +44,7 @@ impl Node {
         }
         self.emit(now, events);
         self.arm_masternode();
+        self.watch_quality(now);
         let destinations: Vec<Destination> = self.pool.destinations().collect();
         for destination in destinations {
             self.pursue(now, destination);

@@ -1,15 +1,14 @@
 //! Questions and orders from the operator and the application, answered from the one pool.
 
-use crate::event::{CloseReason, ClosedBy, Direction, Event, PeerInfo, Reply, Status, Why};
+use crate::event::{CloseReason, ClosedBy, Event, PeerInfo, Reply, Status};
 use crate::ids::{ConnId, RequestId};
 use crate::input::{PeerRef, Request};
 use crate::limits::MAX_DATAGRAM;
-use crate::link::liveness::health;
-use crate::net::dialer::Decision;
 use crate::net::peer::Peer;
 use crate::net::pool::Destination;
+use crate::net::slots::Verdict;
 use crate::node::{Node, Run};
-use crate::time::{Mono, Now, Wall};
+use crate::time::Now;
 use crate::wire::message::{Lane, Message};
 
 /// Whom a request names.
@@ -162,6 +161,12 @@ impl Node {
             return Reply::Refused("no address of this peer is known");
         }
         if let Destination::Peer(id) = destination {
+            if self.pool.get(&id).is_some_and(|peer| self.pool.verdict(peer) == Verdict::Full) {
+                return Reply::Refused(
+                    "every place that such a peer may have here is taken: list it in network.reserved_peers, or raise \
+                     network.max_peers",
+                );
+            }
             if self.pool.get(&id).is_some_and(|peer| peer.live.is_some()) {
                 if let Some(dialing) = self.pool.dialing_mut(destination) {
                     dialing.held = None;
@@ -196,7 +201,7 @@ impl Node {
         }
     }
 
-    fn peer_info(&self, now: Now, peer: &Peer, conn: ConnId) -> Option<PeerInfo> {
+    pub(super) fn peer_info(&self, now: Now, peer: &Peer, conn: ConnId) -> Option<PeerInfo> {
         let link = self.links.get(conn)?;
         let peering = link.peering()?;
         Some(PeerInfo {
@@ -209,100 +214,15 @@ impl Node {
             age: now.mono.since(peering.since),
             session: peering.ballot.session.tag(),
             masternode: peer.masternode,
+            class: self.pool.class(peer),
             height: peering.height,
-            rtt: peering.rtt,
-            health: health(now.mono, &peering.vitals, peering.rtt, &self.config.timings),
+            rtt: peer.quality.rtt,
+            health: self.health(now, peer, conn)?,
             bytes_in: link.bytes_in,
             bytes_out: link.bytes_out,
             queued_bytes: link.waiting(),
             reconnects_1h: peer.reconnects(now.mono),
             agent: peering.agent.clone(),
         })
-    }
-
-    /// Explains the decision in force about a destination: the gate's own, asked now.
-    fn why(&self, now: Now, destination: Destination) -> Why {
-        let peer = match destination {
-            Destination::Peer(id) => self.pool.get(&id),
-            Destination::Addr(_) => None,
-        };
-        let decision = self.pool.decide(now.mono, destination).unwrap_or(Decision::Unwanted);
-        let session = peer.and_then(|peer| self.peer_info(now, peer, peer.live?.conn));
-        let (name, rule, text) = explain(decision, session.as_ref());
-        let next = decision.until().map(|at| (what_next(decision), remaining(now.mono, at)));
-        let attempts = self.pool.dialing(destination);
-        Why {
-            peer: peer.map(|peer| peer.id),
-            addr: self.pool.addr_of(destination),
-            decision: name,
-            text,
-            rule,
-            since: peer.map(|peer| peer.changed).filter(|wall| *wall > Wall(0)),
-            next,
-            session,
-            attempts: attempts.into_iter().flat_map(|dialing| dialing.attempts()).copied().collect(),
-        }
-    }
-}
-
-fn remaining(now: Mono, at: Mono) -> std::time::Duration {
-    at.since(now)
-}
-
-/// The decision's stable name, its rule, and its words.
-fn explain(decision: Decision, session: Option<&PeerInfo>) -> (&'static str, &'static str, String) {
-    let (name, rule, text) = match decision {
-        Decision::Connected => {
-            let text = session.map_or_else(
-                || "a live session stands".to_owned(),
-                |session| {
-                    let who = match session.direction {
-                        Direction::Outbound => "we dialed",
-                        Direction::Inbound => "the peer dialed",
-                    };
-                    format!(
-                        "a live session stands: {who} ({}), session {}",
-                        session.because.as_str(),
-                        session.session
-                    )
-                },
-            );
-            return ("connected", "D-6", text);
-        }
-        Decision::InFlight => ("dialing", "D-6", "a dial or a knock of ours is under way"),
-        Decision::OwnAddress => ("self", "D-7", "the address is our own"),
-        Decision::Held(_) => {
-            ("operator_hold", "D-8", "the operator disconnected this peer; `connect` lifts the hold")
-        }
-        Decision::Unwanted => {
-            ("not_wanted", "D-6", "this node does not seek a link to this peer, but takes one")
-        }
-        Decision::NotDialable => {
-            ("not_dialable", "D-2", "no address of this peer is known: only the peer can dial")
-        }
-        Decision::Settling(_) => {
-            ("duplicate", "B-3", "our link lost to another one of this pair, which is about to be live")
-        }
-        Decision::BackOff(_) => ("back_off", "D-5", "the last attempt failed; see the attempts below"),
-        Decision::AwaitDialer(_) => {
-            ("await_dialer", "D-3", "the peer has the lower address and is to dial; we knock if it does not")
-        }
-        Decision::AwaitKnocked(_) => {
-            ("await_knocked", "D-4", "we knocked and the peer is to dial; we dial ourselves if it does not")
-        }
-        Decision::Knock => ("knock", "D-3", "a knock is due"),
-        Decision::Dial(_) => ("dial", "D-1", "a dial is due; too many others are under way"),
-    };
-    (name, rule, text.to_owned())
-}
-
-const fn what_next(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Held(_) => "the hold ends",
-        Decision::Settling(_) => "the survivor is missed and we try again",
-        Decision::BackOff(_) => "we try again",
-        Decision::AwaitDialer(_) => "we knock",
-        Decision::AwaitKnocked(_) => "we dial",
-        _ => "nothing",
     }
 }

@@ -215,6 +215,7 @@ fn node(
     chain: &ChainConfig,
     advertised: Option<CanonicalAddr>,
     bootstrap: Vec<Bootstrap>,
+    reserved: Vec::new(),
     journal: Vec<Record>,
 ) -> Node {
     let config = Config {
@@ -223,6 +224,7 @@ fn node(
         registry: registry.clone(),
         advertised,
         bootstrap,
+        reserved: Vec::new(),
         masternode: MasternodeMode::Auto,
         agent: "bench".to_owned(),
         chain: Some(chain.clone()),

@@ -214,6 +214,7 @@ pub fn base_config(seed: u64, registry: Registry, advertised: Option<CanonicalAd
         registry,
         advertised,
         bootstrap: Vec::new(),
+        reserved: Vec::new(),
         masternode: MasternodeMode::Auto,
         agent: "timed-sim/1".to_owned(),
         chain: None,

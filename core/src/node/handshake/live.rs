@@ -20,6 +20,7 @@ impl Node {
         ballot: Ballot,
         confirmed: Confirmed,
     ) {
+        self.make_place(now, &them.node);
         let Some(link) = self.links.get_mut(conn) else { return };
         let (Phase::HelloParked(mut channel) | Phase::AwaitHello(mut channel)) =
             std::mem::replace(&mut link.phase, Phase::Closing(None))
@@ -45,7 +46,6 @@ impl Node {
                 since_wall: now.wall,
                 confirmed,
                 vitals,
-                rtt: None,
             }),
         );
         if confirmed == Confirmed::ByBoth {

@@ -12,7 +12,7 @@ use crate::link::handshake::{self, HelloTerms, Word};
 use crate::link::{Channel, Confirmed, Origin, Phase};
 use crate::net::epoch::Source;
 use crate::net::pool::Destination;
-use crate::node::handshake::admission::Granted;
+use crate::node::handshake::admission::{Dialed, Granted};
 use crate::node::{Node, Parked, Run};
 use crate::time::Now;
 use crate::wire::message::{Answer, Boot, Goodbye, Hello, HelloAck, Intent, Lane, Message};
@@ -191,7 +191,8 @@ impl Node {
         if word.is_ok() {
             link.peer = Some(ack.from.node);
         }
-        let judged = word.and_then(|word| self.judge_ack(now, word, expect, &channel, &hello, ack));
+        let judged =
+            word.and_then(|word| self.judge_ack(now, word, Dialed { addr, expect }, &channel, &hello, ack));
         let accepted = ack.answer == Answer::Accepted;
         if let Some(link) = self.links.get_mut(conn) {
             link.phase = Phase::HelloParked(channel);
