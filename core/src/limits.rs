@@ -58,16 +58,22 @@ pub(crate) const VOTE_BYTES: usize = 256;
 /// Rounds of a height whose votes are kept at most: past ones, the present and the next, and two later ones of
 /// each voter.
 pub(crate) const ROUNDS_KEPT: usize = 12;
-/// Certificates of a height that are kept as such.
-pub(crate) const CERTIFICATES_KEPT: usize = 2 * ROUNDS_KEPT + 8;
-/// The consensus of one height.
+/// The same of a height that has not begun: the first, the next, and two later ones.
+pub(crate) const EARLY_ROUNDS_KEPT: usize = 4;
+/// Certificates of a height that are kept as such: a polka a round that its votes do not show, those of the newest
+/// rounds whose votes are gone, that of the valid block, and the one that decides.
+pub(crate) const CERTIFICATES_KEPT: usize = ROUNDS_KEPT + 8;
+/// A round of a height: everybody's prevote and precommit.
+const ROUND_BYTES: usize = 2 * MAX_MASTERNODES * VOTE_BYTES;
+/// The consensus of one height: votes, certificates, and the votes because of which the round was entered.
 pub(crate) const HEIGHT_BYTES: usize =
-    2 * ROUNDS_KEPT * MAX_MASTERNODES * VOTE_BYTES + CERTIFICATES_KEPT * MAX_CERTIFICATE;
+    ROUNDS_KEPT * ROUND_BYTES + CERTIFICATES_KEPT * MAX_CERTIFICATE + MAX_MASTERNODES * VOTE_BYTES;
 /// What the making of blocks holds at most, beside transactions and catching up: the payloads of a height, what
 /// is proposed at it, the votes of the heights before, under way and after, and blocks on their way to the disk.
 pub const CHAIN_BYTES: usize = PAYLOADS * MAX_PAYLOAD
     + (CANDIDATES + EARLY_PROPOSALS) * PROPOSAL_BYTES
-    + 3 * HEIGHT_BYTES
+    + 2 * HEIGHT_BYTES
+    + EARLY_ROUNDS_KEPT * (ROUND_BYTES + MAX_CERTIFICATE)
     + (1 + COMMITS_UNDER_WAY) * (MAX_CERTIFICATE + 512)
     + EVIDENCE_KEPT * 1024;
 /// Proofs of equivocation kept at most.
@@ -118,6 +124,22 @@ pub const ATTEMPTS_KEPT: usize = 8;
 pub const MAX_AGENT: usize = 32;
 /// Requests taken from the API in one wake-up of the shell.
 pub const REQUESTS_PER_WAKE: usize = 50;
+
+/// One row of the sum of [`Limits::worst_case_bytes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryRow {
+    /// What is held.
+    pub what: &'static str,
+    /// The fields of [`Limits`] that bound it, those with the largest effect first; empty for what the protocol
+    /// itself bounds.
+    pub bounds: &'static str,
+    /// Bytes at most.
+    pub bytes: usize,
+}
+
+const fn row(what: &'static str, bounds: &'static str, bytes: usize) -> MemoryRow {
+    MemoryRow { what, bounds, bytes }
+}
 
 /// Bounds that may differ from node to node; see [`Limits::worst_case_bytes`] for what they add up to. A lane's
 /// bytes are those that its frames hold in memory, a little more than what goes out.
@@ -208,7 +230,13 @@ impl Limits {
     /// one for every six bytes handed in), and connections that it was told to close and has not reported as
     /// closed (a few kilobytes each).
     #[must_use]
-    pub const fn worst_case_bytes(&self) -> usize {
+    pub fn worst_case_bytes(&self) -> usize {
+        self.rows().iter().map(|row| row.bytes).sum()
+    }
+
+    /// What that sum is made of.
+    #[must_use]
+    pub const fn rows(&self) -> [MemoryRow; 14] {
         // Out: the lanes. In: one partial frame a lane, and one partial record.
         let lanes = self.control_lane + self.payload_lane + self.relay_lane + self.bulk_lane;
         let record = RECORD_PREFIX + MAX_RECORD_PLAINTEXT + RECORD_OVERHEAD;
@@ -217,23 +245,28 @@ impl Limits {
         let introduction = 2 * (FRAME_HEADER + MAX_INTRODUCTION) + FRAME_COST;
         let inbound = CONNECTION_BYTES + introduction + 2 * (RECORD_PREFIX + HELLO_RECORD + RECORD_OVERHEAD);
         let outbound = CONNECTION_BYTES + introduction + record;
-        self.max_peers * link
-            + self.unauthenticated * inbound
-            + self.dialing * outbound
-            + self.known_peers * (PEER_BYTES + TARGET_BYTES + 2 * WAITING_BYTES)
-            + self.frame_pool * (FRAME_REUSED + FRAME_COST)
-            + self.own_addrs * OWN_ADDR_BYTES
-            + self.gate * PARKED_BYTES
-            + CHAIN_BYTES
-            + Self::sync_bytes(self.sync_window)
-            + self.serving
-            + self.max_peers * SYNC_PEER_BYTES
-            + Self::mempool_bytes(self.mempool, self.max_peers)
-            + MAX_MASTERNODES * MASTERNODE_BYTES
-            + COMMANDS_KEPT * COMMAND_BYTES
-            + ARRIVALS_ROOM
-            + 2 * record
-            + NODE_BYTES
+        let known = PEER_BYTES + TARGET_BYTES + 2 * WAITING_BYTES;
+        let node = COMMANDS_KEPT * COMMAND_BYTES + ARRIVALS_ROOM + 2 * record + NODE_BYTES;
+        [
+            row(
+                "live links",
+                "max_peers, payload_lane, bulk_lane, control_lane, relay_lane",
+                self.max_peers * link,
+            ),
+            row("unauthenticated connections", "unauthenticated", self.unauthenticated * inbound),
+            row("own dials under way", "dialing", self.dialing * outbound),
+            row("known peers", "known_peers", self.known_peers * known),
+            row("free frame buffers", "frame_pool", self.frame_pool * (FRAME_REUSED + FRAME_COST)),
+            row("own addresses", "own_addrs", self.own_addrs * OWN_ADDR_BYTES),
+            row("answers that wait for a write", "gate", self.gate * PARKED_BYTES),
+            row("the block under way", "", CHAIN_BYTES),
+            row("blocks fetched", "sync_window", Self::sync_bytes(self.sync_window)),
+            row("blocks served", "serving", self.serving),
+            row("peers in catching up", "max_peers", self.max_peers * SYNC_PEER_BYTES),
+            row("transactions", "mempool, max_peers", Self::mempool_bytes(self.mempool, self.max_peers)),
+            row("heartbeats", "", MAX_MASTERNODES * MASTERNODE_BYTES),
+            row("the node itself", "", node),
+        ]
     }
 
     /// What waits, the ids that are remembered, and those that were asked for.

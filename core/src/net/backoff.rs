@@ -20,6 +20,12 @@ impl Backoff {
         self.failures
     }
 
+    /// Failures and refusals in a row.
+    #[must_use]
+    pub const fn strikes(&self) -> u32 {
+        self.failures.saturating_add(self.refusals)
+    }
+
     /// The time before which no dial may start.
     #[must_use]
     pub const fn until(&self) -> Option<Mono> {

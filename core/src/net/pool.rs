@@ -414,7 +414,7 @@ impl Pool {
     }
 
     /// Observers without a link that could be dialed at once, were they sought, and for which there is a place.
-    pub(crate) fn replacements(&self, now: Mono) -> impl Iterator<Item = NodeId> {
+    pub(crate) fn replacements(&self, now: Mono) -> impl Iterator<Item = &Peer> {
         let room =
             slots::judge(SlotClass::Observer, Seeker::Us, &self.taken(), &self.places) == Verdict::Free;
         let quiet = move |at: Option<Mono>| at.is_none_or(|at| at <= now);
@@ -424,7 +424,6 @@ impl Pool {
             .filter(move |peer| quiet(peer.dialing.backoff.until()) && quiet(peer.dialing.held))
             .filter(|peer| peer.addr.is_some_and(|addr| self.place(&addr) == Place::Known))
             .filter(|peer| self.side(peer) != Side::Nobody)
-            .map(|peer| peer.id)
     }
 
     /// How the places are used.

@@ -80,9 +80,17 @@ impl Node {
         longest.map(|(_, id)| id)
     }
 
-    /// Any other observer that can be dialed now, and for which there is a place.
+    /// Another observer that can be dialed now and for which there is a place: any of those that have failed and
+    /// refused least, for the one just replaced is among them.
     fn another(&mut self, now: Now) -> Option<NodeId> {
-        let candidates: Vec<NodeId> = self.pool.replacements(now.mono).collect();
+        let strikes = |peer: &Peer| peer.dialing.backoff.strikes();
+        let least = self.pool.replacements(now.mono).map(strikes).min()?;
+        let candidates: Vec<NodeId> = self
+            .pool
+            .replacements(now.mono)
+            .filter(|peer| strikes(peer) == least)
+            .map(|peer| peer.id)
+            .collect();
         let which = usize::try_from(self.rng.below(candidates.len() as u64)).unwrap_or(0);
         candidates.get(which).copied()
     }

@@ -215,7 +215,6 @@ fn node(
     chain: &ChainConfig,
     advertised: Option<CanonicalAddr>,
     bootstrap: Vec<Bootstrap>,
-    reserved: Vec::new(),
     journal: Vec<Record>,
 ) -> Node {
     let config = Config {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use timed_core::{CloseReason, CommittedVia, Counters, NotProducing, Producing, Summary};
+use timed_core::{CloseReason, CommittedVia, Counters, NotProducing, Producing, SlotClass, Summary};
 
 use crate::LoopCounters;
 
@@ -178,6 +178,12 @@ pub(crate) fn prometheus(reading: &Reading<'_>) -> String {
         "Authenticated connections beyond one a peer.",
         summary.links.duplicates,
     );
+    out.header("slots", "gauge", "Places for live sessions, by what they are held by.");
+    for class in SlotClass::ALL {
+        let (count, class) = (summary.slots.of(class), class.as_str());
+        out.sample("slots", &format!("{{class=\"{class}\",state=\"used\"}}"), count.used);
+        out.sample("slots", &format!("{{class=\"{class}\",state=\"free\"}}"), count.free);
+    }
     out.one(
         "clock_offset_seconds",
         "gauge",
@@ -385,7 +391,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timed_core::{Height, SyncState};
+    use timed_core::{Height, SlotCount, SlotCounts, SyncState};
 
     #[test]
     fn every_sample_has_its_type_and_reasons_are_bounded() {
@@ -399,8 +405,15 @@ mod tests {
         }
         totals.count_chain(CommittedVia::Sync.into());
         let sync = SyncState::Syncing { height: Height(4), target: Height(9) };
+        let slots = SlotCounts { reserved: SlotCount { used: 1, free: 2 }, ..SlotCounts::default() };
         let text = prometheus(&Reading {
-            summary: Summary { connected_peers: 3, clock_offset_ms: -1500, sync, ..Summary::default() },
+            summary: Summary {
+                connected_peers: 3,
+                clock_offset_ms: -1500,
+                sync,
+                slots,
+                ..Summary::default()
+            },
             counters: Some(Counters::default()),
             shell: LoopCounters::default(),
             last_tick_seconds: 0.25,
@@ -416,6 +429,7 @@ mod tests {
             "block_lateness_seconds_bucket{le=\"+Inf\"} 4",
             "block_lateness_seconds_sum 400.026",
             "block_lateness_seconds_count 4",
+            "slots{class=\"reserved\",state=\"free\"} 2",
             "blocks_committed_total{via=\"sync\"} 1",
             "not_producing{reason=\"starting\"} 1",
             "not_producing{reason=\"clock\"} 0",

@@ -38,11 +38,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     }
 
     let config = &assembly.config;
-    let bootstrap = bootstrap(config);
+    let until = Instant::now() + RESOLVE_WITHIN;
+    let bootstrap = addresses(&config.network.peers, config, until);
+    let reserved = addresses(&config.network.reserved_peers, config, until);
     let mut seed = zeroize::Zeroizing::new([0; 32]);
     fill_random(&mut *seed)?;
     let (store, journal) = Store::open(dir.store()).map_err(|error| store_failure(&error))?;
-    let core = assembly.core_config(bootstrap);
+    let core = assembly.core_config(bootstrap, reserved);
     let node = Node::new(core, assembly.crypto(), *seed, journal, crate::now())
         .map_err(|error| Failure::config(error.to_string()))?;
     drop(seed);
@@ -182,10 +184,8 @@ fn store_failure(error: &StoreError) -> Failure {
     Failure { exit, message: error.to_string() }
 }
 
-/// The peers to start from; names become the addresses they have now.
-fn bootstrap(config: &Config) -> Vec<Bootstrap> {
-    let entries = config.network.peers.iter().chain(&config.network.reserved_peers);
-    let until = Instant::now() + RESOLVE_WITHIN;
+/// A list of peers; names become the addresses they have now.
+fn addresses(entries: &[PeerEntry], config: &Config, until: Instant) -> Vec<Bootstrap> {
     let mut peers = Vec::new();
     for entry in entries {
         match entry {

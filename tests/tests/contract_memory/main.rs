@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod blocks;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -15,7 +17,7 @@ use timed_core::wire::frame::append_encoded;
 use timed_core::wire::message::{Answer, Intent, Kind, Lane, Message};
 use timed_core::{
     CanonicalAddr, ChainConfig, Command, Config, ConnId, DialOrdinal, DialedBecause, Input, Limits, MinPeers,
-    Node, NodeId, Now, Request, RequestId, Ticket, Transmit, TransportCause, TxId,
+    Node, NodeId, Now, PayloadVerdict, Request, RequestId, Ticket, Transmit, TransportCause, TxId,
 };
 use timed_tests::driver::{Crypto, START, config, start};
 use timed_tests::null_crypto::NullProvider;
@@ -83,16 +85,26 @@ struct Host {
     config: Config,
     dials: Vec<(ConnId, CanonicalAddr)>,
     writes: Vec<Ticket>,
+    /// What the application is to answer.
+    answers: Vec<Input<'static>>,
+    /// Blocks that were to be committed.
+    commits: usize,
 }
 
 impl Host {
     fn new(limits: Limits, chain: Option<ChainConfig>) -> Self {
+        Self::of(limits, chain, |_| {})
+    }
+
+    fn of(limits: Limits, chain: Option<ChainConfig>, edit: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(Crypto::Null);
         config.limits = limits;
         config.chain = chain;
         config.bootstrap.clear();
+        edit(&mut config);
         let node = counted(|| start(Crypto::Null, config.clone(), [5; 32]));
-        let mut host = Self { node, now: START, config, dials: Vec::new(), writes: Vec::new() };
+        let (dials, writes, answers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut host = Self { node, now: START, config, dials, writes, answers, commits: 0 };
         host.handle(Input::Tick);
         host.written();
         host
@@ -109,6 +121,16 @@ impl Host {
                 }
                 Command::Dial { conn, addr } => self.dials.push((*conn, *addr)),
                 Command::Persist { ticket, .. } => self.writes.push(*ticket),
+                Command::Validate { block, .. } => {
+                    self.answers.push(Input::Validated { block: *block, verdict: PayloadVerdict::Valid });
+                }
+                Command::Commit { ticket, block, .. } => {
+                    self.commits += 1;
+                    let height = block.block.header.height;
+                    self.writes.push(*ticket);
+                    let (registry_changes, included) = (Vec::new(), Vec::new());
+                    self.answers.push(Input::Committed { height, registry_changes, included });
+                }
                 _ => {}
             }
             counted(|| drop(command));
@@ -120,6 +142,16 @@ impl Host {
     fn written(&mut self) {
         while let Some(ticket) = self.writes.pop() {
             self.handle(Input::Persisted(ticket));
+        }
+    }
+
+    /// The application and the disk do what they are asked.
+    fn answer(&mut self) {
+        while !self.answers.is_empty() || !self.writes.is_empty() {
+            self.written();
+            for answer in std::mem::take(&mut self.answers) {
+                self.handle(answer);
+            }
         }
     }
 
