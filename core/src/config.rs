@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::addr::CanonicalAddr;
 use crate::crypto::WeakKey;
 use crate::ids::{GenesisHash, NodeId};
-use crate::limits::Limits;
+use crate::limits::{CONFIGURED_BYTES, Limits};
 use crate::registry::Registry;
 use crate::time::Wall;
 
@@ -201,6 +201,14 @@ pub enum ConfigError {
         /// Whose it is.
         other: NodeId,
     },
+    /// More peers than are remembered.
+    #[error("{configured} peers are configured, but known_peers = {known}")]
+    TooManyPeers {
+        /// To start from, and reserved.
+        configured: usize,
+        /// The bound.
+        known: usize,
+    },
     /// A registered key is unusable.
     #[error("masternode {0} has an invalid or weak public key")]
     WeakKey(NodeId),
@@ -219,6 +227,8 @@ pub enum ConfigError {
     #[error("timings: {0}")]
     Timings(&'static str),
 }
+
+const _: () = assert!(2 * size_of::<Bootstrap>() <= CONFIGURED_BYTES);
 
 impl From<WeakKey> for ConfigError {
     fn from(key: WeakKey) -> Self {

@@ -89,6 +89,8 @@ pub const TRANSACTION_COST: usize = 512;
 pub(crate) const RECENT_FOR: usize = 256;
 /// Such a memory.
 pub(crate) const RECENT_BYTES: usize = 64;
+/// The id of a waiting transaction that a block includes which is not durable yet.
+pub(crate) const INCLUDED_BYTES: usize = 32;
 /// A transaction that was asked for.
 pub(crate) const WANTED_BYTES: usize = 256;
 /// Memory that a frame costs beside its bytes while it waits: its place in the queue, its counters, and what
@@ -104,6 +106,8 @@ pub(crate) const PEER_BYTES: usize = 2 * 1024;
 pub(crate) const TARGET_BYTES: usize = 1024;
 /// A destination that waits for room to dial.
 pub(crate) const WAITING_BYTES: usize = 128;
+/// A configured peer, which is kept twice.
+pub(crate) const CONFIGURED_BYTES: usize = 192;
 /// An address known to be our own.
 pub(crate) const OWN_ADDR_BYTES: usize = 128;
 /// A word parked behind a record.
@@ -245,7 +249,7 @@ impl Limits {
         let introduction = 2 * (FRAME_HEADER + MAX_INTRODUCTION) + FRAME_COST;
         let inbound = CONNECTION_BYTES + introduction + 2 * (RECORD_PREFIX + HELLO_RECORD + RECORD_OVERHEAD);
         let outbound = CONNECTION_BYTES + introduction + record;
-        let known = PEER_BYTES + TARGET_BYTES + 2 * WAITING_BYTES;
+        let known = PEER_BYTES + TARGET_BYTES + 2 * WAITING_BYTES + CONFIGURED_BYTES;
         let node = COMMANDS_KEPT * COMMAND_BYTES + ARRIVALS_ROOM + 2 * record + NODE_BYTES;
         [
             row(
@@ -269,12 +273,16 @@ impl Limits {
         ]
     }
 
-    /// What waits, the ids that are remembered, and those that were asked for.
+    /// What waits, the ids that are remembered, those of blocks that are not durable yet, and those that were asked
+    /// for.
     const fn mempool_bytes(mempool: usize, peers: usize) -> usize {
         if mempool == 0 {
             return 0;
         }
-        mempool + mempool / RECENT_FOR * RECENT_BYTES + peers * MAX_OFFERED * WANTED_BYTES
+        mempool
+            + mempool / RECENT_FOR * RECENT_BYTES
+            + mempool / TRANSACTION_COST * INCLUDED_BYTES
+            + peers * MAX_OFFERED * WANTED_BYTES
     }
 
     /// The window, the block that is being verified, decoded and encoded, and what is kept of blocks that are

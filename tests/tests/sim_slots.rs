@@ -9,7 +9,7 @@ use timed_core::{
     Bootstrap, CloseReason, ClosedBy, Config, Event, Height, Limits, Masternode, PeerInfo, PeerRef,
     RegistryChange, Reply, Request, SlotClass, Why,
 };
-use timed_tests::sim::{HostId, Profile, Setup, SimTime, World, null, seed, seeds};
+use timed_tests::sim::{HostId, Setup, SimTime, World, null, seed, seeds};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -420,10 +420,8 @@ fn s_6_poor_links_are_replaced_one_at_a_time_minutes_apart() {
 
 #[test]
 fn live_03_io_01b_the_link_of_a_slow_masternode_is_never_closed_for_that() {
-    let setup = Setup::new(null).masternodes(3).observers(3).profile(Profile::lan());
-    let mut world = World::new(seed(1), &setup);
-    world.start_all();
-    world.run_for(secs(30));
+    // The observer has another peer that it could turn to.
+    let mut world = observers(true);
     let slow = HostId(1);
     for other in world.ids().into_iter().filter(|other| *other != slow) {
         distance(&mut world, slow, other, FAR);
@@ -432,8 +430,33 @@ fn live_03_io_01b_the_link_of_a_slow_masternode_is_never_closed_for_that() {
     world.run_for(secs(3600));
     assert_eq!((world.links(), ends(&world, began)), (links, vec![]));
     let id = world.host(slow).node_id;
-    for host in [0, 2, 3, 4, 5].map(HostId) {
+    for host in [0, 2, 3, 4].map(HostId) {
         let seen = peers(&mut world, host).into_iter().find(|peer| peer.node == id).unwrap();
         assert!(seen.health < 50, "{host}: {}", seen.health);
     }
+}
+
+/// Nor is that of a reserved peer, which an observer seeks like any other.
+#[test]
+fn s_6_the_link_of_a_slow_reserved_peer_is_kept() {
+    let mut world = observers(true);
+    world.stop(HostId(2));
+    world.run_for(secs(1));
+    let host = world.host_mut(HostId(2));
+    host.config.reserved = std::mem::take(&mut host.config.bootstrap);
+    world.host_mut(HostId(4)).config.bootstrap =
+        vec![Bootstrap { addr: world.host(HostId(2)).config.advertised.unwrap(), id: None }];
+    world.kill(HostId(4));
+    world.start(HostId(2));
+    world.start(HostId(4));
+    world.run_for(secs(60));
+    world.kill(HostId(4));
+    world.host_mut(HostId(4)).config.bootstrap.clear();
+    world.start(HostId(4));
+    world.run_for(secs(60));
+    assert!(world.link(HostId(2), HostId(3)).is_some() && world.link(HostId(2), HostId(4)).is_none());
+    distance(&mut world, HostId(2), HostId(3), FAR);
+    let began = world.now();
+    world.run_for(secs(3600));
+    assert_eq!(ends(&world, began), []);
 }

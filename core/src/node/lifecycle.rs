@@ -39,6 +39,10 @@ pub(super) fn check(config: &Config, me: NodeId) -> Result<(), ConfigError> {
     if positive.iter().any(Duration::is_zero) {
         return Err(ConfigError::Timings("a time-out of zero can never be met"));
     }
+    let (configured, known) = (config.bootstrap.len() + config.reserved.len(), config.limits.known_peers);
+    if configured > known {
+        return Err(ConfigError::TooManyPeers { configured, known });
+    }
     match (config.registry.get(&me), config.advertised) {
         (None, _) if config.masternode == MasternodeMode::Required => Err(ConfigError::NotRegistered(me)),
         (Some(entry), None) => Err(ConfigError::NoAdvertisedAddr { registered: entry.addr }),

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use timed_core::crypto::Provider as _;
 use timed_core::limits::{CHAIN_BYTES, CHUNK, MAX_CHUNKS, MAX_PAYLOAD};
 use timed_core::wire::block::Outline;
-use timed_core::wire::message::{Chunk, Message, Proposal, Vote};
+use timed_core::wire::message::{Chunk, LinkEntry, Message, Proposal, Vote, Witness};
 use timed_core::wire::signing;
 use timed_core::{
-    BlockHash, CanonicalAddr, Certificate, ChainConfig, ConnId, FinalBlock, Height, Input, Limits,
-    MAX_MASTERNODES, Masternode, MasternodeIndex, MinPeers, NodeId, Registry, Round, SeatSet, VoteKind,
+    BlockHash, CanonicalAddr, Certificate, ChainConfig, ConnId, DialedBecause, Direction, FinalBlock, Height,
+    Input, Limits, LinkTag, MAX_MASTERNODES, Masternode, MasternodeIndex, MinPeers, NodeId, Registry, Round,
+    SeatSet, TxId, VoteKind,
 };
 use timed_tests::chain_auditor::{Origin, leader};
 use timed_tests::chain_generator::ChainGenerator;
@@ -93,10 +94,22 @@ impl Chamber {
     }
 
     fn vote(&mut self, voter: usize, kind: VoteKind, height: u64, round: u32, block: Option<BlockHash>) {
+        let vote = self.signed_vote(voter, kind, height, round, block);
+        self.say(&vote);
+    }
+
+    fn signed_vote(
+        &self,
+        voter: usize,
+        kind: VoteKind,
+        height: u64,
+        round: u32,
+        block: Option<BlockHash>,
+    ) -> Message {
         let (height, round) = (Height(height), Round(round));
         let bytes = signing::vote(&self.origin.genesis, kind, height, round, block.as_ref());
         let signature = NullProvider::new(id(voter)).sign(&bytes);
-        self.say(&Message::Vote(Box::new(Vote { kind, height, round, block, voter: id(voter), signature })));
+        Message::Vote(Box::new(Vote { kind, height, round, block, voter: id(voter), signature }))
     }
 
     fn votes(&mut self, kind: VoteKind, height: u64, round: u32, block: Option<BlockHash>) {
@@ -219,4 +232,61 @@ fn c8_the_worst_case_bounds_what_the_making_of_blocks_can_make_a_node_hold() {
     );
     assert!(full <= CHAIN_BYTES, "{full} held, {CHAIN_BYTES} promised");
     assert!(full * 3 > CHAIN_BYTES * 2, "the table promises far more than is held: {full} of {CHAIN_BYTES}");
+}
+
+/// A block of the smallest transactions there are, taken in by the application long before it is durable.
+#[test]
+fn c8_what_a_block_includes_is_not_kept_until_it_is_durable() {
+    let mut net = Chamber::new();
+    let keys = (0..MAX_MASTERNODES).map(|number| Box::new(NullProvider::new(id(number))) as Box<_>);
+    let block = ChainGenerator::new(net.origin.clone(), keys).make();
+    net.host.included = (0..200_000_u32).map(|number| TxId::of(&number.to_le_bytes())).collect();
+    net.slot_of(1);
+    let hash = net.propose(&block, 0, &Bytes::new());
+    net.votes(VoteKind::Prevote, 1, 0, Some(hash));
+    let before = held();
+    for voter in 0..MAX_MASTERNODES {
+        let vote = net.signed_vote(voter, VoteKind::Precommit, 1, 0, Some(hash));
+        let bytes = net.line.say(&vote);
+        net.host.data(net.conn, &bytes);
+        net.host.told();
+    }
+    assert_eq!(net.host.commits, 1);
+    let kept = held().saturating_sub(before);
+    assert!(kept < 200_000, "{kept} bytes are kept for 200,000 ids");
+}
+
+/// The largest heartbeats there are, of everybody.
+#[test]
+fn c8_the_worst_case_bounds_what_heartbeats_can_make_a_node_hold() {
+    let mut net = Chamber::new();
+    let row = net.host.config.limits.rows().into_iter().find(|row| row.what == "heartbeats").unwrap();
+    let before = held();
+    for sequence in 1..=3 {
+        for number in 0..MAX_MASTERNODES {
+            let mut actor =
+                Actor::new(Box::new(NullProvider::new(id(number))), &net.host.config, None, START.wall);
+            let others = || {
+                (0..).take(MAX_MASTERNODES).map(MasternodeIndex).filter(|seat| usize::from(seat.0) != number)
+            };
+            let link = |peer| LinkEntry {
+                peer,
+                direction: Direction::Outbound,
+                because: DialedBecause::Canonical,
+                session: LinkTag([7; 8]),
+            };
+            let mut beat = actor.heartbeat(sequence, net.host.now.wall);
+            beat.links = others().map(link).collect();
+            beat.witnessed = others().map(|signer| Witness { signer, sequence, digest: [9; 8] }).collect();
+            let beat = actor.sign(beat);
+            net.say(&Message::Heartbeat(Box::new(beat)));
+        }
+        net.host.now.mono = net.host.now.mono + Duration::from_secs(10);
+        net.host.now.wall = net.host.now.wall + Duration::from_secs(10);
+        net.host.handle(Input::Tick);
+        let _ = net.host.sent(net.conn);
+    }
+    let full = held() - before;
+    println!("{full} bytes held for heartbeats of {}", row.bytes);
+    assert!(full <= row.bytes && full * 3 > row.bytes, "{full} of {}", row.bytes);
 }

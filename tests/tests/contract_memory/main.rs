@@ -89,6 +89,8 @@ struct Host {
     answers: Vec<Input<'static>>,
     /// Blocks that were to be committed.
     commits: usize,
+    /// What the application says that they include.
+    included: Vec<TxId>,
 }
 
 impl Host {
@@ -104,7 +106,8 @@ impl Host {
         edit(&mut config);
         let node = counted(|| start(Crypto::Null, config.clone(), [5; 32]));
         let (dials, writes, answers) = (Vec::new(), Vec::new(), Vec::new());
-        let mut host = Self { node, now: START, config, dials, writes, answers, commits: 0 };
+        let included = Vec::new();
+        let mut host = Self { node, now: START, config, dials, writes, answers, commits: 0, included };
         host.handle(Input::Tick);
         host.written();
         host
@@ -128,7 +131,7 @@ impl Host {
                     self.commits += 1;
                     let height = block.block.header.height;
                     self.writes.push(*ticket);
-                    let (registry_changes, included) = (Vec::new(), Vec::new());
+                    let (registry_changes, included) = (Vec::new(), counted(|| self.included.clone()));
                     self.answers.push(Input::Committed { height, registry_changes, included });
                 }
                 _ => {}
@@ -148,10 +151,15 @@ impl Host {
     /// The application and the disk do what they are asked.
     fn answer(&mut self) {
         while !self.answers.is_empty() || !self.writes.is_empty() {
+            self.told();
             self.written();
-            for answer in std::mem::take(&mut self.answers) {
-                self.handle(answer);
-            }
+        }
+    }
+
+    /// The application does.
+    fn told(&mut self) {
+        for answer in std::mem::take(&mut self.answers) {
+            self.handle(answer);
         }
     }
 
@@ -364,8 +372,13 @@ fn c8_the_worst_case_bounds_what_transactions_can_make_a_node_hold() {
     for number in 0_u32..15_000 {
         let payload = Bytes::copy_from_slice(&number.to_be_bytes());
         host.handle(Input::Request { id: RequestId(1), request: Request::Submit(payload) });
-        host.written();
     }
+    // The disk has done nothing so far.
+    let unwritten = held() - before - asked;
+    let row = host.config.limits.rows().into_iter().find(|row| row.what == "transactions").unwrap();
+    println!("{unwritten} bytes held for transactions that are not durable, of {}", row.bytes);
+    assert!(unwritten < row.bytes);
+    host.written();
     for number in 0_u32..2_000 {
         for (index, (conn, line)) in live.iter_mut().enumerate() {
             let mut transaction = vec![u8::try_from(index).unwrap(); 5];
