@@ -159,6 +159,25 @@ pub enum BanCause {
 }
 
 impl BanCause {
+    /// Every one of them.
+    pub const ALL: [Self; 1 + Offence::ALL.len()] = [
+        Self::Operator,
+        Self::Score(Offence::Malformed),
+        Self::Score(Offence::BadSignature),
+        Self::Score(Offence::InvalidBlock),
+        Self::Score(Offence::Unasked),
+        Self::Score(Offence::Flood),
+    ];
+
+    /// Its place in [`Self::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Operator => 0,
+            Self::Score(offence) => 1 + offence.index(),
+        }
+    }
+
     /// The stable name in logs and the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -191,8 +210,13 @@ pub enum BanEnd {
     Expired,
     /// The operator lifted it.
     Lifted,
-    /// The operator set another one on the same target.
+    /// Another one was set on the same target.
     Replaced,
+    /// It was this node's own, and this node suspects itself of misjudging that rule (rule A-5), or the peer is a
+    /// registered masternode by now (rule A-6).
+    Withdrawn,
+    /// It was this node's own, and its place was needed for another one.
+    Crowded,
 }
 
 impl BanEnd {
@@ -203,6 +227,8 @@ impl BanEnd {
             Self::Expired => "expired",
             Self::Lifted => "lifted",
             Self::Replaced => "replaced",
+            Self::Withdrawn => "withdrawn",
+            Self::Crowded => "crowded",
         }
     }
 }
@@ -226,6 +252,13 @@ mod tests {
         assert!(!covers("10.1.0.0/16", "10.2.0.0") && !covers("10.1.0.0/16", "2001:db8::1"));
         assert!(covers("2001:db8::/32", "2001:db8:5::1") && !covers("2001:db8::/32", "2001:db9::1"));
         assert!(covers("::ffff:10.0.0.1", "10.0.0.1") && !covers("10.0.0.1", "10.0.0.2"));
+    }
+
+    #[test]
+    fn each_cause_has_its_place() {
+        for (place, cause) in BanCause::ALL.into_iter().enumerate() {
+            assert_eq!(cause.index(), place, "{cause:?}");
+        }
     }
 
     #[test]

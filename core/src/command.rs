@@ -64,7 +64,7 @@ pub enum Command {
         slot: Wall,
         /// An answer after this comes too late for the round.
         by: Mono,
-        /// Bytes of the payload at most.
+        /// Bytes of the payload at most: fewer where rounds have failed.
         max_bytes: usize,
         /// Transactions that wait, oldest first: no more than fit.
         transactions: Vec<Bytes>,

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::addr::CanonicalAddr;
+use crate::addr::{AddrScope, CanonicalAddr};
 use crate::crypto::WeakKey;
-use crate::ids::{GenesisHash, NodeId};
+use crate::ids::{GenesisHash, Height, NodeId};
 use crate::limits::{CONFIGURED_BYTES, Limits};
 use crate::registry::Registry;
 use crate::time::Wall;
@@ -142,6 +142,9 @@ pub struct Config {
     /// Peers that are sought, always have a place and are never banned automatically (rule S-3): by their key, or,
     /// where none is given, whoever answers a dial at the address.
     pub reserved: Vec<Bootstrap>,
+    /// Which addresses of nodes that are not registered are believed and told (rule P-3);
+    /// [`AddrScope::suiting`] is the standard.
+    pub addresses: AddrScope,
     /// Whether a registered key acts as a masternode (heartbeats) or stays silent.
     pub masternode: MasternodeMode,
     /// What this node calls its software, at most 32 printable ASCII characters.
@@ -220,6 +223,12 @@ pub enum ConfigError {
         "the durable record {0:?} is damaged: restore the data directory from a backup, or start a new key"
     )]
     DamagedRecord(&'static str),
+    /// The stored blocks were made under another genesis file.
+    #[error(
+        "the stored chain, {0} blocks long, was not made under this genesis file: give this node the genesis.toml of \
+         its network, or an empty data directory with its key"
+    )]
+    OtherGenesis(Height),
     /// The chain's settings cannot work.
     #[error("chain: {0}")]
     Chain(&'static str),

@@ -11,8 +11,8 @@
 //! ```
 //! use timed_core::crypto::noise::NoiseProvider;
 //! use timed_core::{
-//!     Command, Config, GenesisHash, Input, Limits, Masternode, MasternodeMode, Mono, NetworkName, Node, Now,
-//!     Registry, Timings, Wall,
+//!     AddrScope, Command, Config, GenesisHash, Input, Limits, Masternode, MasternodeMode, Mono, NetworkName,
+//!     Node, Now, Registry, Timings, Wall,
 //! };
 //! # use timed_core::crypto::Provider;
 //! # fn now() -> Now { Now { mono: Mono(1), wall: Wall(1_800_000_000_000) } }
@@ -28,6 +28,7 @@
 //!     advertised: Some(advertised),
 //!     bootstrap: vec![],
 //!     reserved: vec![],
+//!     addresses: AddrScope::suiting(Some(advertised)),
 //!     masternode: MasternodeMode::Auto,
 //!     chain: None, // links and heartbeats alone
 //!     agent: "example/1".to_owned(),
@@ -130,18 +131,18 @@ pub mod rounds {
     pub use crate::chain::timeouts::{Timeout, Timer};
 }
 
-pub use addr::{AddrError, CanonicalAddr};
+pub use addr::{AddrClass, AddrError, AddrScope, CanonicalAddr};
 pub use ban::{Ban, BanCause, BanEnd, BanNote, BanTarget, BanTargetError, IpNet};
 pub use command::{Command, CommitPace, Reading, Transmit};
 pub use config::{
     Bootstrap, ChainConfig, Config, ConfigError, MasternodeMode, MinPeers, NetworkName, Timings,
 };
 pub use event::{
-    Activity, Attempt, CloseReason, ClosedBy, CommittedVia, ConsensusInfo, Counters, DialedBecause,
-    Direction, Enforce, Event, Evidence, Fatal, KnockAnswer, LinkCounts, MasternodeInfo, Matrix, MatrixLink,
-    MatrixNode, MempoolInfo, NotProducing, Offence, Pair, PeerInfo, Producing, Reply, SignedProposal,
-    SlotClass, SlotCount, SlotCounts, Statement, StatementKind, Status, Step, Summary, SyncState,
-    TrafficClass, TransportCause, TxState, UnknownCode, Warning, Why,
+    Activity, AddressCounts, Attempt, CloseReason, ClosedBy, CommittedVia, ConsensusInfo, Counters,
+    DialedBecause, Direction, Enforce, Event, Evidence, Excessive, Fatal, Handling, KnockAnswer, LinkCounts,
+    MasternodeInfo, Matrix, MatrixLink, MatrixNode, MempoolInfo, NotProducing, Offence, Pair, PeerInfo,
+    Producing, RateUnit, Reply, SignedProposal, SlotClass, SlotCount, SlotCounts, Statement, StatementKind,
+    Status, Step, Summary, SyncState, TrafficClass, TransportCause, TxState, UnknownCode, Warning, Why,
 };
 pub use ids::{
     BadHex, BlockHash, BootEpoch, BootNonce, CertificateHash, ChunkHash, ConnId, DialOrdinal, GenesisHash,
@@ -150,7 +151,7 @@ pub use ids::{
 };
 pub use input::{Input, PayloadVerdict, PeerRef, RegistryChange, Request, StoredBlock};
 pub use journal::{Record, RecordKey};
-pub use limits::{Limits, REQUESTS_PER_WAKE};
+pub use limits::{Limits, REQUESTS_PER_WAKE, RateLimit, RateLimits};
 pub use node::{Node, Refused};
 pub use registry::{MAX_MASTERNODES, Masternode, MasternodeIndex, Registry, RegistryError, RegistryHash};
 pub use rng::Rng;

@@ -1,5 +1,6 @@
 //! The one table of bounds: every queue, map and buffer of the core has its row here (contract C8).
 
+use crate::event::{Enforce, TrafficClass};
 use crate::registry::MAX_MASTERNODES;
 
 /// Plaintext bytes in a record at most, lane byte included.
@@ -44,6 +45,10 @@ pub(crate) const FETCHED_BYTES: usize = 256;
 pub(crate) const SYNC_PEER_BYTES: usize = 1024;
 /// Ids in one offer of transactions at most.
 pub const MAX_OFFERED: usize = 512;
+/// Addresses told in one message at most.
+pub const MAX_TOLD: usize = 64;
+/// Bytes of an address that is told, at most: node, address, age.
+pub const TOLD_BYTES: usize = 32 + 19 + 4;
 /// Payloads of the height under way that are put together or kept, at most: the newest proposal's and the one
 /// of the valid block.
 pub(crate) const PAYLOADS: usize = 3;
@@ -101,13 +106,25 @@ pub(crate) const FRAME_REUSED: usize = 8 * 1024;
 /// State of one connection beside its buffers and lanes.
 pub(crate) const CONNECTION_BYTES: usize = 3 * 1024;
 /// A known peer with its attempts, the times of its links, and its timer.
-pub(crate) const PEER_BYTES: usize = 2 * 1024;
+pub(crate) const PEER_BYTES: usize = 2560;
 /// An address that is sought without a key, with its attempts and its timer.
 pub(crate) const TARGET_BYTES: usize = 1024;
 /// A destination that waits for room to dial.
 pub(crate) const WAITING_BYTES: usize = 128;
 /// A configured peer, which is kept twice.
 pub(crate) const CONFIGURED_BYTES: usize = 192;
+/// An address in the book, in a tree and a bucket that may be half empty.
+pub(crate) const ADDRESS_BYTES: usize = 320;
+/// A book of fewer addresses than this has this many places: one in each bucket of each table at least.
+pub(crate) const ADDRESSES_LEAST: usize = 256;
+/// A ban with its note.
+pub(crate) const BAN_BYTES: usize = 512;
+/// An order about bans whose answer waits until its record is durable.
+pub(crate) const ORDER_BYTES: usize = 1024;
+/// Orders about bans that wait for their records at most.
+pub(crate) const ORDERS_WAITING: usize = 64;
+/// What is known of the conduct of one key.
+pub(crate) const SCORE_BYTES: usize = 256;
 /// An address known to be our own.
 pub(crate) const OWN_ADDR_BYTES: usize = 128;
 /// A word parked behind a record.
@@ -153,8 +170,6 @@ pub struct Limits {
     pub max_peers: usize,
     /// How many of these are kept for registered masternodes: never fewer than there are (rule S-3).
     pub masternode_slots: usize,
-    /// How many of the others an observer keeps for observers that it seeks itself.
-    pub outbound: usize,
     /// Connections that have not proven an identity, at most.
     pub unauthenticated: usize,
     /// How many of these are kept for source addresses in the registry.
@@ -165,6 +180,18 @@ pub struct Limits {
     pub known_peers: usize,
     /// Addresses known to be our own, at most.
     pub own_addrs: usize,
+    /// Addresses of others in the book: half of them hearsay, a quarter tried, a quarter left alone for a while.
+    /// At least 256.
+    pub address_book: usize,
+    /// Links below which an observer seeks more from its book (rule S-5); so many of the places that are not
+    /// masternodes' it keeps for those that it seeks (rule S-3).
+    pub outbound: usize,
+    /// Bans in force at most, the operator's and this node's own; the latter give way.
+    pub bans: usize,
+    /// Keys whose conduct is remembered, at most; the least worth it gives way.
+    pub scores: usize,
+    /// Whether a score that reaches its bound has consequences (rules ).
+    pub punish: Enforce,
     /// Bytes waiting in the control lane of a link before it is closed as slow.
     pub control_lane: usize,
     /// Bytes waiting in the payload lane of a link.
@@ -186,6 +213,37 @@ pub struct Limits {
     pub gate: usize,
     /// Free frame buffers kept for reuse.
     pub frame_pool: usize,
+    /// How fast a peer may send of its own accord.
+    pub rates: RateLimits,
+}
+
+/// How fast a peer may send of a class of traffic of its own accord (rule A-1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Messages a second, or bytes where the class is counted in bytes; 0 counts as 1. `None`: four times what the
+    /// schedules of an honest peer make at worst.
+    pub per_second: Option<u64>,
+    /// Whether what comes faster is dropped, or its sender slowed if it is a masternode.
+    pub enforce: Enforce,
+}
+
+/// A rate for each class of traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateLimits([RateLimit; TrafficClass::ALL.len()]);
+
+impl RateLimits {
+    /// That of a class.
+    #[must_use]
+    pub fn of(&self, class: TrafficClass) -> RateLimit {
+        self.0.get(class.index()).copied().unwrap_or_default()
+    }
+
+    /// Sets that of a class.
+    pub fn set(&mut self, class: TrafficClass, limit: RateLimit) {
+        if let Some(place) = self.0.get_mut(class.index()) {
+            *place = limit;
+        }
+    }
 }
 
 impl Default for Limits {
@@ -202,12 +260,16 @@ impl Limits {
         Self {
             max_peers,
             masternode_slots: Self::auto_masternode_slots(max_peers, registry),
-            outbound: 8,
             unauthenticated: 64,
             unauthenticated_kept: 16,
             dialing: 32,
             known_peers: 1024,
             own_addrs: 64,
+            address_book: 2048,
+            outbound: 8,
+            bans: 1024,
+            scores: 1024,
+            punish: Enforce::On,
             control_lane: 256 * 1024,
             payload_lane: 2 * 1024 * 1024,
             relay_lane: 256 * 1024,
@@ -218,6 +280,7 @@ impl Limits {
             mempool: 16 * 1024 * 1024,
             gate: 128,
             frame_pool: 64,
+            rates: RateLimits::default(),
         }
     }
 
@@ -240,7 +303,7 @@ impl Limits {
 
     /// What that sum is made of.
     #[must_use]
-    pub const fn rows(&self) -> [MemoryRow; 14] {
+    pub const fn rows(&self) -> [MemoryRow; 17] {
         // Out: the lanes. In: one partial frame a lane, and one partial record.
         let lanes = self.control_lane + self.payload_lane + self.relay_lane + self.bulk_lane;
         let record = RECORD_PREFIX + MAX_RECORD_PLAINTEXT + RECORD_OVERHEAD;
@@ -262,6 +325,10 @@ impl Limits {
             row("known peers", "known_peers", self.known_peers * known),
             row("free frame buffers", "frame_pool", self.frame_pool * (FRAME_REUSED + FRAME_COST)),
             row("own addresses", "own_addrs", self.own_addrs * OWN_ADDR_BYTES),
+            row("the address book", "address_book", Self::book_bytes(self.address_book)),
+            // Once in the table, once in a record on its way.
+            row("bans", "bans", 2 * self.bans * BAN_BYTES + ORDERS_WAITING * ORDER_BYTES),
+            row("scores", "scores", self.scores * SCORE_BYTES),
             row("answers that wait for a write", "gate", self.gate * PARKED_BYTES),
             row("the block under way", "", CHAIN_BYTES),
             row("blocks fetched", "sync_window", Self::sync_bytes(self.sync_window)),
@@ -271,6 +338,12 @@ impl Limits {
             row("heartbeats", "", MAX_MASTERNODES * MASTERNODE_BYTES),
             row("the node itself", "", node),
         ]
+    }
+
+    /// The tables, and their record on its way to the shell.
+    const fn book_bytes(addresses: usize) -> usize {
+        let addresses = if addresses < ADDRESSES_LEAST { ADDRESSES_LEAST } else { addresses };
+        addresses * ADDRESS_BYTES
     }
 
     /// What waits, the ids that are remembered, those of blocks that are not durable yet, and those that were asked

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use timed_core::wire::message::Kind;
-use timed_core::{CloseReason, Limits, Masternode, NodeId, Registry, Timings};
+use timed_core::{CloseReason, Limits, Masternode, NodeId, RateUnit, Registry, Timings, TrafficClass};
 
 const DOCUMENT: &str = include_str!("../PROTOCOL.md");
 
@@ -109,12 +109,16 @@ fn every_bound_has_its_default() {
     let Limits {
         max_peers,
         masternode_slots,
-        outbound,
         unauthenticated,
         unauthenticated_kept,
         dialing,
         known_peers,
         own_addrs,
+        address_book,
+        outbound,
+        bans,
+        scores,
+        punish: _,
         control_lane,
         payload_lane,
         relay_lane,
@@ -125,16 +129,21 @@ fn every_bound_has_its_default() {
         mempool,
         gate,
         frame_pool,
+        rates,
     } = Limits::for_registry(14);
+    assert!(TrafficClass::ALL.iter().all(|class| rates.of(*class).per_second.is_none()));
     assert_eq!((max_peers, Limits::for_registry(100).max_peers), (50, 120));
     assert_eq!((masternode_slots, Limits::for_registry(100).masternode_slots), (20, 100));
     let coded = [
-        ("outbound", outbound),
         ("unauthenticated", unauthenticated),
         ("unauthenticated_kept", unauthenticated_kept),
         ("dialing", dialing),
         ("known_peers", known_peers),
         ("own_addrs", own_addrs),
+        ("address_book", address_book),
+        ("outbound", outbound),
+        ("bans", bans),
+        ("scores", scores),
         ("control_lane", control_lane),
         ("payload_lane", payload_lane),
         ("relay_lane", relay_lane),
@@ -152,6 +161,7 @@ fn every_bound_has_its_default() {
     ]
     .into_iter()
     .chain(coded.map(|(name, bound)| (name, bound.to_string())))
+    .chain([("rates", "derived".to_owned())])
     .collect();
     let documented: Vec<(&str, String)> =
         table(&["bound", "default"]).iter().map(|row| (row[0], row[1].to_owned())).collect();
@@ -213,4 +223,20 @@ fn rules_are_defined_once_and_every_citation_names_one() {
     citations.retain(|number, _| !rules.contains(number));
     assert!(citations.is_empty(), "no such rules: {citations:?}");
     assert!(rules.len() > 50, "{rules:?}");
+}
+
+#[test]
+fn every_class_of_traffic_has_its_row_and_its_unit() {
+    let coded: Vec<(&str, &str)> = TrafficClass::ALL
+        .iter()
+        .map(|class| match class.unit() {
+            RateUnit::Messages => (class.as_str(), "messages"),
+            RateUnit::Bytes => (class.as_str(), "bytes"),
+        })
+        .collect();
+    let documented: Vec<(&str, &str)> = table(&["class", "kinds", "counted in", "an honest peer at worst"])
+        .iter()
+        .map(|row| (row[0], row[2]))
+        .collect();
+    assert_eq!(documented, coded);
 }

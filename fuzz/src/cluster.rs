@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use timed_core::{
-    CanonicalAddr, Command, Config, ConnId, Event, GenesisHash, Input, Limits, LinkTag, Masternode,
-    MasternodeMode, Mono, NetworkName, Node, NodeId, Now, Record, Registry, Reply, Request, RequestId,
-    Ticket, Timings, Transmit, TransportCause, Wall,
+    AddrScope, CanonicalAddr, Command, Config, ConnId, Event, GenesisHash, Input, Limits, LinkTag,
+    Masternode, MasternodeMode, Mono, NetworkName, Node, NodeId, Now, Record, Registry, Reply, Request,
+    RequestId, Ticket, Timings, Transmit, TransportCause, Wall,
 };
 use timed_tests::driver::Choices;
 use timed_tests::null_crypto::NullProvider;
@@ -74,6 +74,7 @@ fn start(host: usize, size: usize, boots: u8, durable: Option<Record>, now: Now)
         advertised: Some(addr(host)),
         bootstrap: vec![],
         reserved: Vec::new(),
+        addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,
         agent: String::new(),
         chain: None,

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
 use timed_core::{
-    CanonicalAddr, CloseReason, ClosedBy, Config, Direction, Event, GenesisHash, Limits, Masternode,
-    MasternodeMode, NetworkName, Node, NodeId, PeerInfo, Registry, Reply, Request, Timings,
+    AddrScope, CanonicalAddr, CloseReason, ClosedBy, Config, Direction, Event, GenesisHash, Limits,
+    Masternode, MasternodeMode, NetworkName, Node, NodeId, PeerInfo, Registry, Reply, Request, Timings,
 };
 use timed_mio::{Exit, Remote, Shell, ShellConfig, Store, now};
 use zeroize::Zeroizing;
@@ -78,6 +78,7 @@ fn start(addrs: &[SocketAddr; 2], node: u8, starts: u8) -> End {
         advertised: Some(CanonicalAddr::new(own).unwrap()),
         bootstrap: Vec::new(),
         reserved: Vec::new(),
+        addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,
         agent: "kinds".into(),
         chain: None,

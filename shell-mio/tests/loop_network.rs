@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
 use timed_core::{
-    CanonicalAddr, Command, Config, ConnId, Direction, Event, GenesisHash, Input, Limits, Masternode,
-    MasternodeMode, Mono, NetworkName, Node, NodeId, Now, PeerInfo, Refused, Registry, Reply, Request,
-    Timings, Transmit,
+    AddrScope, CanonicalAddr, Command, Config, ConnId, Direction, Event, GenesisHash, Input, Limits,
+    Masternode, MasternodeMode, Mono, NetworkName, Node, NodeId, Now, PeerInfo, Refused, Registry, Reply,
+    Request, Timings, Transmit,
 };
 use timed_mio::{Core, Exit, Remote, Shell, ShellConfig, Store, StoreError, now};
 use zeroize::Zeroizing;
@@ -113,6 +113,7 @@ impl Network {
             advertised: Some(CanonicalAddr::new(self.addrs[at]).unwrap()),
             bootstrap: Vec::new(),
             reserved: Vec::new(),
+            addresses: AddrScope::Private,
             masternode: MasternodeMode::Auto,
             agent: "loop test".into(),
             chain: None,

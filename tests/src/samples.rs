@@ -5,6 +5,7 @@ use timed_core::wire::message::{
     Answer, Ballot, Boot, DialerRank, Goodbye, Heartbeat, Hello, HelloAck, Intent, Introduction, LinkEntry,
     Message, Ping, Pong, Role, Witness,
 };
+use timed_core::wire::peers::{GetPeers, PeerAddress};
 use timed_core::wire::preamble::{NetworkId, VERSION, VersionRange};
 use timed_core::{
     BlockHash, BootEpoch, BootNonce, CanonicalAddr, CloseReason, DialOrdinal, DialedBecause, Direction,
@@ -163,6 +164,13 @@ pub fn messages() -> Vec<(String, Message)> {
     all.push(("heartbeat_linked".to_owned(), Message::Heartbeat(Box::new(beat))));
     all.push(("datagram_empty".to_owned(), Message::Datagram(Bytes::new())));
     all.push(("datagram".to_owned(), Message::Datagram(Bytes::from_static(b"opaque"))));
+    all.push(("get_peers".to_owned(), Message::GetPeers(GetPeers { most: 64 })));
+    let told = |node, addr: &str, age| {
+        addr.parse().ok().map(|addr| PeerAddress { node: NodeId([node; 32]), addr, age })
+    };
+    let told = [told(0x33, "9.0.0.2:24100", 0), told(0x22, "[2a00::1]:24100", 86_399)];
+    all.push(("peers".to_owned(), Message::Peers(told.into_iter().flatten().collect())));
+    all.push(("peers_none".to_owned(), Message::Peers(vec![])));
     all.extend(blocks::messages());
     all
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::driver::{CAST, Crypto, START, actor, addr, config, start};
+use crate::driver::{CAST, Crypto, NODE, START, actor, addr, config, start};
 use crate::scripted::{Actor, Line};
 use timed_core::wire::message::{Answer, Intent, Message, Ping, Pong};
 use timed_core::{
     CloseReason, Command, Config, ConnId, Counters, DialOrdinal, DialedBecause, Event, Input, Node, NodeId,
-    Now, Reply, Request, RequestId, Ticket, Transmit, TransportCause,
+    Now, Record, Reply, Request, RequestId, Ticket, Transmit, TransportCause,
 };
 
 /// Seconds.
@@ -47,10 +47,26 @@ impl Stage {
         stage
     }
 
+    /// A node that an earlier process left these records; its boot record is durable.
+    ///
+    /// # Panics
+    /// If it refuses them.
+    #[must_use]
+    pub fn restarted(crypto: Crypto, config: Config, journal: Vec<Record>) -> Self {
+        let node = Node::new(config.clone(), crypto.provider(NODE), [6; 32], journal, START);
+        let mut stage = Self::playing(crypto, config, node.expect("the node starts"));
+        stage.handle(Input::Persisted(Ticket(1)));
+        stage
+    }
+
     /// A node whose boot record is not durable yet.
     #[must_use]
     pub fn undurable(crypto: Crypto, config: Config) -> Self {
         let node = start(crypto, config.clone(), [5; 32]);
+        Self::playing(crypto, config, node)
+    }
+
+    fn playing(crypto: Crypto, config: Config, node: Node) -> Self {
         let mut stage = Self { node, now: START, config, crypto, commands: Vec::new(), lines: Vec::new() };
         stage.drain();
         stage

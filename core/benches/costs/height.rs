@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::measure::primitives::Identity;
 use crate::measure::signatures::counted;
 use crate::measure::table::{Unit, against, alone, heading};
-use crate::measure::{Compared, cpu, micros};
+use crate::measure::{Compared, cpu, micros, wanted};
 use crate::memory::Memory;
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -18,8 +18,12 @@ const ROUNDS: usize = 5;
 const VOTE: usize = 92;
 
 pub(crate) fn print() {
-    heading("a height at one node");
-    for size in [4, 16, 64] {
+    let sizes: Vec<usize> =
+        [4, 16, 64].into_iter().filter(|size| wanted(&format!("height of {size}"))).collect();
+    if !sizes.is_empty() {
+        heading("a height at one node");
+    }
+    for size in sizes {
         let (compared, signatures) = measure(size);
         against(&format!("{size} masternodes, against the signatures"), Unit::Micros, compared, 1.3, 1.2);
         alone(&format!("{size} masternodes, signatures made and verified"), Unit::Allocations, signatures);

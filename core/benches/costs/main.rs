@@ -7,6 +7,7 @@ mod cryptography;
 mod handshake;
 mod heartbeat;
 mod height;
+mod limited;
 #[path = "../measure/mod.rs"]
 mod measure;
 mod memory;
@@ -27,7 +28,8 @@ fn main() {
     if wanted("heartbeat") {
         heartbeat::print();
     }
-    if wanted("height") {
-        height::print();
+    if wanted("limited") {
+        limited::print();
     }
+    height::print();
 }

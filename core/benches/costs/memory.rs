@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use timed_core::{
-    Command, ConnId, Event, Height, Input, Mono, Node, Now, PayloadVerdict, PeerRef, Request, RequestId,
-    Transmit, TransportCause, Wall,
+    Command, ConnId, Event, Height, Input, Mono, Node, Now, PayloadVerdict, PeerRef, RateLimits, Request,
+    RequestId, Transmit, TransportCause, Wall,
 };
 
 use crate::measure::network::{Member, Setting, node};
@@ -47,15 +47,22 @@ struct Chunk {
 impl Memory {
     /// Starts `size` nodes of one registry and joins all but the `cut` pairs.
     pub(crate) fn mesh(size: usize, cut: &[(usize, usize)], heartbeat: Duration) -> Self {
-        Self::joined(size, cut, heartbeat, None)
+        Self::joined(size, cut, &Setting { heartbeat, ..Setting::knowing(Vec::new()) }, size)
+    }
+
+    /// A masternode, and an observer that is linked to it and may send at these rates.
+    pub(crate) fn observed(rates: RateLimits) -> Self {
+        Self::joined(2, &[], &Setting { rates, ..Setting::knowing(Vec::new()) }, 1)
     }
 
     /// As [`Memory::mesh`], with all joined and a block every interval.
     pub(crate) fn chain(size: usize, heartbeat: Duration, blocks: Duration) -> Self {
-        Self::joined(size, &[], heartbeat, Some(blocks))
+        let blocks = Some(blocks);
+        Self::joined(size, &[], &Setting { heartbeat, blocks, ..Setting::knowing(Vec::new()) }, size)
     }
 
-    fn joined(size: usize, cut: &[(usize, usize)], heartbeat: Duration, blocks: Option<Duration>) -> Self {
+    /// As told, the first so many of them masternodes.
+    fn joined(size: usize, cut: &[(usize, usize)], setting: &Setting, masternodes: usize) -> Self {
         let now = Now { mono: Mono(1), wall: BEGAN };
         let addr = |index: usize| {
             let last = u8::try_from(index + 1).expect("a small network");
@@ -66,9 +73,8 @@ impl Memory {
         let hosts = members
             .iter()
             .map(|member| {
-                let registry = members.iter().map(Member::entry).collect();
-                let setting = Setting { heartbeat, blocks, ..Setting::knowing(registry) };
-                let node = node(member, setting, now);
+                let registry = members.iter().take(masternodes).map(Member::entry).collect();
+                let node = node(member, Setting { registry, ..setting.clone() }, now);
                 Host {
                     node,
                     member: *member,

@@ -8,8 +8,8 @@ use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
 use timed_core::limits::MAX_ASSEMBLED;
 use timed_core::{
-    Bootstrap, CanonicalAddr, ChainConfig, Config, GenesisHash, Limits, Masternode, MasternodeMode, MinPeers,
-    NetworkName, Node, NodeId, Now, Registry, Timings,
+    AddrScope, Bootstrap, CanonicalAddr, ChainConfig, Config, GenesisHash, Limits, Masternode,
+    MasternodeMode, MinPeers, NetworkName, Node, NodeId, Now, RateLimits, Registry, Timings,
 };
 use zeroize::Zeroizing;
 
@@ -55,6 +55,8 @@ pub(crate) struct Setting {
     pub(crate) heartbeat: Duration,
     /// Between two blocks; `None` for none.
     pub(crate) blocks: Option<Duration>,
+    /// How fast its peers may send.
+    pub(crate) rates: RateLimits,
 }
 
 /// Whether a node can be dialed.
@@ -80,6 +82,7 @@ impl Setting {
             ping_after: NEVER,
             heartbeat: NEVER,
             blocks: None,
+            rates: RateLimits::default(),
         }
     }
 }
@@ -89,6 +92,7 @@ pub(crate) fn node(member: &Member, setting: Setting, now: Now) -> Node {
     let limits = Limits {
         max_peers: setting.max_peers,
         known_peers: setting.max_peers + 1024,
+        rates: setting.rates,
         ..Limits::for_registry(setting.registry.len())
     };
     let timings = Timings {
@@ -107,6 +111,7 @@ pub(crate) fn node(member: &Member, setting: Setting, now: Now) -> Node {
         advertised: (setting.reach == Reach::Advertised).then_some(member.addr),
         bootstrap: setting.bootstrap,
         reserved: Vec::new(),
+        addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,
         agent: "bench".to_owned(),
         chain: setting.blocks.map(|interval| ChainConfig {

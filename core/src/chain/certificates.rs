@@ -44,6 +44,14 @@ pub(crate) enum BadBlock {
     Unproven(#[from] BadCertificate),
 }
 
+impl BadBlock {
+    /// Whether whoever served it must have known: it is not about a block that stands on another chain, or in
+    /// another registry, than ours.
+    pub(crate) const fn contradicts_itself(&self) -> bool {
+        !matches!(self, Self::Flawed(Flaw::Height | Flaw::Parent | Flaw::Registry))
+    }
+}
+
 /// Verifies that a quorum of `registry`, which must be the one in force at the certificate's height, cast the
 /// votes that it claims. A signature that `already` knows as genuine for just this vote is not verified again.
 ///
@@ -257,6 +265,7 @@ mod tests {
             (BadBlock::Unproven(BadCertificate::Forged(fixture::id(0))), |b| b.certificate.round = Round(1)),
         ];
         for (line, (bad, change)) in table.into_iter().enumerate() {
+            assert_eq!(bad.contradicts_itself(), bad != BadBlock::Flawed(Flaw::Parent), "line {line}");
             let mut chain = sound.clone();
             change(&mut chain[1]);
             assert_eq!(verify_chain(&chain, &registry), Err((1, bad)), "line {line}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::command::{Command, CommitPace};
-use crate::event::Event;
+use crate::event::{Event, Offence};
 use crate::ids::{BlockHash, NodeId, RequestId, TxId};
 use crate::journal::RecordKey;
 use crate::registry::{MasternodeIndex, Registry};
@@ -41,6 +41,8 @@ pub(crate) enum Effect {
     Command(Command),
     /// A fact to tell.
     Event(Event),
+    /// A peer broke a rule that no state of ours can explain (rule A-3).
+    Offence(NodeId, Offence),
 }
 
 /// Which live links a message goes to.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::chain::Chain;
 use crate::chain::assembly::Progress;
 use crate::chain::candidates::{Candidate, Heard, ROUNDS_AHEAD, Word};
-use crate::chain::certificates;
+use crate::chain::certificates::{self, BadCertificate};
 use crate::chain::consensus::{Consensus, Timeliness, Verdict};
 use crate::chain::effects::{Effect, Effects};
 use crate::chain::evidence_log::conflict;
@@ -17,7 +17,7 @@ use crate::chain::validity::{self, Flaw};
 use crate::chain::votes::PAST_ROUNDS;
 use crate::command::Command;
 use crate::crypto::{Authenticity, Provider};
-use crate::event::{SignedProposal, Statement, Step};
+use crate::event::{Offence, SignedProposal, Statement, Step};
 use crate::ids::{BlockHash, Height, NodeId, Round, Signature};
 use crate::input::PayloadVerdict;
 use crate::limits::EARLY_PROPOSALS;
@@ -28,6 +28,11 @@ use crate::wire::signing;
 
 /// The missing part of a payload is asked for when nothing of it came for a twentieth of a slot, within these.
 const FETCH_PATIENCE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// How long nothing may come of a payload before it is asked for, with slots of this length.
+pub(crate) fn fetch_patience(interval: Duration) -> Duration {
+    (interval / 20).clamp(FETCH_PATIENCE.0, FETCH_PATIENCE.1)
+}
 
 impl Chain {
     pub(super) fn proposal_came(
@@ -58,9 +63,8 @@ impl Chain {
             return;
         }
         // A genuine header with another outline or certificate is nothing that its leader has sent.
-        if validity::check_form(&proposal).is_err() || self.is_forged(&signed, crypto) {
-            self.counts.invalid += 1;
-            return;
+        if let Err(offence) = self.is_sound(&proposal, &signed, crypto) {
+            return self.refused(from, offence, effects);
         }
         self.forward(&signed.proposer, from, Message::Proposal(proposal.clone()), effects);
         if heard == Heard::Other {
@@ -103,9 +107,8 @@ impl Chain {
         self.prepare_next();
         let signed = self.next.as_ref().and_then(|next| self.signed(&proposal, next));
         let Some(signed) = signed else { return };
-        if validity::check_form(&proposal).is_err() || self.is_forged(&signed, crypto) {
-            self.counts.invalid += 1;
-            return;
+        if let Err(offence) = self.is_sound(&proposal, &signed, crypto) {
+            return self.refused(from, offence, effects);
         }
         let certificate = proposal.certificate.clone();
         self.early.push((from, proposal));
@@ -126,10 +129,33 @@ impl Chain {
         })
     }
 
-    fn is_forged(&self, signed: &SignedProposal, crypto: &mut dyn Provider) -> bool {
+    /// Whether a proposal is in itself what its leader has sent. If not: what whoever passed it on is charged
+    /// with. A signature counts where the header names the same author as this node does: else the registry
+    /// that says who leads may be wrong here.
+    fn is_sound(
+        &mut self,
+        proposal: &Proposal,
+        signed: &SignedProposal,
+        crypto: &mut dyn Provider,
+    ) -> Result<(), Option<Offence>> {
+        validity::check_form(proposal).map_err(|_| Some(Offence::InvalidBlock))?;
         let SignedProposal { height, round, valid_round, block, proposer, signature } = signed;
         let message = signing::proposal(&self.genesis, *height, *round, *valid_round, block);
-        crypto.verify(proposer, &message, signature) == Authenticity::Forged
+        match crypto.verify(proposer, &message, signature) {
+            Authenticity::Genuine => Ok(()),
+            Authenticity::Forged => {
+                self.counts.forged += 1;
+                let agreed = proposal.header.proposer == *proposer;
+                Err(agreed.then_some(Offence::BadSignature))
+            }
+        }
+    }
+
+    /// Something that a peer brought is not what it must be; what it is charged with, if our own state cannot be
+    /// the cause.
+    fn refused(&mut self, from: NodeId, offence: Option<Offence>, effects: &mut Effects) {
+        self.counts.invalid += 1;
+        effects.extend(offence.map(|offence| Effect::Offence(from, offence)));
     }
 
     /// What can be said of a proposal without its payload, whatever the clock says.
@@ -164,7 +190,7 @@ impl Chain {
     }
 
     /// Verifies a certificate. A signature that was verified before is not verified again.
-    fn verify(&self, certificate: &Certificate, crypto: &mut dyn Provider) -> bool {
+    fn verify(&mut self, certificate: &Certificate, crypto: &mut dyn Provider) -> bool {
         let Some(in_force) = self.registries.at(certificate.height) else { return false };
         let of = |consensus: &&Consensus| consensus.height() == certificate.height;
         let known = self.consensus.as_ref().filter(of).or(self.past.as_ref().filter(of));
@@ -174,7 +200,11 @@ impl Chain {
             let fresh = fresh.as_deref();
             seat.zip(fresh).is_some_and(|(seat, fresh)| !fresh.contains(&(seat, *signature)))
         };
-        certificates::verify(certificate, &in_force.registry, &self.genesis, crypto, already).is_ok()
+        let verdict = certificates::verify(certificate, &in_force.registry, &self.genesis, crypto, already);
+        if let Err(BadCertificate::Forged(_)) = verdict {
+            self.counts.forged += certificate.signatures.len() as u64;
+        }
+        verdict.is_ok()
     }
 
     /// The consensus hears a proposal, once its height has begun: only then is the clock asked about its slot.
@@ -275,17 +305,17 @@ impl Chain {
         let late = vote.height < present;
         let adds = || {
             vote.kind == VoteKind::Precommit
-                && consensus.commit().is_some_and(|decision| {
-                    decision.round == vote.round && Some(decision.block) == vote.block
-                })
+                && consensus
+                    .committed()
+                    .is_some_and(|(round, block)| round == vote.round && Some(block) == vote.block)
         };
         if consensus.known(vote) || (late && !adds()) {
             return;
         }
         let message = signing::vote(&self.genesis, vote.kind, vote.height, vote.round, vote.block.as_ref());
         if crypto.verify(&vote.voter, &message, &vote.signature) == Authenticity::Forged {
-            self.counts.invalid += 1;
-            return;
+            self.counts.forged += 1;
+            return self.refused(from, Some(Offence::BadSignature), effects);
         }
         self.counts.votes += 1;
         self.forward(&vote.voter, from, Message::Vote(Box::new(vote.clone())), effects);
@@ -316,7 +346,7 @@ impl Chain {
         self.peer_has(now, from, has, effects);
         let Some(consensus) = self.consensus.as_ref() else { return };
         let known = match certificate.kind {
-            VoteKind::Precommit => consensus.commit().is_some(),
+            VoteKind::Precommit => consensus.committed().is_some(),
             VoteKind::Prevote => {
                 consensus.votes().outcome(VoteKind::Prevote, certificate.round)
                     == Outcome::Block(certificate.block)
@@ -326,18 +356,20 @@ impl Chain {
             return;
         }
         if !self.verify(certificate, crypto) {
-            self.counts.invalid += 1;
-            return;
+            // The registry of a height follows from the chain below it, which both have.
+            let known = self.registries.at(certificate.height).is_some();
+            return self.refused(from, known.then_some(Offence::InvalidBlock), effects);
         }
         let acts = self.consensus.as_mut().map(|consensus| consensus.certificate(certificate));
         self.perform(now, acts.unwrap_or_default(), crypto, effects);
     }
 
-    pub(super) fn chunk_came(&mut self, now: Now, chunk: &Chunk, effects: &mut Effects) {
+    pub(super) fn chunk_came(&mut self, now: Now, from: NodeId, chunk: &Chunk, effects: &mut Effects) {
         match self.candidates.take(now.mono, chunk) {
             Ok(Progress::Whole) => self.ask_application(now, chunk.block, effects),
             Ok(Progress::Unsought | Progress::Repeat | Progress::Missing) => {}
-            Err(_) => self.counts.invalid += 1,
+            // Its hash is in an outline whose root is in the block's.
+            Err(_) => self.refused(from, Some(Offence::InvalidBlock), effects),
         }
     }
 
@@ -347,15 +379,10 @@ impl Chain {
         effects.extend(chunks.map(|chunk| Effect::Send(from, Message::Chunk(Box::new(chunk)))));
     }
 
-    /// How long nothing may come of a payload before it is asked for.
-    pub(super) fn fetch_patience(&self) -> Duration {
-        (self.settings.interval / 20).clamp(FETCH_PATIENCE.0, FETCH_PATIENCE.1)
-    }
-
     /// Asks for the missing part of payloads: first whoever brought the proposal, then its leader and whoever
     /// voted for the block, in turns.
     pub(super) fn fetch_payloads(&mut self, now: Now, effects: &mut Effects) {
-        let patience = self.fetch_patience();
+        let patience = fetch_patience(self.settings.interval);
         for (block, missing, asked) in self.candidates.fetch(now.mono, patience) {
             let sources = self.sources(&block);
             let turn = usize::try_from(asked).unwrap_or(0).checked_rem(sources.len());

@@ -18,7 +18,7 @@ use crate::chain::voting_record::{ValidBlock, VotingRecord};
 use crate::chain::{Chain, Conduct};
 use crate::command::{Command, CommitPace};
 use crate::crypto::Provider;
-use crate::event::{CommittedVia, Event, Statement, Step, SyncState};
+use crate::event::{CommittedVia, Event, Offence, Statement, Step, SyncState};
 use crate::ids::{Height, LoadId, NodeId, TxId};
 use crate::input::{RegistryChange, StoredBlock};
 use crate::journal::RecordKey;
@@ -149,6 +149,7 @@ impl Chain {
         while let Some(Done { block, included }) = self.commits.next_done() {
             moved = true;
             let height = block.parent.height;
+            self.payload_limit.decided(block.round());
             self.mempool.included(now.mono, &included, effects);
             self.sync.durable(height);
             self.event(
@@ -346,6 +347,9 @@ impl Chain {
         if let Err(bad) = certificates::verify_final(&block, &context, &self.genesis, crypto) {
             tracing::debug!(%from, %height, %bad, "a fetched block does not verify");
             self.counts.invalid += 1;
+            if bad.contradicts_itself() {
+                effects.push(Effect::Offence(from, Offence::InvalidBlock));
+            }
             self.sync.rejected(now.mono, from, height, effects);
             return true;
         }

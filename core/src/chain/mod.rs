@@ -54,11 +54,13 @@ use crate::chain::committing::Commits;
 use crate::chain::consensus::Consensus;
 use crate::chain::effects::{Effect, Effects};
 use crate::chain::evidence_log::EvidenceLog;
+pub(crate) use crate::chain::hearing::fetch_patience;
 use crate::chain::heights::RECALL;
-use crate::chain::mempool::Mempool;
+use crate::chain::mempool::{Brought, Mempool};
 use crate::chain::pacing::Pacing;
-use crate::chain::producing::Part;
+use crate::chain::producing::{Part, PayloadLimit};
 use crate::chain::registries::Registries;
+pub(crate) use crate::chain::resend::HELD_A_SLOT;
 use crate::chain::resend::Resend;
 use crate::chain::saying::Owed;
 pub(crate) use crate::chain::setup::{Conduct, Setup};
@@ -136,6 +138,10 @@ pub(crate) struct Counts {
     pub(crate) invalid: u64,
     /// Messages of masternodes that came from others.
     pub(crate) strangers: u64,
+    /// Signatures that were verified in vain: they, or one of the same certificate, are nobody's.
+    pub(crate) forged: u64,
+    /// Transactions that came because they were asked for.
+    pub(crate) answers: u64,
 }
 
 /// The chain of one node.
@@ -175,6 +181,7 @@ pub(crate) struct Chain {
     valid_block: Option<ValidBlock>,
     speech: Speech,
     producing: Producing,
+    payload_limit: PayloadLimit,
     clock_offset_ms: i64,
     evidence: EvidenceLog,
     mempool: Mempool,
@@ -204,6 +211,11 @@ impl Chain {
         }
     }
 
+    /// What has come so far.
+    pub(crate) const fn counts(&self) -> Counts {
+        self.counts
+    }
+
     /// Adds what catching up and serving have come to.
     pub(crate) fn tally(&self, counters: &mut Counters) {
         let (fetched, served) = (self.sync.counts(), self.serving.counts());
@@ -221,6 +233,11 @@ impl Chain {
         counters.block_requests_refused = served.busy + served.nothing + served.ignored;
         counters.blocks_served = served.blocks;
         counters.block_bytes_served = served.bytes;
+    }
+
+    /// How far this node has caught up.
+    pub(crate) fn sync_state(&self) -> SyncState {
+        self.sync.state()
     }
 
     /// Whether a key is registered at the height under way.
@@ -341,7 +358,7 @@ impl Chain {
             Message::Held(held) => self.held_came(now, from, &held, effects),
             Message::Tip(tip) => self.peer_has(now, from, tip.height, effects),
             Message::GetPayload(wanted) => self.payload_wanted(from, wanted, effects),
-            Message::Chunk(chunk) => self.chunk_came(now, &chunk, effects),
+            Message::Chunk(chunk) => self.chunk_came(now, from, &chunk, effects),
             Message::GetBlocks(get) => {
                 let tip = self.commits.height();
                 self.serving.get_blocks(now.mono, from, get, tip, effects);
@@ -350,7 +367,8 @@ impl Chain {
             Message::BlocksEnd(end) => self.sync.end(now.mono, from, end, effects),
             Message::Transaction(bytes) => {
                 let seat = self.registry().and_then(|registry| registry.index_of(&from));
-                self.mempool.received(now.mono, from, seat, &bytes, effects);
+                let brought = self.mempool.received(now.mono, from, seat, &bytes, effects);
+                self.counts.answers += u64::from(brought == Brought::Asked);
             }
             Message::TransactionOffer(ids) => {
                 let seat = self.registry().and_then(|registry| registry.index_of(&from));
@@ -435,7 +453,7 @@ impl Chain {
             begins,
             timeout,
             self.resend.deadline(),
-            self.candidates.fetch_due(self.fetch_patience()),
+            self.candidates.fetch_due(fetch_patience(self.settings.interval)),
             self.speech.deadline(now.mono).filter(|_| self.speaks_one_day()),
             self.sync.deadline(),
             self.serving.deadline(),

@@ -12,6 +12,9 @@ use crate::time::{Mono, Now};
 use crate::wire::block::Certificate;
 use crate::wire::message::{self, Held, Message};
 
+/// What is held is told no more than so many times a slot, whatever times out.
+pub(crate) const HELD_A_SLOT: u32 = 10;
+
 /// When to tell what is held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Resend {
@@ -40,12 +43,12 @@ impl Resend {
         self.next
     }
 
-    /// Whether it is to be told now. Never more often than ten times a slot, whatever times out.
+    /// Whether it is to be told now.
     fn due(&mut self, now: Mono, interval: Duration) -> bool {
         if self.next.is_none_or(|next| next > now) {
             return false;
         }
-        let earliest = self.last.map(|last| last + interval / 10).filter(|earliest| *earliest > now);
+        let earliest = self.last.map(|last| last + interval / HELD_A_SLOT).filter(|earliest| *earliest > now);
         if earliest.is_some() {
             self.next = earliest;
             return false;
@@ -138,7 +141,12 @@ impl Chain {
             if there.is_none_or(|there| there.prevotes.len() < quorum || round > polka)
                 && let Some(polka) = consensus.polka(polka)
             {
+                // With what it is a polka for: whoever leads next without either wastes its round.
+                let newest = self.candidates.signed().filter(|signed| signed.block == polka.block).last();
+                let lacks = held.proposal != Some(polka.block);
+                let carries = newest.filter(|signed| lacks && signed.round != round);
                 answer(Message::Polka(Box::new(polka)));
+                carries.and_then(|signed| proposal(signed.round)).into_iter().for_each(&mut *answer);
             }
         }
         if held.proposal.is_none() || round > held.round {

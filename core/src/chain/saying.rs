@@ -233,7 +233,7 @@ impl Chain {
         let Some(slot) = self.context().map(|context| context.slot(now.wall)) else { return };
         let by = self.timeouts.get(&Timeout::Propose).map(|(_, at)| *at);
         self.owed = Some(Owed { making: Making::Asked(slot), ..owed });
-        let max_bytes = self.settings.max_bytes;
+        let max_bytes = self.payload_limit.bytes(self.settings.max_bytes, round);
         effects.push(Effect::Command(Command::Produce {
             height,
             round,
@@ -262,7 +262,8 @@ impl Chain {
         let current = self.consensus.as_ref().is_some_and(|consensus| consensus.height() == height);
         if let (Some(slot), true) = (asked, current) {
             self.owed = None;
-            let payload = payload.filter(|payload| payload.len() <= self.settings.max_bytes.min(MAX_PAYLOAD));
+            let most = self.payload_limit.bytes(self.settings.max_bytes, round).min(MAX_PAYLOAD);
+            let payload = payload.filter(|payload| payload.len() <= most);
             if let Some(payload) = payload {
                 self.draft(now, round, slot, payload, crypto, effects);
             }
@@ -330,9 +331,9 @@ impl Chain {
 
     /// The consensus takes an own proposal, if the round still waits for one.
     fn said(&mut self, now: Now, signed: &SignedProposal, crypto: &mut dyn Provider, effects: &mut Effects) {
-        let message = self.candidates.message(signed).map(Box::new);
+        let Some(message) = self.candidates.message(signed).map(Box::new) else { return };
         let taken = self.consensus.as_mut().map(|consensus| consensus.propose(signed));
-        if let (Some(Ok(acts)), Some(message)) = (taken, message) {
+        if let Some(Ok(acts)) = taken {
             self.perform_with(now, acts, Some(message), crypto, effects);
         }
     }
@@ -340,6 +341,7 @@ impl Chain {
     /// The block whose payload must not be lost.
     pub(super) fn kept(&self) -> Option<BlockHash> {
         let consensus = self.consensus.as_ref()?;
-        consensus.wanted().or_else(|| consensus.valid().map(|(_, block)| block))
+        let again = || consensus.again(consensus.round().next()).map(|(_, block)| block);
+        consensus.wanted().or_else(again)
     }
 }

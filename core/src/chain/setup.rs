@@ -10,7 +10,7 @@ use crate::chain::committing::{Commits, Final};
 use crate::chain::evidence_log::EvidenceLog;
 use crate::chain::mempool::Mempool;
 use crate::chain::pacing::Pacing;
-use crate::chain::producing::Part;
+use crate::chain::producing::{Part, PayloadLimit};
 use crate::chain::registries::Registries;
 use crate::chain::resend::Resend;
 use crate::chain::slots::Grid;
@@ -74,7 +74,7 @@ struct Left {
 }
 
 impl Left {
-    fn read(records: Vec<Record>) -> Result<Self, ConfigError> {
+    fn read(genesis: &GenesisHash, records: Vec<Record>) -> Result<Self, ConfigError> {
         let mut left = Self::default();
         for Record { key, bytes } in records {
             let damaged = || ConfigError::DamagedRecord(key.name());
@@ -93,6 +93,9 @@ impl Left {
                 }
                 RecordKey::Tip => {
                     let block = FinalBlock::decode(&bytes).map_err(|_| damaged())?;
+                    if block.block.header.hash(genesis) != block.certificate.block {
+                        return Err(ConfigError::OtherGenesis(block.block.header.height));
+                    }
                     left.tip = Some(Final::of(&block, CommittedVia::Sync));
                 }
                 RecordKey::Transaction(id) => left.transactions.push((id, bytes)),
@@ -111,7 +114,7 @@ impl Chain {
     pub(crate) fn new(now: Now, setup: Setup<'_>, records: Vec<Record>) -> Result<Self, ConfigError> {
         let settings = setup.settings;
         check(&settings)?;
-        let left = Left::read(records)?;
+        let left = Left::read(&setup.genesis, records)?;
         let tip = left.tip.as_ref().map(|tip| tip.parent.height).unwrap_or_default();
         // What the two newest blocks change may not have been recorded.
         let recorded = Height(tip.0.saturating_sub(2));
@@ -158,6 +161,7 @@ impl Chain {
             record: left.record,
             valid_block: left.valid_block,
             producing: Producing::default(),
+            payload_limit: PayloadLimit::default(),
             clock_offset_ms: 0,
             evidence: left.evidence,
             mempool: Mempool::new(setup.limits, role, left.transactions)?,

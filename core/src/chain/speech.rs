@@ -193,3 +193,58 @@ pub(crate) enum Surroundings {
     /// A quorum is linked and it lacks no block that it has heard of.
     Complete,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEARING: Duration = Duration::from_secs(1);
+
+    fn at(seconds: u64) -> Mono {
+        Mono(0) + Duration::from_secs(seconds)
+    }
+
+    fn started(record: Option<VotingRecord>) -> Speech {
+        Speech::new(at(0), record, Height(0), HEARING)
+    }
+
+    fn ask(speech: &mut Speech, seconds: u64, surroundings: Surroundings) -> bool {
+        let change = speech.ask(at(seconds), surroundings, Height(0), 1);
+        assert_eq!(change, Change::Nothing);
+        speech.is_answered()
+    }
+
+    #[test]
+    fn c_13_a_linked_quorum_is_listened_to_before_anything_is_said() {
+        let mut speech = started(None);
+        assert!(!ask(&mut speech, 1, Surroundings::Complete));
+        assert!(speech.is_hearing());
+        // Links are lost on the way: it listens anew.
+        assert!(!ask(&mut speech, 1, Surroundings::Sparse));
+        assert!(!ask(&mut speech, 2, Surroundings::Complete));
+        assert!(ask(&mut speech, 3, Surroundings::Complete));
+    }
+
+    #[test]
+    fn c_13_links_are_waited_for_with_patience_and_blocks_for_ever() {
+        let record = Some(VotingRecord::of(Height(1)));
+        for (record, patience) in [(None, 20), (record, 10)] {
+            let mut speech = started(record);
+            assert!(!ask(&mut speech, patience - 1, Surroundings::Sparse));
+            assert_eq!(speech.deadline(at(patience - 1)), Some(at(patience)));
+            assert!(!ask(&mut speech, 3_600, Surroundings::Syncing));
+            assert!(ask(&mut speech, 3_600, Surroundings::Sparse));
+        }
+    }
+
+    #[test]
+    fn c_13_silence_is_to_be_recorded_and_what_turns_up_later_counts() {
+        let mut speech = started(None);
+        assert!(ask(&mut speech, 20, Surroundings::Sparse));
+        speech.unrecorded(Height(9));
+        assert_eq!(speech.ask(at(21), Surroundings::Syncing, Height(0), 1), Change::Record);
+        assert_eq!(speech.silent_until_above(Height(9)), Some(Height(9)));
+        assert_eq!(speech.silent_until_above(Height(10)), None);
+        assert_eq!(speech.ask(at(22), Surroundings::Syncing, Height(0), 1), Change::Nothing);
+    }
+}

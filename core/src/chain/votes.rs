@@ -187,6 +187,18 @@ impl Votes {
         self.rounds.get(&round).map_or(Outcome::Open, |votes| votes.of(kind).outcome(self.registry.quorum()))
     }
 
+    /// The polkas held of rounds before one.
+    pub(crate) fn polkas_before(&self, round: Round) -> impl Iterator<Item = (Round, BlockHash)> {
+        let whole = self.polkas.range(..round).map(|(at, polka)| (*at, polka.block));
+        let quorum = self.registry.quorum();
+        let counted =
+            self.rounds.range(..round).filter_map(move |(at, votes)| match votes.prevotes.outcome(quorum) {
+                Outcome::Block(block) => Some((*at, block)),
+                Outcome::Open | Outcome::Split | Outcome::Nil => None,
+            });
+        whole.chain(counted)
+    }
+
     /// The certificate of a round, if a quorum voted for a block, with every signature held.
     pub(crate) fn certificate(&self, kind: VoteKind, round: Round) -> Option<Certificate> {
         let Outcome::Block(block) = self.outcome(kind, round) else { return None };

@@ -423,6 +423,8 @@ mod tests {
         assert_eq!(judge(Past { later_boots: 2, ..sound(None, 0) }), silent(1));
         assert_eq!(judge(Past { later_boots: 2, ..sound(Some(&record), 9) }), silent(10));
         assert_eq!(judge(Past { later_boots: 1, tolerated: 0, ..sound(None, 0) }), silent(1));
+        // What the record tells of is ahead of every certificate that was heard of.
+        assert_eq!(judge(Past { later_boots: 2, ..sound(Some(&record), 3) }), silent(7));
     }
 
     #[test]

@@ -33,6 +33,12 @@ macro_rules! named {
             /// Every one of them.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
+            /// Its place in [`Self::ALL`].
+            #[must_use]
+            pub const fn index(self) -> usize {
+                self as usize
+            }
+
             /// The stable name in the configuration, logs, metrics and the API.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
@@ -59,10 +65,24 @@ named! {
     }
 }
 
+impl Offence {
+    /// What the peer did, in words for an operator.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Malformed => "messages that do not decode or are not allowed where they came",
+            Self::BadSignature => "signatures that are not their authors'",
+            Self::InvalidBlock => "blocks or parts of them that contradict themselves",
+            Self::Unasked => "answers that nobody asked for",
+            Self::Flood => "far more traffic than any schedule makes",
+        }
+    }
+}
+
 named! {
     /// What a peer sends of its own accord, by the schedule that bounds it (rule A-1).
     TrafficClass {
-        /// Pings.
+        /// Pings, and pongs that answer none of ours.
         Liveness "liveness",
         /// Heartbeats, own and forwarded.
         Heartbeat "heartbeat",
@@ -84,5 +104,67 @@ named! {
         Datagram "datagram",
         /// Kinds that this version does not know, in bytes.
         Unknown "unknown",
+        /// All of these together and what belongs to none of them, in bytes.
+        Total "total",
     }
+}
+
+/// What a class of traffic is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateUnit {
+    /// Messages.
+    Messages,
+    /// Bytes of their bodies, and as many for each message as it costs in memory.
+    Bytes,
+}
+
+impl TrafficClass {
+    /// What it is counted in.
+    #[must_use]
+    pub const fn unit(self) -> RateUnit {
+        match self {
+            Self::Liveness
+            | Self::Heartbeat
+            | Self::Consensus
+            | Self::PayloadRequest
+            | Self::BlockRequest
+            | Self::TransactionOffer
+            | Self::Addresses => RateUnit::Messages,
+            Self::Payload | Self::Transaction | Self::Datagram | Self::Unknown | Self::Total => {
+                RateUnit::Bytes
+            }
+        }
+    }
+}
+
+/// What is done about traffic that is too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handling {
+    /// It is counted, nothing else.
+    Observed,
+    /// It is dropped.
+    Dropped,
+    /// Its sender is a masternode or reserved: its link is read more slowly.
+    Slowed,
+}
+
+impl Handling {
+    /// The stable name in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Observed => "observed",
+            Self::Dropped => "dropped",
+            Self::Slowed => "slowed",
+        }
+    }
+}
+
+/// What a live peer sends too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Excessive {
+    /// Of which class.
+    pub class: TrafficClass,
+    /// What is done about it.
+    pub handling: Handling,
 }

@@ -13,20 +13,20 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::addr::CanonicalAddr;
-use crate::ban::{Ban, BanEnd};
+use crate::ban::{Ban, BanEnd, BanTarget};
 use crate::ids::{BlockHash, BootEpoch, ConnId, Height, LinkTag, NodeId, RequestId, Round};
 use crate::journal::RecordKey;
 use crate::time::Wall;
 
-pub use abuse::{Enforce, Offence, TrafficClass};
+pub use abuse::{Enforce, Excessive, Handling, Offence, RateUnit, TrafficClass};
 pub use chain::{
     CommittedVia, ConsensusInfo, Evidence, MempoolInfo, NotProducing, Producing, SignedProposal, Statement,
     StatementKind, Step, SyncState, TxState,
 };
 pub use reason::{CloseReason, ClosedBy, DialedBecause, Direction, TransportCause, UnknownCode};
 pub use reply::{
-    Attempt, Counters, LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode, Pair, PeerInfo, Reply,
-    Status, Summary, Why,
+    AddressCounts, Attempt, Counters, LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode, Pair,
+    PeerInfo, Reply, Status, Summary, Why,
 };
 pub use slots::{SlotClass, SlotCount, SlotCounts};
 
@@ -79,7 +79,8 @@ pub enum Event {
         reason: CloseReason,
         /// Who ended it.
         by: ClosedBy,
-        /// Failures in a row; shells log the first of a row and count the others.
+        /// Failures in a row; shells log the first of a row and count the others. 0 for a candidate from the
+        /// address book, where failures are no news.
         failures: u32,
         /// When it is tried again, if it is.
         retry_in: Option<Duration>,
@@ -311,6 +312,17 @@ pub enum Warning {
         offence: Offence,
         /// How many registered masternodes.
         peers: usize,
+    },
+    /// A ban of the operator's cuts this node off from registered masternodes.
+    MasternodesBanned {
+        /// On whom.
+        target: BanTarget,
+        /// How many registered masternodes it concerns.
+        masternodes: usize,
+        /// How many, this node included if it is one, no ban keeps it from.
+        left: usize,
+        /// How many it takes to decide a block.
+        quorum: usize,
     },
     /// A durable cache did not decode; this start goes on without it.
     CacheSetAside(RecordKey),

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::addr::CanonicalAddr;
-use crate::ban::Ban;
+use crate::ban::{Ban, BanCause, BanTarget};
 use crate::event::{
-    Activity, CloseReason, ClosedBy, ConsensusInfo, DialedBecause, Direction, Evidence, MempoolInfo,
-    Producing, SlotClass, SlotCounts, SyncState, TxState,
+    Activity, CloseReason, ClosedBy, ConsensusInfo, DialedBecause, Direction, Evidence, Excessive,
+    MempoolInfo, Offence, Producing, SlotClass, SlotCounts, SyncState, TrafficClass, TxState,
 };
 use crate::ids::{BlockHash, BootEpoch, Height, LinkTag, NodeId, TxId};
 use crate::registry::MasternodeIndex;
@@ -28,6 +28,8 @@ pub struct Summary {
     pub links: LinkCounts,
     /// How its places for links are used.
     pub slots: SlotCounts,
+    /// Addresses of others, beside the registry.
+    pub addresses: AddressCounts,
     /// Start of that block's slot; zero before the first block.
     pub last_slot: Wall,
     /// Whether this node proposes blocks.
@@ -38,6 +40,17 @@ pub struct Summary {
     pub mempool: MempoolInfo,
     /// The median by which the peers' signed clocks are ahead of ours, in milliseconds (negative: behind).
     pub clock_offset_ms: i64,
+}
+
+/// What the address book holds (rule P-3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddressCounts {
+    /// Addresses of others that this node reached itself.
+    pub tried: usize,
+    /// Addresses that it was told.
+    pub heard: usize,
+    /// Addresses that it leaves alone for a while.
+    pub tombstones: usize,
 }
 
 /// Links of one node, counted from its one pool.
@@ -89,10 +102,17 @@ pub enum Reply {
     Evidence(Vec<Evidence>),
     /// To `Consensus`; none if this network makes no blocks.
     Consensus(Option<Box<ConsensusInfo>>),
-    /// To `Ban`: in force.
-    Banned(Box<Ban>),
-    /// To `Unban`: how many bans were lifted.
-    Unbanned(usize),
+    /// To `Ban`: in force, and durable.
+    Banned {
+        /// The ban.
+        ban: Box<Ban>,
+        /// How many registered masternodes it concerns: this node has no link to them until it ends.
+        masternodes: usize,
+    },
+    /// To `Unban`: it is lifted, for good.
+    Unbanned(Box<Ban>),
+    /// To `Unban`: no ban is on exactly this target. If it is an address, the ban that covers it.
+    NotBanned(Option<BanTarget>),
     /// To `Bans`: oldest first.
     Bans(Vec<Ban>),
     /// To `Stop`.
@@ -120,6 +140,8 @@ pub struct Status {
     pub epoch: BootEpoch,
     /// What health checks see.
     pub summary: Summary,
+    /// Bans in force, in the order of [`BanCause::ALL`].
+    pub bans: [usize; BanCause::ALL.len()],
     /// Totals since the start.
     pub counters: Counters,
 }
@@ -145,6 +167,25 @@ pub struct Counters {
     pub unknown_frames: u64,
     /// Inbound connections refused or evicted before they were authenticated.
     pub inbound_refused: u64,
+    /// Steps of inbound handshakes that had to wait for their turn (rule S-7).
+    pub handshakes_deferred: u64,
+    /// Dials to candidates from the address book.
+    pub candidates: u64,
+    /// Requests of others for addresses that came too soon to be answered.
+    pub address_requests_ignored: u64,
+    /// Messages with addresses that nobody had asked for.
+    pub addresses_unasked: u64,
+    /// Connections and handshakes refused for a ban: by address before anything is read, by key after it is
+    /// proven.
+    pub inbound_banned: u64,
+    /// Bans that came into force, in the order of [`BanCause::ALL`].
+    pub bans: [u64; BanCause::ALL.len()],
+    /// Offences of authenticated peers, in the order of [`Offence::ALL`].
+    pub offences: [u64; Offence::ALL.len()],
+    /// Messages beyond a rate that is enforced, in the order of [`TrafficClass::ALL`].
+    pub rate_exceeded: [u64; TrafficClass::ALL.len()],
+    /// Messages beyond a rate that is only observed, in the same order.
+    pub rate_observed: [u64; TrafficClass::ALL.len()],
     /// Heartbeats verified for the first time.
     pub heartbeats: u64,
     /// Heartbeats received again.
@@ -216,6 +257,8 @@ pub struct PeerInfo {
     pub queued_bytes: usize,
     /// Links of this peer that became live within the last hour, this one excepted.
     pub reconnects_1h: u32,
+    /// What it sends too much of at present.
+    pub excessive: Option<Excessive>,
     /// The peer's software, as it says.
     pub agent: String,
 }
@@ -333,6 +376,8 @@ pub struct Why {
     pub rule: &'static str,
     /// When it came into force, if that is known.
     pub since: Option<Wall>,
+    /// The ban that keeps the two apart, if that is it.
+    pub ban: Option<Ban>,
     /// What happens next, and in how long.
     pub next: Option<(&'static str, Duration)>,
     /// The live session, if there is one.

@@ -72,13 +72,13 @@ impl OpeningFault {
     }
 }
 
-/// How far the opening got.
+/// How far the opening has come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpeningProgress {
     /// More bytes are needed.
     Incomplete,
-    /// The channel stands.
-    Established,
+    /// All of it is here, and nothing in the clear speaks against it.
+    Complete,
 }
 
 fn draw(rng: &mut Rng) -> Zeroizing<[u8; 32]> {
@@ -102,13 +102,12 @@ pub(crate) fn begin(
     Ok(())
 }
 
-/// Steps 1 and 2 as they arrive. Takes from `input` no more than the opening needs, buffers at most that much.
-pub(crate) fn read_opening_bytes(
+/// Steps 1 and 2 as they arrive. Takes from `input` no more than the opening needs, buffers at most that much,
+/// and costs nothing but the copy.
+pub(crate) fn collect_opening(
     link: &mut Link,
     input: &mut &[u8],
     ours: &Identity,
-    crypto: &mut dyn Provider,
-    rng: &mut Rng,
 ) -> Result<OpeningProgress, OpeningFault> {
     let whole = if matches!(link.phase, Phase::AwaitReply(_)) { REPLY } else { PREAMBLE + HANDSHAKE_INIT };
     let missing = whole.saturating_sub(link.raw_in.len()).min(input.len());
@@ -116,7 +115,7 @@ pub(crate) fn read_opening_bytes(
         link.raw_in.extend_from_slice(bytes);
         *input = rest;
     }
-    let Some((opening, rest)) = link.raw_in.split_first_chunk::<PREAMBLE>() else {
+    let Some((opening, _)) = link.raw_in.split_first_chunk::<PREAMBLE>() else {
         return Ok(OpeningProgress::Incomplete);
     };
     let theirs = match read_opening(opening) {
@@ -131,14 +130,30 @@ pub(crate) fn read_opening_bytes(
     if link.raw_in.len() < whole {
         return Ok(OpeningProgress::Incomplete);
     }
+    if matches!(link.phase, Phase::AwaitPreamble) && !input.is_empty() {
+        // Whoever has not seen our key has nothing to say yet.
+        return Err(OpeningFault::Broken(CloseReason::BadHandshake));
+    }
+    Ok(OpeningProgress::Complete)
+}
+
+/// The key agreement of a complete opening: the expensive part, which makes the channel.
+pub(crate) fn open_channel(
+    link: &mut Link,
+    ours: &Identity,
+    crypto: &mut dyn Provider,
+    rng: &mut Rng,
+) -> Result<(), OpeningFault> {
+    let collected = std::mem::take(&mut link.raw_in);
+    let alien = OpeningFault::Incompatible(CloseReason::WrongMagic);
+    let (prologue, message) = collected.split_first_chunk::<PREAMBLE>().ok_or(alien)?;
+    let Opening::Preamble(theirs) = read_opening(prologue) else { return Err(alien) };
     let broken = |_| OpeningFault::Broken(CloseReason::BadHandshake);
-    let prologue = *opening;
-    let message = Zeroizing::new(rest.to_vec());
-    link.raw_in = Vec::new();
+    let message = Zeroizing::new(message.to_vec());
     let mut payload = Vec::with_capacity(PREAMBLE);
     let (mut handshake, dialing) = match std::mem::replace(&mut link.phase, Phase::Closing(None)) {
         Phase::AwaitReply(handshake) => (handshake, true),
-        _ => (crypto.respond(&prologue, draw(rng)), false),
+        _ => (crypto.respond(prologue, draw(rng)), false),
     };
     handshake.read(&message, &mut payload).map_err(broken)?;
     if dialing {
@@ -156,7 +171,7 @@ pub(crate) fn read_opening_bytes(
     let records = if dialing { RecordReader::new() } else { RecordReader::up_to(HELLO_RECORD) };
     let channel = Box::new(Channel::new(session, hash, theirs, records));
     link.phase = if dialing { Phase::HelloParked(channel) } else { Phase::AwaitHello(channel) };
-    Ok(OpeningProgress::Established)
+    Ok(())
 }
 
 /// What a dialer makes of a cleartext reject. Anyone on the path can forge one, so it may say no more than a

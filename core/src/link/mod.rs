@@ -6,6 +6,7 @@ pub(crate) mod handshake;
 pub(crate) mod liveness;
 pub(crate) mod outbound;
 pub(crate) mod quality;
+pub(crate) mod rates;
 
 use std::net::SocketAddr;
 
@@ -16,6 +17,7 @@ use crate::ids::{ConnId, Height, NodeId, SessionHash};
 use crate::limits::{CONNECTION_BYTES, Limits};
 use crate::link::liveness::Vitals;
 use crate::link::outbound::{Frame, Outbound, Queued};
+use crate::link::rates::Meter;
 use crate::time::{Mono, Wall};
 use crate::wire::frame::FrameReader;
 use crate::wire::message::{Ballot, Boot, Hello, Intent, Lane};
@@ -91,6 +93,15 @@ pub(crate) struct Peering {
     /// Whether the peer has shown that it considers the link live, too.
     pub(crate) confirmed: Confirmed,
     pub(crate) vitals: Vitals,
+    pub(crate) meter: Meter,
+    pub(crate) paused: Option<Pause>,
+}
+
+/// A live link that is not read for a while, because its peer sends too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pause {
+    pub(crate) since: Mono,
+    pub(crate) until: Mono,
 }
 
 /// Whether both ends are known to hold a link as live.

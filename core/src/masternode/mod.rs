@@ -44,7 +44,7 @@ use crate::wire::preamble::NetworkId;
 use crate::wire::{identity, signing};
 
 pub(crate) use relay::Audience;
-pub(crate) use verdict::{Flaw, Verdict};
+pub(crate) use verdict::{BURST, Bearer, Flaw, SPACINGS, Verdict};
 
 /// What a node's heartbeats machine is made from.
 #[derive(Clone, Debug)]
@@ -87,6 +87,8 @@ struct Seat {
     track: Track,
     /// The newest valid heartbeat and when it was verified.
     newest: Option<(Mono, Box<Heartbeat>)>,
+    /// Whom it says in that to be linked to: asked at every vote.
+    linked: SeatSet,
 }
 
 impl Seat {
@@ -98,6 +100,7 @@ impl Seat {
             beat.links.clear();
             beat.witnessed.clear();
         }
+        seat.linked = SeatSet::EMPTY;
         seat
     }
 }
@@ -283,7 +286,7 @@ impl Masternode {
         if let Some(known) = self.known(seat, (beat.epoch, beat.sequence)) {
             return known;
         }
-        let spacing = self.timings.heartbeat / 10;
+        let spacing = self.timings.heartbeat / SPACINGS;
         if self.seats.get(usize::from(seat.0)).is_none_or(|seat| !seat.allowance.permits(now.mono, spacing)) {
             return Verdict::Excess;
         }
@@ -312,10 +315,11 @@ impl Masternode {
             beat.links.clear();
             beat.witnessed.clear();
         }
-        let audience = Audience::new(seat, &beat.links, from);
+        let linked = beat.links.iter().map(|link| link.peer).collect();
+        let audience = Audience::new(seat, linked, from);
         if let Some(known) = self.seats.get_mut(usize::from(seat.0)) {
             known.mark = (beat.epoch, beat.sequence);
-            known.allowance.charge(now.mono, self.timings.heartbeat / 10);
+            known.allowance.charge(now.mono, self.timings.heartbeat / SPACINGS);
         }
         let (timeliness, warning) = self.clocks.read(now, seat, beat.signer, beat.wall);
         events.extend(warning.map(Event::Warning));
@@ -329,6 +333,7 @@ impl Masternode {
         self.report(seat, change, events);
         if let Some(known) = self.seats.get_mut(usize::from(seat.0)) {
             known.newest = Some((now.mono, beat));
+            known.linked = linked;
         }
         Verdict::New(audience)
     }
@@ -358,9 +363,16 @@ impl Masternode {
     /// To whom else an item of `author` goes that `from` brought (rule C-15): not to those to which the author has
     /// a link, by its newest heartbeat younger than 35 s.
     pub(crate) fn audience(&self, now: Mono, author: MasternodeIndex, from: NodeId) -> Audience {
-        let newest = self.seats.get(usize::from(author.0)).and_then(|seat| seat.newest.as_ref());
-        let fresh = newest.filter(|(at, _)| now.since(*at) < self.timings.active_for);
-        Audience::new(author, fresh.map(|(_, beat)| beat.links.as_slice()).unwrap_or_default(), from)
+        let is_fresh = |seat: &&Seat| {
+            seat.newest.as_ref().is_some_and(|(at, _)| now.since(*at) < self.timings.active_for)
+        };
+        let fresh = self.seats.get(usize::from(author.0)).filter(is_fresh);
+        Audience::new(author, fresh.map_or(SeatSet::EMPTY, |seat| seat.linked), from)
+    }
+
+    /// How many masternodes are registered.
+    pub(crate) fn registered(&self) -> usize {
+        self.registry.size()
     }
 
     /// How many masternodes are active, this node included if it is one.

@@ -4,7 +4,6 @@
 use crate::ids::NodeId;
 use crate::registry::MasternodeIndex;
 use crate::seats::SeatSet;
-use crate::wire::message::LinkEntry;
 
 /// Who still has to hear an item, as seen from the node that just verified it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +16,16 @@ pub(crate) struct Audience {
 
 impl Audience {
     /// For an item of `author`, with these links by its signed word, that `from` brought.
-    pub(crate) fn new(author: MasternodeIndex, links: &[LinkEntry], from: NodeId) -> Self {
-        Self { author, linked: links.iter().map(|link| link.peer).collect(), from }
+    pub(crate) const fn new(author: MasternodeIndex, linked: SeatSet, from: NodeId) -> Self {
+        Self { author, linked, from }
+    }
+
+    /// Whether the author reaches all of so many registered masternodes itself: the case of a full mesh, in which
+    /// nobody need be looked at.
+    pub(crate) fn is_reached(&self, registered: usize) -> bool {
+        let mut reached = self.linked;
+        reached.insert(self.author);
+        reached.len() >= registered
     }
 
     /// Whether a live peer is to get it; `seat` is its position in the registry, if it has one.
@@ -34,25 +41,19 @@ impl Audience {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{DialedBecause, Direction};
-    use crate::ids::LinkTag;
 
     #[test]
     fn gos_01a_never_back_never_to_the_author_never_to_whom_it_reaches_itself() {
-        let link = |peer| LinkEntry {
-            peer: MasternodeIndex(peer),
-            direction: Direction::Inbound,
-            because: DialedBecause::Canonical,
-            session: LinkTag([peer; 8]),
-        };
         let peer = |key| NodeId([key; 32]);
-        let audience = Audience::new(MasternodeIndex(0), &[link(1), link(2)], peer(2));
+        let audience =
+            Audience::new(MasternodeIndex(0), [1, 2].map(MasternodeIndex).into_iter().collect(), peer(2));
         let includes = |key, seat: Option<u8>| audience.includes(&peer(key), seat.map(MasternodeIndex));
         assert!(!includes(0, Some(0)), "the author");
         assert!(!includes(1, Some(1)), "linked to the author");
         assert!(!includes(2, Some(2)), "who brought it");
         assert!(includes(3, Some(3)), "a masternode without a link to the author");
         assert!(includes(99, None), "an observer");
-        assert!(!Audience::new(MasternodeIndex(0), &[], peer(99)).includes(&peer(99), None));
+        assert!(audience.is_reached(3) && !audience.is_reached(4));
+        assert!(!Audience::new(MasternodeIndex(0), SeatSet::EMPTY, peer(99)).includes(&peer(99), None));
     }
 }

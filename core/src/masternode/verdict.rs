@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::event::Offence;
 use crate::masternode::relay::Audience;
 use crate::registry::MasternodeIndex;
 use crate::time::{Mono, Wall};
@@ -10,9 +11,11 @@ use crate::wire::message::Heartbeat;
 /// A boot epoch may lie ahead of our wall clock by so much.
 const EPOCH_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Genuine heartbeats of one signer that are taken in at once; from then on one each tenth of an interval. A
-/// sound masternode makes three an interval, and one or two at each restart.
-const BURST: u32 = 16;
+/// Genuine heartbeats of one signer that are taken in at once; from then on one each [`SPACINGS`]th of an interval.
+/// A sound masternode makes three an interval, and one or two at each restart.
+pub(crate) const BURST: u32 = 16;
+/// Heartbeats of one signer that are taken in an interval in the long run.
+pub(crate) const SPACINGS: u32 = 10;
 
 /// How much of its signer's allowance is used (rule M-3). Only genuine heartbeats are charged, so nobody can
 /// use up another's.
@@ -81,7 +84,27 @@ pub(crate) enum Flaw {
     BadSignature,
 }
 
+/// Whom a heartbeat came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bearer {
+    /// Its signer, over their own link.
+    Signer,
+    /// Somebody else.
+    Forwarder,
+}
+
 impl Flaw {
+    /// What the peer that brought it is charged with (rule A-3): only what nobody forwards, whatever registry,
+    /// height or clock they have.
+    pub(crate) const fn offence(self, bearer: Bearer) -> Option<Offence> {
+        match (self, bearer) {
+            (Self::WrongNetwork, _) | (Self::Malformed, Bearer::Signer) => Some(Offence::Malformed),
+            (Self::BadSignature, _) => Some(Offence::BadSignature),
+            // A forwarder with another registry than ours and its signer's cannot check the lists.
+            (Self::Malformed, Bearer::Forwarder) | (Self::Unregistered | Self::EpochInFuture, _) => None,
+        }
+    }
+
     /// The stable name in logs.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {

@@ -11,6 +11,17 @@ pub struct Backoff {
     failures: u32,
     refusals: u32,
     until: Option<Mono>,
+    cause: Cause,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Cause {
+    /// Better luck.
+    #[default]
+    Failure,
+    /// That one of the two nodes is changed.
+    Incompatible,
 }
 
 impl Backoff {
@@ -32,6 +43,15 @@ impl Backoff {
         self.until
     }
 
+    /// The same, if the peer is known to be incompatible.
+    #[must_use]
+    pub const fn incompatible(&self) -> Option<Mono> {
+        match self.cause {
+            Cause::Incompatible => self.until,
+            Cause::Failure => None,
+        }
+    }
+
     /// A dial failed, or a session ended: wait for half to all of `first` × 2ⁿ, at most `longest`.
     pub fn fail(&mut self, now: Mono, first: Duration, longest: Duration, rng: &mut Rng) -> Duration {
         self.failures = self.failures.saturating_add(1);
@@ -49,6 +69,7 @@ impl Backoff {
         let base = doubled.min(longest);
         let wait = rng.between(base / 2, base);
         self.until = Some(now + wait);
+        self.cause = Cause::Failure;
         wait
     }
 
@@ -61,6 +82,7 @@ impl Backoff {
     pub fn hold(&mut self, now: Mono, wait: Duration) {
         self.failures = self.failures.saturating_add(1);
         self.until = Some(now + wait);
+        self.cause = Cause::Incompatible;
     }
 
     /// An inbound session or a knock shows that the peer is there: dial whenever there is cause.

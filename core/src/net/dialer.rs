@@ -4,6 +4,7 @@
 //! again. The same decision answers `timed why`.
 
 use crate::event::DialedBecause;
+use crate::net::bans::{self, Grounds, Hold, Verdict};
 use crate::time::Mono;
 
 /// Whether a live session stands.
@@ -73,6 +74,8 @@ pub enum Order {
     Operator,
     /// The peer, by a knock.
     Knock,
+    /// An observer that has fewer links than it would have, once: a candidate from the address book (rule S-5).
+    Book,
 }
 
 /// Where the passive side stands in its cycle: wait, knock, fall back.
@@ -101,6 +104,8 @@ pub struct Situation {
     pub side: Side,
     /// Does somebody ask for a dial?
     pub order: Order,
+    /// What speaks against a link?
+    pub grounds: Grounds,
     /// The operator keeps the peer apart until then.
     pub held: Option<Mono>,
     /// A link of ours lost to another one that is to be live by then.
@@ -120,6 +125,8 @@ pub enum Decision {
     InFlight,
     /// Nothing: it is ourselves.
     OwnAddress,
+    /// Nothing until its end: a ban is in force. The operator lifts it before asking for a dial.
+    Banned(Hold),
     /// Nothing until then: the operator said so.
     Held(Mono),
     /// Nothing: we do not seek this link.
@@ -130,6 +137,8 @@ pub enum Decision {
     NoSlot,
     /// Nothing until then: the surviving link is about to be live.
     Settling(Mono),
+    /// Nothing until then: the two nodes are incompatible.
+    Incompatible(Mono),
     /// Nothing until then: the last attempt failed.
     BackOff(Mono),
     /// Nothing until then: the peer is to dial.
@@ -147,8 +156,10 @@ impl Decision {
     #[must_use]
     pub const fn until(self) -> Option<Mono> {
         match self {
+            Self::Banned(hold) => hold.until,
             Self::Held(at)
             | Self::Settling(at)
+            | Self::Incompatible(at)
             | Self::BackOff(at)
             | Self::AwaitDialer(at)
             | Self::AwaitKnocked(at) => Some(at),
@@ -171,6 +182,15 @@ pub fn next_dial(now: Mono, situation: &Situation) -> Decision {
     if s.place == Place::Own {
         return Decision::OwnAddress;
     }
+    // The operator may try whoever was incompatible again, but no ban is broken by an order to dial.
+    let grounds = match s.order {
+        Order::Operator => Grounds { incompatible: None, ..s.grounds },
+        Order::None | Order::Knock | Order::Book => s.grounds,
+    };
+    let verdict = bans::verdict(now, &grounds);
+    if let Verdict::Banned(hold) = verdict {
+        return Decision::Banned(hold);
+    }
     if s.order == Order::Operator && s.place == Place::Known {
         return Decision::Dial(DialedBecause::Manual);
     }
@@ -189,12 +209,16 @@ pub fn next_dial(now: Mono, situation: &Situation) -> Decision {
     if let Some(at) = ahead(s.settling) {
         return Decision::Settling(at);
     }
+    if let Verdict::Incompatible(at) = verdict {
+        return Decision::Incompatible(at);
+    }
     if let Some(at) = ahead(s.backoff) {
         return Decision::BackOff(at);
     }
     match (s.side, s.order, s.passive) {
         (Side::Dialer, _, _) => Decision::Dial(DialedBecause::Canonical),
-        (_, Order::Knock, _) => Decision::Dial(DialedBecause::Fallback),
+        // A candidate knows nothing of us: there is nothing to wait for.
+        (_, Order::Knock | Order::Book, _) => Decision::Dial(DialedBecause::Fallback),
         (_, _, Passive::KnockAt(at)) if at > now => Decision::AwaitDialer(at),
         (_, _, Passive::KnockAt(_)) => Decision::Knock,
         (_, _, Passive::FallbackAt(at)) if at > now => Decision::AwaitKnocked(at),
@@ -218,11 +242,16 @@ mod tests {
             slot: Slot::Free,
             side: Side::Dialer,
             order: Order::None,
+            grounds: Grounds::default(),
             held: None,
             settling: None,
             backoff: None,
             passive: Passive::KnockAt(LATER),
         }
+    }
+
+    fn ban(until: Option<Mono>) -> Hold {
+        Hold { target: crate::ban::BanTarget::Key(crate::ids::NodeId([9; 32])), until }
     }
 
     fn passive(passive: Passive) -> Situation {
@@ -231,7 +260,7 @@ mod tests {
 
     #[test]
     fn dir_06a_no_source_dials_a_live_peer_oneself_or_twice() {
-        for order in [Order::None, Order::Operator, Order::Knock] {
+        for order in [Order::None, Order::Operator, Order::Knock, Order::Book] {
             let s = Situation { order, ..dialer() };
             assert_eq!(next_dial(NOW, &Situation { session: Session::Live, ..s }), Decision::Connected);
             assert_eq!(next_dial(NOW, &Situation { flight: Flight::Under, ..s }), Decision::InFlight);
@@ -253,12 +282,41 @@ mod tests {
 
     #[test]
     fn rec_01a_back_off_binds_every_source_but_the_operator() {
-        for order in [Order::None, Order::Knock] {
+        for order in [Order::None, Order::Knock, Order::Book] {
             let s = Situation { backoff: Some(LATER), order, ..dialer() };
             assert_eq!(next_dial(NOW, &s), Decision::BackOff(LATER));
         }
         let s = Situation { backoff: Some(LATER), held: Some(LATER), order: Order::Operator, ..dialer() };
         assert_eq!(next_dial(NOW, &s), Decision::Dial(DialedBecause::Manual));
+    }
+
+    #[test]
+    fn a_4_a_ban_binds_every_source_the_operator_s_order_to_dial_included() {
+        for order in [Order::None, Order::Operator, Order::Knock] {
+            for until in [None, Some(LATER)] {
+                for grounds in [
+                    Grounds { key: Some(ban(until)), ..Grounds::default() },
+                    Grounds { net: Some(ban(until)), incompatible: Some(LATER), ..Grounds::default() },
+                    Grounds { score: Some(ban(until)), ..Grounds::default() },
+                ] {
+                    let s = Situation { grounds, order, backoff: Some(LATER), ..dialer() };
+                    assert_eq!(next_dial(NOW, &s), Decision::Banned(ban(until)));
+                    assert_eq!(next_dial(NOW, &s).until(), until);
+                }
+            }
+        }
+        let over = Grounds { key: Some(ban(Some(NOW))), ..Grounds::default() };
+        let s = Situation { grounds: over, ..dialer() };
+        assert_eq!(next_dial(NOW, &s), Decision::Dial(DialedBecause::Canonical));
+    }
+
+    #[test]
+    fn h_5_the_incompatible_are_named_as_such_and_tried_when_the_operator_says_so() {
+        let grounds = Grounds { incompatible: Some(LATER), ..Grounds::default() };
+        let s = Situation { grounds, backoff: Some(LATER), ..dialer() };
+        assert_eq!(next_dial(NOW, &s), Decision::Incompatible(LATER));
+        let ordered = Situation { order: Order::Operator, ..s };
+        assert_eq!(next_dial(NOW, &ordered), Decision::Dial(DialedBecause::Manual));
     }
 
     #[test]
@@ -286,6 +344,9 @@ mod tests {
         assert_eq!(next_dial(NOW, &s), Decision::Unwanted);
         let knocked = Situation { order: Order::Knock, ..s };
         assert_eq!(next_dial(NOW, &knocked), Decision::Dial(DialedBecause::Fallback));
+        let awaited = Situation { passive: Passive::KnockAt(LATER), ..s };
+        let candidate = Situation { order: Order::Book, ..awaited };
+        assert_eq!(next_dial(NOW, &candidate), Decision::Dial(DialedBecause::Fallback));
         let unknown = Situation { place: Place::Unknown, ..knocked };
         assert_eq!(next_dial(NOW, &unknown), Decision::NotDialable);
     }

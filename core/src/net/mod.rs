@@ -2,12 +2,18 @@
 
 pub mod backoff;
 pub mod ballot;
+pub mod bans;
+pub(crate) mod book;
+pub(crate) mod breaker;
 pub mod dialer;
 pub mod direction;
+pub(crate) mod effort;
 pub mod epoch;
+pub(crate) mod exchange;
 pub mod knock;
 pub(crate) mod peer;
 pub(crate) mod pool;
 pub(crate) mod reserved;
+pub(crate) mod scores;
 pub mod slots;
 pub mod unauthenticated;

@@ -11,7 +11,9 @@ use crate::limits::ATTEMPTS_KEPT;
 use crate::link::quality::Quality;
 use crate::net::backoff::Backoff;
 use crate::net::ballot::Register;
+use crate::net::bans::Grounds;
 use crate::net::dialer::{Flight, Order, Passive, Place, Session, Side, Situation, Slot, Wanted};
+use crate::net::exchange::Exchange;
 use crate::registry::{MasternodeIndex, Registry};
 use crate::rng::Rng;
 use crate::time::{Mono, Now, Wall};
@@ -165,7 +167,14 @@ impl Dialing {
         self.attempts.iter()
     }
 
-    pub(crate) fn situation(&self, session: Session, wanted: Wanted, place: Place, side: Side) -> Situation {
+    pub(crate) fn situation(
+        &self,
+        session: Session,
+        wanted: Wanted,
+        place: Place,
+        side: Side,
+        bans: Grounds,
+    ) -> Situation {
         Situation {
             session,
             flight: if self.in_flight.is_some() { Flight::Under } else { Flight::Idle },
@@ -174,6 +183,7 @@ impl Dialing {
             slot: Slot::Free,
             side,
             order: self.order,
+            grounds: Grounds { incompatible: self.backoff.incompatible(), ..bans },
             held: self.held,
             settling: self.settling,
             backoff: self.backoff.until(),
@@ -187,6 +197,15 @@ impl Dialing {
 pub(crate) struct LiveLink {
     pub(crate) conn: ConnId,
     pub(crate) since: Mono,
+}
+
+/// Whether the present link, or the dial under way, is to a peer that this node has chosen by itself (rule S-5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chosen {
+    /// It is not.
+    No,
+    /// From the address book.
+    FromBook,
 }
 
 /// One peer, known by its key.
@@ -207,7 +226,9 @@ pub(crate) struct Peer {
     pub(crate) live: Option<LiveLink>,
     /// What was seen of the live link.
     pub(crate) quality: Quality,
+    pub(crate) chosen: Chosen,
     pub(crate) dialing: Dialing,
+    pub(crate) exchange: Exchange,
     ups: VecDeque<Mono>,
     pub(crate) changed: Wall,
 }
@@ -232,7 +253,9 @@ impl Peer {
             register: Register::default(),
             live: None,
             quality: Quality::default(),
+            chosen: Chosen::No,
             dialing,
+            exchange: Exchange::default(),
             ups: VecDeque::new(),
             changed: wall,
         }
@@ -275,6 +298,9 @@ impl Peer {
         self.changed = now.wall;
         keep(&mut self.ups, now.mono, UPS_KEPT);
         self.quality = Quality::new(now.mono);
+        if direction == Direction::Inbound {
+            self.chosen = Chosen::No;
+        }
         self.live.replace(LiveLink { conn, since: now.mono }).map(|link| link.conn)
     }
 
@@ -289,6 +315,7 @@ impl Peer {
         rng: &mut Rng,
     ) -> Duration {
         let Some(link) = self.live.take() else { return Duration::ZERO };
+        self.chosen = Chosen::No;
         let lasted = now.mono.since(link.since);
         self.changed = now.wall;
         self.register.release(now.mono, timings.handshake_timeout);

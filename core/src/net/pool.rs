@@ -10,9 +10,10 @@ use crate::config::{Config, MasternodeMode, Timings};
 use crate::event::{Attempt, SlotClass, SlotCounts};
 use crate::ids::{ConnId, DialOrdinal, NodeId};
 use crate::limits::{ATTEMPTS_KEPT, Limits, OWN_ADDR_BYTES, PEER_BYTES, TARGET_BYTES};
+use crate::net::bans::{Bans, Grounds};
 use crate::net::dialer::{self, Decision, Flight, Order, Place, Session, Side, Slot, Wanted};
 use crate::net::direction::{Dialer, End, dialer_of};
-use crate::net::peer::{Dialing, Peer, UPS_KEPT};
+use crate::net::peer::{Chosen, Dialing, Peer, UPS_KEPT};
 use crate::net::reserved::Reserved;
 use crate::net::slots::{self, Company, Places, Seeker, Taken, Verdict};
 use crate::registry::Registry;
@@ -243,14 +244,24 @@ impl Pool {
         }
     }
 
+    /// What bans say of a destination: of its key, and of where it is dialed.
+    pub(crate) fn grounds(&self, bans: &Bans, destination: Destination) -> Grounds {
+        let ip = self.addr_of(destination).map(|addr| addr.ip());
+        match destination {
+            Destination::Peer(id) => bans.grounds(Some(&id), ip),
+            Destination::Addr(_) => bans.grounds(None, ip),
+        }
+    }
+
     /// The one gate: what to do about a destination now.
-    pub(crate) fn decide(&self, now: Mono, destination: Destination) -> Option<Decision> {
+    pub(crate) fn decide(&self, now: Mono, destination: Destination, bans: &Bans) -> Option<Decision> {
+        let grounds = self.grounds(bans, destination);
         let situation = match destination {
             Destination::Peer(id) => {
                 let peer = self.peers.get(&id)?;
                 let place = peer.addr.map_or(Place::Unknown, |addr| self.place(&addr));
                 let session = peer.session();
-                let situation = peer.dialing.situation(session, peer.wanted, place, self.side(peer));
+                let situation = peer.dialing.situation(session, peer.wanted, place, self.side(peer), grounds);
                 // Counted only where it matters: most peers are connected, or not sought.
                 let idle = session == Session::None && situation.flight == Flight::Idle;
                 let asks = peer.wanted == Wanted::Yes || peer.dialing.order != Order::None;
@@ -260,7 +271,7 @@ impl Pool {
             Destination::Addr(addr) => {
                 let dialing = self.targets.get(&addr)?;
                 let situation =
-                    dialing.situation(Session::None, Wanted::Yes, self.place(&addr), Side::Dialer);
+                    dialing.situation(Session::None, Wanted::Yes, self.place(&addr), Side::Dialer, grounds);
                 let verdict = slots::judge(self.class_at(&addr), Seeker::Us, &self.taken(), &self.places);
                 dialer::Situation { slot: slot(verdict), ..situation }
             }
@@ -413,13 +424,16 @@ impl Pool {
         slots::judge(class, seeker(peer), &self.taken(), &self.places)
     }
 
-    /// Observers without a link that could be dialed at once, were they sought, and for which there is a place.
+    /// Whether there is a place for one more observer that this node seeks.
+    pub(crate) fn has_room(&self) -> bool {
+        slots::judge(SlotClass::Observer, Seeker::Us, &self.taken(), &self.places) == Verdict::Free
+    }
+
+    /// Observers without a link that could be dialed at once, were they sought.
     pub(crate) fn replacements(&self, now: Mono) -> impl Iterator<Item = &Peer> {
-        let room =
-            slots::judge(SlotClass::Observer, Seeker::Us, &self.taken(), &self.places) == Verdict::Free;
         let quiet = move |at: Option<Mono>| at.is_none_or(|at| at <= now);
         self.peers()
-            .filter(move |peer| room && peer.wanted == Wanted::No && self.class(peer) == SlotClass::Observer)
+            .filter(|peer| peer.wanted == Wanted::No && self.class(peer) == SlotClass::Observer)
             .filter(|peer| peer.live.is_none() && peer.dialing.in_flight.is_none())
             .filter(move |peer| quiet(peer.dialing.backoff.until()) && quiet(peer.dialing.held))
             .filter(|peer| peer.addr.is_some_and(|addr| self.place(&addr) == Place::Known))
@@ -432,10 +446,11 @@ impl Pool {
     }
 }
 
-fn seeker(peer: &Peer) -> Seeker {
-    match peer.wanted {
-        Wanted::Yes => Seeker::Us,
-        Wanted::No => Seeker::Them,
+/// Who wants, or would want, the link to a peer.
+pub(crate) fn seeker(peer: &Peer) -> Seeker {
+    match (peer.wanted, peer.dialing.order, peer.chosen) {
+        (Wanted::Yes, _, _) | (_, Order::Book, _) | (_, _, Chosen::FromBook) => Seeker::Us,
+        _ => Seeker::Them,
     }
 }
 

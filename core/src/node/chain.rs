@@ -61,6 +61,7 @@ impl Node {
             self.identity.height = tip.height;
             self.identity.tip = tip.hash;
         }
+        self.follow_rates();
         self.arm_chain(now);
         Some(result)
     }
@@ -114,6 +115,7 @@ impl Node {
             }
             Effect::Command(command) => self.commands.push_back(command),
             Effect::Event(event) => self.event(event),
+            Effect::Offence(peer, offence) => self.offended(now, peer, offence),
         }
     }
 
@@ -121,6 +123,7 @@ impl Node {
         if conns.is_empty() {
             return;
         }
+        self.entitle(conns, message);
         let frame = self.frames.encode(message);
         let lane = message.kind().lane();
         for conn in conns {
@@ -137,8 +140,11 @@ impl Node {
             }
             Recipients::Forward { author, from } => {
                 let audience = self.masternode.audience(now.mono, author, from);
-                live.filter(|(peer, _)| chain.is_registered(&peer.id))
-                    .filter(|(peer, _)| audience.includes(&peer.id, peer.masternode))
+                if audience.is_reached(self.masternode.registered()) {
+                    return Vec::new();
+                }
+                live.filter(|(peer, _)| audience.includes(&peer.id, peer.masternode))
+                    .filter(|(peer, _)| chain.is_registered(&peer.id))
                     .map(|(_, conn)| conn)
                     .collect()
             }

@@ -28,7 +28,7 @@ impl Node {
         if let Some(dialing) = self.pool.dialing_mut(destination) {
             dialing.settle(now.mono, session, longest, &self.config.timings, &mut self.rng);
         }
-        let Some(decision) = self.pool.decide(now.mono, destination) else {
+        let Some(decision) = self.pool.decide(now.mono, destination, &self.bans) else {
             self.timers.set(TimerKey::Dial(destination), None);
             return;
         };
@@ -133,11 +133,16 @@ impl Node {
         }
         let failed = matches!(intent, Intent::Session(_)) && !matches!(outcome, Outcome::Lost);
         if failed && let Some(dialing) = self.pool.dialing(destination) {
-            let failures = dialing.backoff.failures();
-            let retry_in = dialing.backoff.until().map(|until| until.since(now.mono));
+            let (failures, retry_in) = if self.is_candidate(&destination) {
+                (0, None)
+            } else {
+                let retry_in = dialing.backoff.until().map(|until| until.since(now.mono));
+                (dialing.backoff.failures(), retry_in)
+            };
             self.event(Event::DialFailed { peer: expect, addr, reason, by, failures, retry_in });
         }
         self.dial_learned(now, addr, expect, reason);
+        self.book_learned(now, (addr, expect, proven), outcome, reason);
         self.pursue(now, destination);
         self.next_waiting(now);
     }

@@ -1,13 +1,14 @@
 //! Bytes in: the opening, then records, frames and messages. The direction of a link is no input here: every
 //! kind is handled alike whoever dialed.
 
-use crate::event::{CloseReason, ClosedBy, Event};
+use crate::event::{CloseReason, ClosedBy, Direction, Event, Offence, TrafficClass};
 use crate::ids::{ConnId, NodeId};
 use crate::limits::{FRAME_HEADER, MAX_INTRODUCTION};
 use crate::link::handshake::{self, OpeningProgress};
 use crate::link::{Confirmed, Link, Phase};
-use crate::masternode::{OwnLinks, Verdict};
+use crate::masternode::{Bearer, Flaw, OwnLinks, Verdict};
 use crate::net::pool::Destination;
+use crate::node::rates::Metered;
 use crate::node::{Node, TimerKey};
 use crate::time::Now;
 use crate::wire::codec::decode_body;
@@ -24,20 +25,20 @@ impl Node {
         link.bytes_in += bytes.len() as u64;
         let mut input = bytes;
         if matches!(link.phase, Phase::AwaitPreamble | Phase::AwaitReply(_)) {
-            let progress = handshake::read_opening_bytes(
-                link,
-                &mut input,
-                &self.identity,
-                self.crypto.as_mut(),
-                &mut self.rng,
-            );
-            match progress {
+            match handshake::collect_opening(link, &mut input, &self.identity) {
                 Ok(OpeningProgress::Incomplete) => return,
-                Ok(OpeningProgress::Established) => self.established(now, conn),
+                Ok(OpeningProgress::Complete) => {}
                 Err(fault) => {
                     self.opening_failed(now, conn, fault);
                     return;
                 }
+            }
+            match link.direction() {
+                Direction::Inbound => {
+                    self.step_for_unproven(now, conn);
+                    return;
+                }
+                Direction::Outbound => self.open_channel(now, conn),
             }
         }
         self.read_records(now, conn, input);
@@ -76,7 +77,7 @@ impl Node {
             match reader.next(lane, &mut plain) {
                 Ok(None) => break,
                 Ok(Some((kind, body))) => self.frame(now, conn, kind, body),
-                Err(reason) => self.end(now, conn, reason, ClosedBy::Us),
+                Err(reason) => self.end_for_fault(now, conn, reason),
             }
             if self.links.get(conn).is_none_or(Link::is_closing) {
                 return;
@@ -115,6 +116,8 @@ impl Node {
         let FrameKind::Known(kind) = kind else {
             if link.peering().is_some() {
                 self.counters.unknown_frames += 1;
+                // There is nothing to drop.
+                let _ = self.meter(now, conn, kind, body.len());
             } else {
                 self.end(now, conn, CloseReason::UnexpectedMessage, ClosedBy::Us);
             }
@@ -127,11 +130,14 @@ impl Node {
             _ => false,
         };
         if !allowed {
-            self.end(now, conn, CloseReason::UnexpectedMessage, ClosedBy::Us);
+            self.end_for_fault(now, conn, CloseReason::UnexpectedMessage);
             return;
         }
         let from = link.peer;
         self.confirmed_by(conn, kind);
+        if self.meter(now, conn, FrameKind::Known(kind), body.len()) == Metered::Drop {
+            return;
+        }
         if let (Kind::Heartbeat, Some(verdict)) = (kind, self.masternode.glance(body)) {
             self.count_heartbeat(&verdict);
             return;
@@ -157,14 +163,30 @@ impl Node {
             }
             (Ok(Message::Pong(pong)), _) => self.pong(now, conn, pong),
             (Ok(Message::Heartbeat(beat)), Some(from)) => self.heartbeat(now, conn, from, beat, body),
+            (Ok(Message::GetPeers(get)), Some(from)) => self.addresses_asked(now, conn, from, get),
+            (Ok(Message::Peers(told)), Some(from)) => self.addresses_told(now, conn, from, &told),
             (Ok(message), Some(from)) if self.chain.is_some() => {
                 self.heard_height(conn, &message);
                 if matches!(message, Message::Transaction(_) | Message::Chunk(_) | Message::BlockPart(_)) {
                     self.useful(now, &from);
                 }
+                let before = self.before();
                 self.chain_message(now, from, message);
+                self.meter_chain(conn, kind, body.len(), before);
             }
-            (Ok(_), _) | (Err(_), _) => self.end(now, conn, CloseReason::BadMessage, ClosedBy::Us),
+            // That this node makes no blocks is its own choice.
+            (Ok(_), _) => self.end(now, conn, CloseReason::BadMessage, ClosedBy::Us),
+            (Err(_), _) => self.end_for_fault(now, conn, CloseReason::BadMessage),
+        }
+    }
+
+    /// Ends a link for what came inside its authenticated channel. On a live one that is an offence (rule A-3);
+    /// a record that does not open is none, for somebody on the path may have damaged it.
+    fn end_for_fault(&mut self, now: Now, conn: ConnId, reason: CloseReason) {
+        let peer = self.links.get(conn).and_then(Link::peering).map(|peering| peering.peer);
+        self.end(now, conn, reason, ClosedBy::Us);
+        if let Some(peer) = peer {
+            self.offended(now, peer, Offence::Malformed);
         }
     }
 
@@ -233,7 +255,13 @@ impl Node {
         }
         self.arm_masternode();
         if let Verdict::Invalid(flaw) = verdict {
+            let forged = u64::from(flaw == Flaw::BadSignature);
+            self.meter_forged(conn, TrafficClass::Heartbeat, forged);
             tracing::debug!(%from, flaw = flaw.as_str(), "invalid heartbeat");
+            let brought_by = if from == signer { Bearer::Signer } else { Bearer::Forwarder };
+            if let Some(offence) = flaw.offence(brought_by) {
+                self.offended(now, from, offence);
+            }
         }
     }
 

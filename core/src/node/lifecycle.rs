@@ -142,6 +142,8 @@ impl Node {
         }
         self.timers.set(TimerKey::PeerCheck, Some(now.mono + self.config.timings.peer_check));
         self.watch_quality(now);
+        self.arm_exchange(now);
+        self.arm_bans();
         self.arm_masternode();
         self.with_chain(now, |chain, crypto, effects| chain.begin(now, crypto, effects));
         self.summarise(now);
@@ -186,6 +188,7 @@ impl Node {
             Parked::Commit(height) => {
                 self.with_chain(now, |chain, crypto, effects| chain.stored(now, height, crypto, effects));
             }
+            Parked::Bans => self.bans_saved(now),
         }
     }
 
@@ -260,7 +263,19 @@ impl Node {
         if let Some(chain) = &mut self.chain {
             chain.leave();
         }
-        for key in [TimerKey::Masternode, TimerKey::PeerCheck, TimerKey::Quality, TimerKey::Chain] {
+        if reason != CloseReason::Halted {
+            self.write_book(now);
+        }
+        self.save_bans_at_last(now, reason);
+        let timers = [
+            TimerKey::Masternode,
+            TimerKey::PeerCheck,
+            TimerKey::Exchange,
+            TimerKey::Quality,
+            TimerKey::Bans,
+            TimerKey::Chain,
+        ];
+        for key in timers {
             self.timers.set(key, None);
         }
         self.waiting.clear();
@@ -284,6 +299,7 @@ impl Node {
     pub(super) fn check_peers(&mut self, now: Now) {
         self.timers.set(TimerKey::PeerCheck, Some(now.mono + self.config.timings.peer_check));
         self.event(Event::PeerCheck { expected: self.pool.expected(), up: self.pool.expected_up() });
+        self.refresh_addresses(now);
         let destinations: Vec<Destination> = self.pool.destinations().collect();
         for destination in destinations {
             self.pursue(now, destination);
@@ -307,6 +323,7 @@ impl Node {
                 duplicates: self.duplicates(),
             },
             slots: self.pool.slots(),
+            addresses: self.addresses.counts(),
             last_slot: blocks.tip.slot,
             producing: blocks.producing,
             sync: blocks.sync,

@@ -28,23 +28,20 @@ impl Node {
 
     /// Rule S-1: the newcomer is taken, the oldest of the largest crowd gives way.
     fn make_room(&mut self, now: Now, from: SocketAddr) {
-        let origin = |addr: SocketAddr| {
-            if self.expected_ip(addr) {
-                unauthenticated::Origin::Registered
-            } else {
-                unauthenticated::Origin::Stranger
-            }
-        };
         let waiting: Vec<Waiting> = self
             .unauthenticated
             .iter()
             .filter_map(|conn| self.links.get(*conn))
-            .map(|link| Waiting { conn: link.conn, ip: link.remote.ip(), origin: origin(link.remote) })
+            .map(|link| Waiting {
+                conn: link.conn,
+                ip: link.remote.ip(),
+                origin: self.source_of(link.remote),
+            })
             .collect();
         let limits = &self.config.limits;
         let victim = unauthenticated::victim(
             &waiting,
-            origin(from),
+            self.source_of(from),
             limits.unauthenticated,
             limits.unauthenticated_kept,
         );
@@ -137,6 +134,7 @@ impl Node {
         if current {
             self.chain_link_down(now, peer);
             self.pursue(now, destination);
+            self.arm_exchange(now);
         }
     }
 
@@ -223,6 +221,10 @@ impl Node {
 
     /// A link's timer: the hand-shake took too long, or a live link is to be looked at.
     pub(super) fn look_at_link(&mut self, now: Now, conn: ConnId) {
+        if let Some(until) = self.resting_until(now, conn) {
+            self.timers.set(TimerKey::Link(conn), Some(until));
+            return;
+        }
         let Some(link) = self.links.get_mut(conn) else { return };
         let Some(peering) = link.peering_mut() else {
             let reason = if matches!(link.phase, Phase::Dialing) {

@@ -1,16 +1,20 @@
 //! The node: routes inputs to the machines and applies their effects; no policy of its own.
 
+mod bans;
 mod chain;
 mod dialing;
+mod exchange;
 mod frames;
 mod handshake;
 mod lifecycle;
 mod linkage;
 mod observe;
 mod places;
+mod rates;
 mod registry;
 mod replacing;
 mod requests;
+mod unproven;
 mod why;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -33,9 +37,15 @@ use crate::link::arrivals::Arrivals;
 use crate::link::handshake::Identity;
 use crate::link::outbound::FramePool;
 use crate::masternode::Masternode;
+use crate::net::bans::Bans;
+use crate::net::effort::Effort;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
+use crate::net::scores::Scores;
+use crate::node::bans::Saving;
 use crate::node::chain::Outbox;
+use crate::node::exchange::Addresses;
+use crate::node::rates::Rates;
 use crate::node::replacing::Replacing;
 use crate::rng::Rng;
 use crate::time::{Clock, Mono, Now, Reading};
@@ -50,6 +60,8 @@ pub struct Refused(pub CloseReason);
 enum TimerKey {
     /// Handshake or dial time-out, or the next look at a live link.
     Link(ConnId),
+    /// The next turn of inbound connections that wait for theirs.
+    Unproven,
     /// The next decision about a destination.
     Dial(Destination),
     /// Heartbeats and expiries.
@@ -58,6 +70,10 @@ enum TimerKey {
     PeerCheck,
     /// The next look at the quality of links of our own choice.
     Quality,
+    /// Addresses to be asked for, dialed or written down.
+    Exchange,
+    /// The end of the next ban, or the writing of those that are not written.
+    Bans,
     /// The next snapshot.
     Summary,
     /// The earliest of everything that the chain waits for.
@@ -75,6 +91,8 @@ enum Parked {
     Binding(Box<Binding>),
     /// The chain's word that the block of this height is durable.
     Commit(Height),
+    /// The answers to orders that this record of bans holds.
+    Bans,
 }
 
 /// Whether the node works.
@@ -106,15 +124,23 @@ pub struct Node {
     links: ConnSlab<Link>,
     /// Inbound connections without a proven identity, oldest first.
     unauthenticated: Vec<ConnId>,
+    /// Of these, the ones that wait for a key agreement or an answer, longest waiting first.
+    deferred: VecDeque<ConnId>,
+    effort: Effort,
     /// Own dials whose handshake is not done.
     dialing: BTreeSet<ConnId>,
     /// Destinations that may dial as soon as there is room in `dialing`.
     waiting: VecDeque<Destination>,
     pool: Pool,
     replacing: Replacing,
+    addresses: Addresses,
+    scores: Scores,
+    bans: Bans,
+    saving: Saving,
     masternode: Masternode,
     chain: Option<Box<Chain>>,
     outbox: Outbox,
+    rates: Rates,
     timers: Timers<TimerKey>,
     commands: VecDeque<Command>,
     frames: FramePool,
@@ -143,11 +169,15 @@ impl Node {
         crypto.trust(&keys)?;
         let mut rng = Rng::new(seed);
         let nonce = BootNonce(rng.next_u64());
-        let (past, records) = lifecycle::past(journal)?;
+        let (past, mut records) = lifecycle::past(journal)?;
+        let (bans, damaged) = bans::recall(&mut records, &config, now);
         let identity = lifecycle::identity(&config, crypto.node_id(), nonce, past, now.wall);
         let pool = Pool::new(&config, identity.node, now, &mut rng);
         let masternode = lifecycle::masternode(&config, &identity, now, &mut rng);
+        let (addresses, set_aside) = exchange::recall(&mut records, &config, now, &mut rng);
         let chain = lifecycle::chain(&config, &identity, past, records, now, &mut rng)?;
+        let Config { timings, limits, registry, .. } = &config;
+        let rates = Rates::new(timings, config.chain.as_ref(), limits, registry.size());
         let mut node = Self {
             identity,
             crypto,
@@ -161,13 +191,20 @@ impl Node {
             run: Run::Working,
             links: ConnSlab::new(),
             unauthenticated: Vec::new(),
+            deferred: VecDeque::new(),
+            effort: Effort::default(),
             dialing: BTreeSet::new(),
             waiting: VecDeque::new(),
             pool,
             replacing: Replacing::NotBefore(now.mono),
+            addresses,
+            scores: Scores::new(config.limits.scores),
+            bans,
+            saving: Saving::default(),
             masternode,
             chain,
             outbox: Outbox::default(),
+            rates,
             timers: Timers::new(),
             commands: VecDeque::new(),
             frames: FramePool::new(config.limits.frame_pool),
@@ -178,6 +215,9 @@ impl Node {
             config,
         };
         node.begin(now);
+        for warning in set_aside.into_iter().chain(damaged) {
+            node.event(Event::Warning(warning));
+        }
         Ok(node)
     }
 
@@ -185,11 +225,15 @@ impl Node {
     /// [`Input::Closed`] like every other.
     ///
     /// # Errors
-    /// If the node is stopping.
+    /// If the node is stopping, or a ban on the address is in force.
     pub fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
         let now = self.read_clock(now);
         if self.run != Run::Working {
             return Err(Refused(CloseReason::Shutdown));
+        }
+        if self.is_banned_address(now, from.ip()) {
+            self.counters.inbound_banned += 1;
+            return Err(Refused(CloseReason::Banned));
         }
         Ok(self.accepted(now, from))
     }
@@ -272,10 +316,13 @@ impl Node {
             }
             match key {
                 TimerKey::Link(conn) => self.look_at_link(now, conn),
+                TimerKey::Unproven => self.deferred_due(now),
                 TimerKey::Dial(destination) => self.pursue(now, destination),
                 TimerKey::Masternode => self.masternode_due(now),
                 TimerKey::PeerCheck => self.check_peers(now),
                 TimerKey::Quality => self.look_at_quality(now),
+                TimerKey::Exchange => self.exchange_due(now),
+                TimerKey::Bans => self.bans_due(now),
                 TimerKey::Summary => self.summarise(now),
                 TimerKey::Chain => self.chain_due(now),
             }

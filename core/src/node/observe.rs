@@ -37,14 +37,23 @@ impl Node {
             run,
             links,
             unauthenticated,
+            deferred,
+            // Two nodes never owe enough for it to matter.
+            effort: _,
             dialing,
             waiting,
             pool,
             replacing,
+            // Exploration is of masternodes, which dial nobody from their book.
+            addresses: _,
+            scores,
+            bans,
+            saving: _,
             masternode: _,
             // Exploration is of networks without blocks: links do not depend on what they carry.
             chain: _,
             outbox: _,
+            rates: _,
             timers,
             commands: _,
             frames: _,
@@ -57,15 +66,15 @@ impl Node {
         // Writing to a hasher cannot fail.
         let _ = write!(
             feed,
-            "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{dialing:?}\
-             {waiting:?}{replacing:?}{clock:?}{timers:?}",
+            "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{deferred:?}{dialing:?}\
+             {waiting:?}{replacing:?}{clock:?}{timers:?}{scores:?}{bans:?}",
             identity.boot,
         );
         for (conn, link) in links.iter() {
             let _ = write!(feed, "{conn}{link:?}");
         }
         for destination in pool.destinations() {
-            let decision = pool.decide(clock.now().mono, destination);
+            let decision = pool.decide(clock.now().mono, destination, bans);
             let dialing = pool.dialing(destination);
             let plan = dialing.map(|d| (d.backoff, d.in_flight, d.order, d.held, d.settling, d.passive));
             let _ = write!(feed, "{destination:?}{decision:?}{plan:?}");

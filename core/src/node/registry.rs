@@ -29,6 +29,8 @@ impl Node {
         self.masternode.registry_changed(now, registry.clone(), seat.filter(|_| acts), &mut events);
         self.pool.registry_changed(&registry, self.config.masternode, now, &mut self.rng);
         self.config.registry = registry;
+        self.forget_registered();
+        self.pardon_registered(now);
         // Sessions that stand belong to masternodes that are new as such.
         let live: Vec<_> = self.pool.live().map(|(peer, conn)| (peer.id, conn)).collect();
         for (peer, conn) in live {

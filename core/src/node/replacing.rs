@@ -7,7 +7,8 @@ use crate::event::{CloseReason, ClosedBy, SlotClass};
 use crate::ids::NodeId;
 use crate::net::dialer::Wanted;
 use crate::net::peer::Peer;
-use crate::net::pool::Destination;
+use crate::net::pool::{Destination, seeker};
+use crate::net::slots::Seeker;
 use crate::node::{Node, Run, TimerKey};
 use crate::time::{Mono, Now};
 use crate::wire::message::Role;
@@ -52,10 +53,9 @@ impl Node {
             Replacing::NotBefore(at) if now.mono < at => {}
             Replacing::NotBefore(_) => {
                 if let Some(poor) = poor
-                    && let Some(other) = self.another(now)
+                    && let Some(other) = self.turn_to_another(now)
                 {
                     self.replacing = Replacing::By { poor, other, until: now.mono + TRIED_FOR };
-                    self.seek(now, other, Wanted::Yes);
                 }
             }
         }
@@ -63,7 +63,7 @@ impl Node {
 
     /// Judges every link of this node's choice; answers the one that has been poor for longest, and long enough.
     fn longest_poor(&mut self, now: Now) -> Option<NodeId> {
-        let chosen = |peer: &Peer| peer.wanted == Wanted::Yes && self.pool.class(peer) == SlotClass::Observer;
+        let chosen = |peer: &Peer| seeker(peer) == Seeker::Us && self.pool.class(peer) == SlotClass::Observer;
         let healths: Vec<(NodeId, u8)> = self
             .pool
             .live()
@@ -80,19 +80,25 @@ impl Node {
         longest.map(|(_, id)| id)
     }
 
-    /// Another observer that can be dialed now and for which there is a place: any of those that have failed and
-    /// refused least, for the one just replaced is among them.
-    fn another(&mut self, now: Now) -> Option<NodeId> {
+    /// Dials another observer, if there is a place and somebody to turn to: a candidate from the book, else one that
+    /// has been here. Of these it is any of those that have failed and refused least.
+    fn turn_to_another(&mut self, now: Now) -> Option<NodeId> {
+        if !self.pool.has_room() {
+            return None;
+        }
+        if let Some(candidate) = self.choose_candidates(now, 1).pop() {
+            let id = candidate.id;
+            self.dial_candidate(now, candidate);
+            return Some(id);
+        }
         let strikes = |peer: &Peer| peer.dialing.backoff.strikes();
         let least = self.pool.replacements(now.mono).map(strikes).min()?;
-        let candidates: Vec<NodeId> = self
-            .pool
-            .replacements(now.mono)
-            .filter(|peer| strikes(peer) == least)
-            .map(|peer| peer.id)
-            .collect();
-        let which = usize::try_from(self.rng.below(candidates.len() as u64)).unwrap_or(0);
-        candidates.get(which).copied()
+        let known = self.pool.replacements(now.mono).filter(|peer| strikes(peer) == least);
+        let known: Vec<NodeId> = known.map(|peer| peer.id).collect();
+        let which = usize::try_from(self.rng.below(known.len() as u64)).unwrap_or(0);
+        let other = known.get(which).copied()?;
+        self.seek(now, other, Wanted::Yes);
+        Some(other)
     }
 
     fn seek(&mut self, now: Now, id: NodeId, wanted: Wanted) {

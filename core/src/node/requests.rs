@@ -4,9 +4,10 @@ use crate::event::{CloseReason, ClosedBy, Event, PeerInfo, Reply, Status};
 use crate::ids::{ConnId, RequestId};
 use crate::input::{PeerRef, Request};
 use crate::limits::MAX_DATAGRAM;
+use crate::net::bans::{self, Verdict};
 use crate::net::peer::Peer;
 use crate::net::pool::Destination;
-use crate::net::slots::Verdict;
+use crate::net::slots;
 use crate::node::{Node, Run};
 use crate::time::Now;
 use crate::wire::message::{Lane, Message};
@@ -38,7 +39,10 @@ impl Node {
             Request::Why(peer) => match self.named(&peer) {
                 Named::One(destination) => Reply::Why(Box::new(self.why(now, destination))),
                 Named::Us => Reply::IsSelf,
-                Named::Nobody => Reply::UnknownPeer,
+                Named::Nobody => match self.why_unknown(now, &peer) {
+                    Some(why) => Reply::Why(Box::new(why)),
+                    None => Reply::UnknownPeer,
+                },
                 Named::Several => Reply::AmbiguousPeer,
             },
             Request::Connect { addr, id } => {
@@ -82,7 +86,9 @@ impl Node {
             Request::Submit(_) | Request::Transaction(_) | Request::Evidence | Request::Consensus => {
                 return self.answer_about_blocks(now, id, request);
             }
-            Request::Ban { .. } | Request::Unban(_) | Request::Bans => Reply::Refused("not yet"),
+            Request::Ban { target, lasts, note } => return self.order_ban(now, id, target, lasts, note),
+            Request::Unban(target) => return self.order_unban(now, id, target),
+            Request::Bans => Reply::Bans(self.bans.list(now)),
             Request::Stop => {
                 self.stop(now, CloseReason::Shutdown);
                 Reply::Stopping
@@ -102,6 +108,7 @@ impl Node {
             masternode: self.config.registry.index_of(&self.identity.node),
             epoch: self.identity.boot.epoch,
             summary: self.summary(now),
+            bans: self.bans.count(),
             counters,
         }
     }
@@ -157,11 +164,14 @@ impl Node {
         if self.run != Run::Working {
             return Reply::Refused("the node is stopping");
         }
+        if let Verdict::Banned(_) = bans::verdict(now.mono, &self.pool.grounds(&self.bans, destination)) {
+            return Reply::Refused("a ban on this peer is in force: lift it first");
+        }
         if self.pool.addr_of(destination).is_none() {
             return Reply::Refused("no address of this peer is known");
         }
         if let Destination::Peer(id) = destination {
-            if self.pool.get(&id).is_some_and(|peer| self.pool.verdict(peer) == Verdict::Full) {
+            if self.pool.get(&id).is_some_and(|peer| self.pool.verdict(peer) == slots::Verdict::Full) {
                 return Reply::Refused(
                     "every place that such a peer may have here is taken: list it in network.reserved_peers, or raise \
                      network.max_peers",
@@ -222,6 +232,7 @@ impl Node {
             bytes_out: link.bytes_out,
             queued_bytes: link.waiting(),
             reconnects_1h: peer.reconnects(now.mono),
+            excessive: self.excessive(now.mono, &peer.id, &peering.meter),
             agent: peering.agent.clone(),
         })
     }

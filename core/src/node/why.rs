@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::event::{Attempt, CloseReason, ClosedBy, Direction, PeerInfo, SlotClass, Why};
+use crate::event::{
+    Attempt, CloseReason, ClosedBy, Direction, Excessive, Handling, PeerInfo, SlotClass, Why,
+};
 use crate::net::dialer::Decision;
 use crate::net::pool::Destination;
 use crate::node::Node;
@@ -15,7 +17,18 @@ impl Node {
             Destination::Peer(id) => self.pool.get(&id),
             Destination::Addr(_) => None,
         };
-        let decision = self.pool.decide(now.mono, destination).unwrap_or(Decision::Unwanted);
+        let decision = self.pool.decide(now.mono, destination, &self.bans).unwrap_or(Decision::Unwanted);
+        if let Decision::Banned(hold) = decision
+            && let Some(why) = self.why_banned(now, &hold.target)
+        {
+            let attempts = self.pool.dialing(destination);
+            return Why {
+                peer: peer.map(|peer| peer.id),
+                addr: self.pool.addr_of(destination),
+                attempts: attempts.into_iter().flat_map(|dialing| dialing.attempts()).copied().collect(),
+                ..why
+            };
+        }
         let session = peer.and_then(|peer| self.peer_info(now, peer, peer.live?.conn));
         let attempts = self.pool.dialing(destination);
         let last = attempts.and_then(|dialing| dialing.attempts().next());
@@ -45,6 +58,7 @@ impl Node {
             decision: name,
             text,
             rule,
+            ban: None,
             since: peer.map(|peer| peer.changed).filter(|wall| *wall > Wall(0)),
             next,
             session,
@@ -94,6 +108,16 @@ fn remaining(now: Mono, at: Mono) -> Duration {
     at.since(now)
 }
 
+/// What is done about a peer that sends too much, in words.
+fn told(Excessive { class, handling }: Excessive) -> String {
+    let done = match handling {
+        Handling::Observed => "which is only counted (rule A-1)",
+        Handling::Dropped => "and what is too much is dropped (rule A-1)",
+        Handling::Slowed => "so its link is read more slowly (rule A-6)",
+    };
+    format!("; it sends more of the class {:?} than an honest peer does, {done}", class.as_str())
+}
+
 /// The decision's stable name, its rule, and its words.
 fn explain(decision: Decision, session: Option<&PeerInfo>) -> (&'static str, &'static str, String) {
     let (name, rule, text) = match decision {
@@ -105,8 +129,9 @@ fn explain(decision: Decision, session: Option<&PeerInfo>) -> (&'static str, &'s
                         Direction::Outbound => "we dialed",
                         Direction::Inbound => "the peer dialed",
                     };
+                    let excessive = session.excessive.map(told).unwrap_or_default();
                     format!(
-                        "a live session stands: {who} ({}), session {}",
+                        "a live session stands: {who} ({}), session {}{excessive}",
                         session.because.as_str(),
                         session.session
                     )
@@ -116,6 +141,10 @@ fn explain(decision: Decision, session: Option<&PeerInfo>) -> (&'static str, &'s
         }
         Decision::InFlight => ("dialing", "D-6", "a dial or a knock of ours is under way"),
         Decision::OwnAddress => ("self", "D-7", "the address is our own"),
+        Decision::Banned(_) => ("banned", "A-4", "a ban is in force"),
+        Decision::Incompatible(_) => {
+            ("incompatible", "H-5", "network, genesis or version differ; see the attempts below")
+        }
         Decision::Held(_) => {
             ("operator_hold", "D-8", "the operator disconnected this peer; `connect` lifts the hold")
         }
@@ -144,9 +173,10 @@ fn explain(decision: Decision, session: Option<&PeerInfo>) -> (&'static str, &'s
 
 const fn what_next(decision: Decision) -> &'static str {
     match decision {
+        Decision::Banned(_) => "the ban ends",
         Decision::Held(_) => "the hold ends",
         Decision::Settling(_) => "the survivor is missed and we try again",
-        Decision::BackOff(_) => "we try again",
+        Decision::BackOff(_) | Decision::Incompatible(_) => "we try again",
         Decision::AwaitDialer(_) => "we knock",
         Decision::AwaitKnocked(_) => "we dial",
         _ => "nothing",

@@ -12,13 +12,14 @@ use crate::ids::{
     BlockHash, BootEpoch, BootNonce, DialOrdinal, GenesisHash, Height, LinkTag, NodeId, RegistryTag,
     SessionHash, Signature,
 };
-use crate::limits::{MAX_AGENT, MAX_DATAGRAM};
+use crate::limits::{MAX_AGENT, MAX_DATAGRAM, MAX_TOLD};
 use crate::registry::{MAX_MASTERNODES, MasternodeIndex};
 use crate::time::Wall;
 use crate::wire::message::{
     Answer, Ballot, Boot, DialerRank, Goodbye, Heartbeat, Hello, HelloAck, Intent, Introduction, LinkEntry,
     Message, Ping, Pong, Role, Witness,
 };
+use crate::wire::peers::{GetPeers, PeerAddress};
 use crate::wire::preamble::{NetworkId, Version, VersionRange};
 
 pub(crate) mod blocks;
@@ -26,7 +27,7 @@ pub(crate) mod blocks;
 pub(crate) fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
         14 => blocks::message(),
-        7 => about_links(),
+        9 => about_links(),
     ]
 }
 
@@ -41,7 +42,16 @@ fn about_links() -> impl Strategy<Value = Message> {
         any::<u64>().prop_map(|token| Message::Pong(Pong { token })),
         heartbeat().prop_map(|beat| Message::Heartbeat(Box::new(beat))),
         datagram(),
+        any::<u16>().prop_map(|most| Message::GetPeers(GetPeers { most })),
+        peers(),
     ]
+}
+
+fn peers() -> impl Strategy<Value = Message> {
+    btree_map(addr(), (any::<[u8; 32]>(), any::<u32>()), 0..=MAX_TOLD).prop_map(|told| {
+        let told = told.into_iter().map(|(addr, (key, age))| PeerAddress { node: NodeId(key), addr, age });
+        Message::Peers(told.collect())
+    })
 }
 
 pub(crate) fn datagram() -> impl Strategy<Value = Message> {

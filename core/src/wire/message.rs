@@ -9,11 +9,13 @@ use crate::ids::{
     SessionHash, Signature, TxId,
 };
 use crate::limits::{
-    CHUNK, MAX_CERTIFICATE, MAX_CHUNKS, MAX_DATAGRAM, MAX_INTRODUCTION, MAX_OFFERED, MAX_TRANSACTION, PART,
+    CHUNK, MAX_CERTIFICATE, MAX_CHUNKS, MAX_DATAGRAM, MAX_INTRODUCTION, MAX_OFFERED, MAX_TOLD,
+    MAX_TRANSACTION, PART, TOLD_BYTES,
 };
 use crate::registry::{MAX_MASTERNODES, MasternodeIndex};
 use crate::seats::SeatSet;
 use crate::wire::block::{Certificate, Header, Outline, VoteKind};
+use crate::wire::peers::{GetPeers, PeerAddress};
 use crate::wire::preamble::{NetworkId, Version, VersionRange};
 
 /// One of the four independent streams of a link, in strict order of precedence (rule W-3).
@@ -124,6 +126,10 @@ kinds! {
     TransactionOffer = 50 on Relay, body at most 2 + MAX_OFFERED * 32;
     /// Ids of offered transactions that the sender lacks.
     TransactionWant = 51 on Relay, body at most 2 + MAX_OFFERED * 32;
+    /// [`GetPeers`].
+    GetPeers = 52 on Relay, body at most 16;
+    /// Every [`PeerAddress`] told, in answer to [`GetPeers`].
+    Peers = 53 on Relay, body at most 2 + MAX_TOLD * TOLD_BYTES;
     /// [`BlockPart`], in answer to [`GetBlocks`].
     BlockPart = 64 on Bulk, body at most PART + 64;
     /// [`BlocksEnd`], the last answer to [`GetBlocks`].
@@ -174,6 +180,10 @@ pub enum Message {
     TransactionOffer(Vec<TxId>),
     /// Transactions that the sender would have.
     TransactionWant(Vec<TxId>),
+    /// See [`GetPeers`].
+    GetPeers(GetPeers),
+    /// Addresses that the sender has reached, ascending.
+    Peers(Vec<PeerAddress>),
     /// See [`BlockPart`].
     BlockPart(Box<BlockPart>),
     /// See [`BlocksEnd`].
@@ -204,6 +214,8 @@ impl Message {
             Self::Transaction(_) => Kind::Transaction,
             Self::TransactionOffer(_) => Kind::TransactionOffer,
             Self::TransactionWant(_) => Kind::TransactionWant,
+            Self::GetPeers(_) => Kind::GetPeers,
+            Self::Peers(_) => Kind::Peers,
             Self::BlockPart(_) => Kind::BlockPart,
             Self::BlocksEnd(_) => Kind::BlocksEnd,
         }

@@ -8,6 +8,7 @@ pub mod frame;
 pub mod identity;
 pub mod message;
 mod partial;
+pub mod peers;
 pub mod preamble;
 pub mod record;
 pub mod signing;

@@ -22,7 +22,7 @@ use timed_core::crypto::{Authenticity, Provider};
 use timed_core::limits::COMMITS_UNDER_WAY;
 use timed_core::wire::signing;
 use timed_core::{
-    Bootstrap, CanonicalAddr, ChainConfig, Config, Event, FinalBlock, GenesisHash, Height, Limits,
+    AddrScope, Bootstrap, CanonicalAddr, ChainConfig, Config, Event, FinalBlock, GenesisHash, Height, Limits,
     Masternode, MasternodeMode, MinPeers, NetworkName, Node, NodeId, Record, Registry, Timings, VoteKind,
 };
 use timed_mio::application::FifoPayload;
@@ -224,6 +224,7 @@ fn node(
         advertised,
         bootstrap,
         reserved: Vec::new(),
+        addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,
         agent: "bench".to_owned(),
         chain: Some(chain.clone()),

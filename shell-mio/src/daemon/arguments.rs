@@ -197,6 +197,30 @@ pub(crate) struct ConnectArgs {
     pub(crate) client: ClientArgs,
 }
 
+/// `timed ban`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BanArgs {
+    /// Whom: a node id, an IP, or a prefix such as 203.0.113.0/24
+    pub(crate) target: timed_core::BanTarget,
+    /// For how long [default: until it is lifted]
+    #[arg(value_name = "DURATION", value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+    /// Why: one line for whoever reads the list
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// `timed unban`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct UnbanArgs {
+    /// The target of the ban, as bans lists it
+    pub(crate) target: timed_core::BanTarget,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
 fn block_name(text: &str) -> Result<String, String> {
     match text.parse::<u64>() {
         Ok(height) => Ok(height.to_string()),

@@ -2,7 +2,9 @@
 
 use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
-use timed_core::{Bootstrap, ChainConfig, GenesisHash, Limits, MasternodeMode, MinPeers, NodeId, Wall};
+use timed_core::{
+    AddrScope, Bootstrap, ChainConfig, GenesisHash, Limits, MasternodeMode, MinPeers, NodeId, Wall,
+};
 
 use super::arguments::NodeArgs;
 use super::config::{Auto, Config, PeerEntry, Sources, lines};
@@ -94,6 +96,11 @@ impl Assembly {
             advertised: self.config.advertised(),
             bootstrap,
             reserved,
+            addresses: match self.config.network.allow_private {
+                Auto::Auto => AddrScope::suiting(self.config.advertised()),
+                Auto::Set(true) => AddrScope::Private,
+                Auto::Set(false) => AddrScope::Global,
+            },
             masternode: match self.config.masternode.enabled {
                 Auto::Auto => MasternodeMode::Auto,
                 Auto::Set(true) => MasternodeMode::Required,

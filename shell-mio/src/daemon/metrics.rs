@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use timed_core::{CloseReason, CommittedVia, Counters, NotProducing, Producing, SlotClass, Summary};
+use timed_core::{
+    BanCause, CloseReason, CommittedVia, Counters, NotProducing, Offence, Producing, SlotClass, Summary,
+    TrafficClass,
+};
 
 use crate::LoopCounters;
 
@@ -137,6 +140,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) summary: Summary,
     /// The core's totals, where it answered in time.
     pub(crate) counters: Option<Counters>,
+    /// Bans in force by cause, where the core answered in time.
+    pub(crate) bans: Option<[usize; BanCause::ALL.len()]>,
     /// The loop's totals.
     pub(crate) shell: LoopCounters,
     /// Seconds since the core last had the chance to act.
@@ -184,6 +189,13 @@ pub(crate) fn prometheus(reading: &Reading<'_>) -> String {
         out.sample("slots", &format!("{{class=\"{class}\",state=\"used\"}}"), count.used);
         out.sample("slots", &format!("{{class=\"{class}\",state=\"free\"}}"), count.free);
     }
+    out.header("address_book_entries", "gauge", "Addresses of nodes that are not registered.");
+    let addresses = summary.addresses;
+    for (table, entries) in
+        [("tried", addresses.tried), ("heard", addresses.heard), ("tombstone", addresses.tombstones)]
+    {
+        out.sample("address_book_entries", &format!("{{table=\"{table}\"}}"), entries);
+    }
     out.one(
         "clock_offset_seconds",
         "gauge",
@@ -220,6 +232,13 @@ pub(crate) fn prometheus(reading: &Reading<'_>) -> String {
     );
     if let Some(counters) = reading.counters {
         core_counters(&mut out, &counters);
+        conduct(&mut out, &counters);
+    }
+    if let Some(bans) = reading.bans {
+        out.header("bans", "gauge", "Bans in force, by cause.");
+        for (cause, count) in BanCause::ALL.iter().zip(bans) {
+            out.sample("bans", &format!("{{cause=\"{}\"}}", cause.as_str()), count);
+        }
     }
     loop_counters(&mut out, shell);
     out.0
@@ -288,6 +307,27 @@ fn core_counters(out: &mut Text, counters: &Counters) {
         ("freezes_total", "Times that this process did not run.", counters.freezes),
         ("unknown_frames_total", "Frames of kinds unknown to this version.", counters.unknown_frames),
         ("inbound_refused_total", "Inbound connections refused unauthenticated.", counters.inbound_refused),
+        (
+            "handshakes_deferred_total",
+            "Steps of inbound handshakes that waited for their turn.",
+            counters.handshakes_deferred,
+        ),
+        ("candidates_total", "Dials to addresses from the address book.", counters.candidates),
+        (
+            "address_requests_ignored_total",
+            "Requests of others for addresses that came too soon.",
+            counters.address_requests_ignored,
+        ),
+        (
+            "addresses_unasked_total",
+            "Messages with addresses that nobody had asked for.",
+            counters.addresses_unasked,
+        ),
+        (
+            "inbound_banned_total",
+            "Connections refused for a ban on the address, and handshakes for one on the key.",
+            counters.inbound_banned,
+        ),
         ("heartbeats_total", "Heartbeats verified for the first time.", counters.heartbeats),
         ("heartbeat_repeats_total", "Heartbeats received again.", counters.heartbeat_repeats),
         ("heartbeats_invalid_total", "Heartbeats refused.", counters.heartbeats_invalid),
@@ -324,6 +364,25 @@ fn core_counters(out: &mut Text, counters: &Counters) {
         ("block_bytes_served_total", "Bytes of these.", counters.block_bytes_served),
     ] {
         out.one(name, "counter", help, value);
+    }
+    let name = "rate_exceeded_total";
+    out.header(name, "counter", "Messages of peers beyond the rate of their class.");
+    for (enforced, counts) in [(true, &counters.rate_exceeded), (false, &counters.rate_observed)] {
+        for (class, count) in TrafficClass::ALL.iter().zip(counts) {
+            let labels = format!("{{class=\"{}\",enforced=\"{enforced}\"}}", class.as_str());
+            out.sample(name, &labels, count);
+        }
+    }
+}
+
+fn conduct(out: &mut Text, counters: &Counters) {
+    out.header("bans_total", "counter", "Bans that came into force, by cause.");
+    for (cause, count) in BanCause::ALL.iter().zip(counters.bans) {
+        out.sample("bans_total", &format!("{{cause=\"{}\"}}", cause.as_str()), count);
+    }
+    out.header("offences_total", "counter", "Rules broken by authenticated peers.");
+    for (offence, count) in Offence::ALL.iter().zip(counters.offences) {
+        out.sample("offences_total", &format!("{{offence=\"{}\"}}", offence.as_str()), count);
     }
 }
 
@@ -391,7 +450,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timed_core::{Height, SlotCount, SlotCounts, SyncState};
+    use timed_core::{AddressCounts, Height, SlotCount, SlotCounts, SyncState};
 
     #[test]
     fn every_sample_has_its_type_and_reasons_are_bounded() {
@@ -406,15 +465,19 @@ mod tests {
         totals.count_chain(CommittedVia::Sync.into());
         let sync = SyncState::Syncing { height: Height(4), target: Height(9) };
         let slots = SlotCounts { reserved: SlotCount { used: 1, free: 2 }, ..SlotCounts::default() };
+        let mut counters = Counters::default();
+        counters.rate_exceeded[TrafficClass::Heartbeat.index()] = 7;
         let text = prometheus(&Reading {
             summary: Summary {
                 connected_peers: 3,
                 clock_offset_ms: -1500,
-                sync,
                 slots,
+                addresses: AddressCounts { heard: 7, ..AddressCounts::default() },
+                sync,
                 ..Summary::default()
             },
-            counters: Some(Counters::default()),
+            counters: Some(counters),
+            bans: Some([2, 0, 0, 0, 0, 1]),
             shell: LoopCounters::default(),
             last_tick_seconds: 0.25,
             uptime_seconds: 1.5,
@@ -435,6 +498,13 @@ mod tests {
             "not_producing{reason=\"clock\"} 0",
             "sync_state{state=\"syncing\"} 1",
             "sync_target_height 9",
+            "address_book_entries{table=\"heard\"} 7",
+            "bans{cause=\"operator\"} 2",
+            "bans{cause=\"flood\"} 1",
+            "bans_total{cause=\"malformed\"} 0",
+            "offences_total{offence=\"bad_signature\"} 0",
+            "rate_exceeded_total{class=\"heartbeat\",enforced=\"true\"} 7",
+            "rate_exceeded_total{class=\"total\",enforced=\"false\"} 0",
         ] {
             assert!(text.contains(&format!("\ntimed_{sample}\n")), "{sample} not in:\n{text}");
         }

@@ -7,8 +7,8 @@ use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
 use timed_core::wire::message::Boot;
 use timed_core::{
-    BootEpoch, BootNonce, CanonicalAddr, Config, GenesisHash, Limits, Masternode, MasternodeMode, Mono,
-    NetworkName, NodeId, Now, Registry, Timings, Wall,
+    AddrScope, BootEpoch, BootNonce, CanonicalAddr, Config, GenesisHash, Limits, Masternode, MasternodeMode,
+    Mono, NetworkName, NodeId, Now, Registry, Timings, Wall,
 };
 use zeroize::Zeroizing;
 
@@ -64,6 +64,8 @@ pub fn tight() -> Limits {
         dialing: 3,
         known_peers: 8,
         own_addrs: 2,
+        bans: 3,
+        scores: 3,
         control_lane: 8 * 1024,
         relay_lane: 70 * 1024,
         gate: 3,
@@ -86,6 +88,7 @@ pub fn config(crypto: Crypto) -> Config {
         advertised: Some(addr(NODE)),
         bootstrap: vec![timed_core::Bootstrap { addr: addr(9), id: None }],
         reserved: Vec::new(),
+        addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,
         agent: "driven".to_owned(),
         chain: None,

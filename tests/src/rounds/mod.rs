@@ -16,8 +16,10 @@ mod storm;
 mod traitor;
 mod word;
 
+pub use dice::Dice;
 pub use explore::{Bounds, Found, explore};
 pub use ground::Ground;
 pub use life::{Disk, Life};
 pub use storm::{Plan, Storm, Tally};
-pub use word::Word;
+pub use traitor::Traitors;
+pub use word::{Body, Word};

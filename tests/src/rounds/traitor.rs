@@ -12,7 +12,7 @@ use super::word::{Body, Word};
 
 /// Everything that was ever said, and what traitors make of it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Traitors {
+pub struct Traitors {
     seats: SeatSet,
     /// Blocks that were ever proposed.
     blocks: Vec<BlockHash>,
@@ -24,12 +24,12 @@ pub(super) struct Traitors {
 
 impl Traitors {
     /// Traitors at these seats.
-    pub(super) fn new(seats: SeatSet) -> Self {
+    pub fn new(seats: SeatSet) -> Self {
         Self { seats, ..Self::default() }
     }
 
     /// Notes what was said.
-    pub(super) fn overhear(&mut self, ground: &Ground, word: &Word) {
+    pub fn overhear(&mut self, ground: &Ground, word: &Word) {
         match word {
             Word::Vote(Vote { kind, round, block, voter, .. }) => {
                 self.latest = self.latest.max(*round);
@@ -49,7 +49,7 @@ impl Traitors {
     }
 
     /// A lie: what some receivers are told.
-    pub(super) fn lie(&mut self, ground: &Ground, dice: &mut Dice, fresh: BlockHash) -> Option<Word> {
+    pub fn lie(&mut self, ground: &Ground, dice: &mut Dice, fresh: BlockHash) -> Option<Word> {
         let seats: Vec<MasternodeIndex> = self.seats.iter().collect();
         let seat = *dice.pick(&seats)?;
         let round = dice.round(self.latest.0 + 2);

@@ -97,10 +97,12 @@ impl World {
         }
     }
 
-    /// Its key may contradict itself from now on.
+    /// Its key may contradict itself from now on, in what it says of blocks.
     pub fn distrust(&mut self, host: HostId) {
         let key = self.hosts[host.0].node_id;
-        self.ledger_mut().distrust(key);
+        if let Some(ledger) = &mut self.cx.ledger {
+            ledger.distrust(key);
+        }
     }
 
     fn ledger(&self) -> &Ledger {

@@ -1,7 +1,9 @@
 //! What every part of a world shares while an event is handled: the time, the seed's stream, the agenda, the
 //! trace, and what was found to be wrong.
 
-use timed_core::Rng;
+use std::collections::BTreeSet;
+
+use timed_core::{NodeId, Rng};
 
 use super::agenda::Agenda;
 use super::clock::SimTime;
@@ -36,6 +38,8 @@ pub(crate) struct Context {
     pub(crate) trace: Trace,
     /// The chain, if the world has one.
     pub(crate) ledger: Option<Ledger>,
+    /// Keys that a script plays: nothing is promised of their conduct.
+    pub(crate) played: BTreeSet<NodeId>,
     violations: Vec<String>,
 }
 
@@ -49,6 +53,7 @@ impl Context {
             agenda: Agenda::new(),
             trace: Trace::new(),
             ledger: None,
+            played: BTreeSet::new(),
             violations: Vec::new(),
         }
     }

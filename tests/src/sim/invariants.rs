@@ -62,6 +62,10 @@ pub(crate) fn command(host: &Host, process: &mut Process, cx: &mut Context, comm
                 cx.violate(format!("{me}: link {conn} goes down that was not up"));
             }
         }
+        // Nothing that befalls an honest node makes it send too much (BAN-01).
+        Command::Event(Event::RateExceeded { peer, class, .. }) if !cx.played.contains(peer) => {
+            cx.violate(format!("{me}: {peer:?} sends too much of the class {}", class.as_str()));
+        }
         Command::Event(Event::Stopped) if !process.sockets.is_empty() => {
             cx.violate(format!("{me}: stopped with {} connections open", process.sockets.len()));
         }

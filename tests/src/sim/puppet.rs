@@ -9,7 +9,7 @@ use bytes::Bytes;
 use timed_core::crypto::Provider;
 use timed_core::limits::CHUNK;
 use timed_core::wire::block::Outline;
-use timed_core::wire::message::{Answer, Chunk, GetPayload, Intent, Message, Pong, Proposal, Vote};
+use timed_core::wire::message::{Answer, Chunk, GetPayload, Intent, Lane, Message, Pong, Proposal, Vote};
 use timed_core::wire::signing;
 use timed_core::{
     BlockHash, CertificateHash, DialOrdinal, DialedBecause, GenesisHash, Header, Height, NodeId, Round,
@@ -78,6 +78,7 @@ impl World {
     pub fn play(&mut self, host: HostId, script: impl Script) {
         assert!(!self.host(host).is_up(), "{host} runs");
         self.host_mut(host).role = Role::Stranger;
+        self.cx.played.insert(self.host(host).node_id);
         self.distrust(host);
         let puppet = Rc::new(RefCell::new(Puppet::new(self, host)));
         look(self, puppet, Rc::new(RefCell::new(script)));
@@ -137,6 +138,18 @@ impl Puppet {
         if let Some(Connection { stage: Stage::Live(line), out, .. }) = self.lines.get_mut(&to) {
             out.extend(line.say(message));
         }
+    }
+
+    /// Sends these bytes of a lane to one node, frames or not, if the link stands.
+    pub fn send(&mut self, to: HostId, lane: Lane, bytes: &[u8]) {
+        if let Some(Connection { stage: Stage::Live(line), out, .. }) = self.lines.get_mut(&to) {
+            out.extend(line.seal(lane, bytes));
+        }
+    }
+
+    /// Its identity, which signs what a script makes.
+    pub const fn actor(&mut self) -> &mut Actor {
+        &mut self.actor
     }
 
     /// Says something to everybody.

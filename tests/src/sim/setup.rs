@@ -8,7 +8,7 @@ use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
 use timed_core::limits::MAX_ASSEMBLED;
 use timed_core::{
-    CanonicalAddr, ChainConfig, Config, GenesisHash, Limits, Masternode, MasternodeMode, MinPeers,
+    AddrScope, CanonicalAddr, ChainConfig, Config, GenesisHash, Limits, Masternode, MasternodeMode, MinPeers,
     NetworkName, NodeId, Registry, Timings, Wall,
 };
 use zeroize::Zeroizing;
@@ -215,6 +215,7 @@ pub fn base_config(seed: u64, registry: Registry, advertised: Option<CanonicalAd
         advertised,
         bootstrap: Vec::new(),
         reserved: Vec::new(),
+        addresses: AddrScope::suiting(advertised),
         masternode: MasternodeMode::Auto,
         agent: "timed-sim/1".to_owned(),
         chain: None,

@@ -10,6 +10,8 @@ mod costs;
 mod lanes;
 mod outages;
 mod partitions;
+mod rates;
+mod rates_floods;
 mod records;
 mod registry;
 mod steady;

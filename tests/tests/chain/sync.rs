@@ -11,7 +11,7 @@ use timed_tests::sim::{Conduct, HostId, Profile, Setup, World, seeds};
 use super::{missed_slots, ms, network, producing, secs};
 
 /// A network whose hosts have these many blocks.
-fn with_history(seed: u64, setup: Setup, heights: &[u64], payload: usize) -> World {
+pub(super) fn with_history(seed: u64, setup: Setup, heights: &[u64], payload: usize) -> World {
     let longest = heights.iter().copied().max().unwrap_or(0);
     let setup = setup.slots_before(u32::try_from(longest).unwrap() + 3);
     let mut world = World::new(seed, &setup);

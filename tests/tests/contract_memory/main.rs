@@ -14,12 +14,14 @@ use bytes::Bytes;
 use timed_core::limits::CHAIN_BYTES;
 use timed_core::limits::MAX_OFFERED;
 use timed_core::wire::frame::append_encoded;
-use timed_core::wire::message::{Answer, Intent, Kind, Lane, Message};
+use timed_core::wire::message::{Answer, Intent, Kind, Lane, Message, Ping, Pong};
+use timed_core::wire::peers::PeerAddress;
 use timed_core::{
-    CanonicalAddr, ChainConfig, Command, Config, ConnId, DialOrdinal, DialedBecause, Input, Limits, MinPeers,
-    Node, NodeId, Now, PayloadVerdict, Request, RequestId, Ticket, Transmit, TransportCause, TxId,
+    AddressCounts, BanNote, BanTarget, Bootstrap, CanonicalAddr, ChainConfig, Command, Config, ConnId,
+    DialOrdinal, DialedBecause, Event, Input, Limits, MinPeers, Node, NodeId, Now, PayloadVerdict, Registry,
+    Reply, Request, RequestId, Ticket, Transmit, TransportCause, TxId,
 };
-use timed_tests::driver::{Crypto, START, config, start};
+use timed_tests::driver::{Crypto, NODE, START, addr, config, start};
 use timed_tests::null_crypto::NullProvider;
 use timed_tests::scripted::{Actor, Line};
 
@@ -104,6 +106,10 @@ impl Host {
         config.chain = chain;
         config.bootstrap.clear();
         edit(&mut config);
+        Self::with(config)
+    }
+
+    fn with(config: Config) -> Self {
         let node = counted(|| start(Crypto::Null, config.clone(), [5; 32]));
         let (dials, writes, answers) = (Vec::new(), Vec::new(), Vec::new());
         let included = Vec::new();
@@ -210,6 +216,44 @@ impl Host {
     }
 }
 
+impl Host {
+    /// Time passes in one step.
+    fn pass(&mut self, time: Duration) {
+        self.now.mono = self.now.mono + time;
+        self.now.wall = self.now.wall + time;
+        self.handle(Input::Tick);
+    }
+
+    /// A dial of the node leads to somebody who takes it.
+    fn reached(&mut self, conn: ConnId, number: u8) {
+        self.handle(Input::Dialed { conn, local: "10.0.0.2:4000".parse().unwrap() });
+        let opening = self.sent(conn);
+        let mut actor = stranger(&self.config, 9_000 + u32::from(number));
+        let (mut line, reply) = actor.answer(&opening).unwrap();
+        self.data(conn, &reply);
+        let bytes = self.sent(conn);
+        let Some(Message::Hello(hello)) = line.hear(&bytes).unwrap().pop() else { panic!("no hello") };
+        let ack = actor.ack(&line, &hello, Answer::Accepted);
+        let bytes = line.say(&Message::HelloAck(Box::new(ack)));
+        self.data(conn, &bytes);
+    }
+
+    fn addresses(&mut self) -> AddressCounts {
+        counted(|| {
+            let request = Input::Request { id: RequestId(7), request: Request::Status };
+            self.node.handle(self.now, request);
+        });
+        let mut counts = None;
+        while let Some(command) = counted(|| self.node.next_command()) {
+            if let Command::Event(Event::Reply { reply: Reply::Status(status), .. }) = &command {
+                counts = Some(status.summary.addresses);
+            }
+            counted(|| drop(command));
+        }
+        counts.unwrap()
+    }
+}
+
 fn source(number: u32) -> SocketAddr {
     let [_, b, c, d] = number.to_be_bytes();
     SocketAddr::from(([203, b, c, d], 1))
@@ -236,6 +280,8 @@ fn c8_the_worst_case_bounds_what_peers_can_make_a_node_hold() {
         unauthenticated_kept: 4,
         dialing: 8,
         known_peers: 200,
+        bans: 10,
+        scores: 10,
         control_lane: 32 * 1024,
         relay_lane: 64 * 1024,
         payload_lane: 0,
@@ -331,6 +377,8 @@ fn c8_the_worst_case_bounds_what_transactions_can_make_a_node_hold() {
         unauthenticated: 4,
         unauthenticated_kept: 1,
         known_peers: 20,
+        bans: 10,
+        scores: 10,
         control_lane: 16 * 1024,
         relay_lane: 32 * 1024,
         payload_lane: 0,
@@ -390,4 +438,145 @@ fn c8_the_worst_case_bounds_what_transactions_can_make_a_node_hold() {
     let (full, mempool) = (held() - before, host.config.limits.mempool);
     println!("{full} bytes held for a mempool of {mempool}, {asked} of them for what is asked for");
     assert!(full * 2 > mempool, "the table promises far more than can be held: {full} of {mempool}");
+}
+
+/// A million addresses, told by short-lived peers of many networks to an observer that asks each for some: half of
+/// the book fills, candidates fail, tombstones fill, and that is all.
+#[test]
+fn pex_02a_a_million_addresses_by_exchange_leave_the_tables_at_their_size() {
+    const TRIED: u8 = 6;
+    let limits = Limits {
+        max_peers: 12,
+        unauthenticated: 4,
+        unauthenticated_kept: 1,
+        known_peers: 40,
+        control_lane: 16 * 1024,
+        relay_lane: 32 * 1024,
+        payload_lane: 0,
+        bulk_lane: 0,
+        sync_window: 0,
+        serving: 0,
+        mempool: 0,
+        ..Limits::for_registry(3)
+    };
+    let mut config = config(Crypto::Null);
+    let others = config.registry.entries().iter().filter(|entry| entry.addr != addr(NODE)).copied();
+    config.registry = Registry::new(others.collect()).unwrap();
+    config.limits = limits;
+    config.bootstrap = (0..TRIED).map(|n| Bootstrap { addr: addr(100 + n), id: None }).collect();
+    let mut host = Host::with(config);
+    host.pass(Duration::from_secs(1));
+    for (conn, to) in std::mem::take(&mut host.dials) {
+        if let Some(n) = (0..TRIED).find(|n| addr(100 + n) == to) {
+            host.reached(conn, n);
+            host.handle(Input::Closed { conn, cause: TransportCause::Eof });
+        }
+    }
+    assert_eq!(host.addresses(), AddressCounts { tried: TRIED.into(), heard: 0, tombstones: 0 });
+    // One link stands: the node is not cut off, so what fails has failed.
+    let mut stander = stranger(&host.config, 8_000);
+    let (standing, mut stays, _) = host.hello(&mut stander, source(8_000), CANONICAL);
+    let token = host.now.mono.0;
+    host.data(standing, &stays.say(&Message::Pong(Pong { token })));
+    let before = held();
+    let mut most = 0;
+    let mut told = 0_u32;
+    for number in 0..15_625_u32 {
+        let from = SocketAddr::from(([150, u8::try_from(number % 250).unwrap(), 1, 1], 1));
+        let mut actor = stranger(&host.config, number % 500);
+        let (conn, mut line, answer) = host.hello(&mut actor, from, CANONICAL);
+        assert_eq!(answer, Some(Answer::Accepted), "{number}");
+        host.pass(Duration::from_secs(2));
+        let mut list: Vec<PeerAddress> = (0..64).map(|row| address_of(told + row)).collect();
+        list.sort_by_key(|entry| entry.addr);
+        told += 64;
+        let bytes = line.say(&Message::Peers(list));
+        host.data(conn, &bytes);
+        host.handle(Input::Closed { conn, cause: TransportCause::Eof });
+        for (conn, _) in std::mem::take(&mut host.dials) {
+            host.handle(Input::Closed { conn, cause: TransportCause::Refused });
+        }
+        let bytes = host.sent(standing);
+        for message in stays.hear(&bytes).unwrap() {
+            if let Message::Ping(Ping { token }) = message {
+                host.data(standing, &stays.say(&Message::Pong(Pong { token })));
+            }
+        }
+        host.written();
+        most = most.max(held() - before);
+    }
+    let full = host.addresses();
+    println!("{told} addresses told, {full:?}, {most} bytes at most");
+    assert_eq!(full.tried, usize::from(TRIED), "what was tried survives");
+    assert!((900..=1024).contains(&full.heard) && (500..=512).contains(&full.tombstones), "{full:?}");
+    let without = Limits { address_book: 0, ..host.config.limits.clone() };
+    let row = host.worst() - without.worst_case_bytes();
+    assert!(most < row && most * 3 > row, "{most} held, the row is {row}");
+}
+
+fn address_of(number: u32) -> PeerAddress {
+    // Scattered over 11.0.0.0 to 122.255.255.255, each once.
+    let scattered = u64::from(number) * 1_000_003 % 0x7000_0000;
+    let [a, b, c, d] = (0x0b00_0000 + u32::try_from(scattered).unwrap()).to_be_bytes();
+    let mut key = [0xad; 32];
+    key[..4].copy_from_slice(&number.to_be_bytes());
+    let addr = CanonicalAddr::new(SocketAddr::from(([a, b, c, d], 24_100))).unwrap();
+    PeerAddress { node: NodeId(key), addr, age: 0 }
+}
+
+/// As many bans as there may be, with the longest notes, and as many keys that break rules.
+#[test]
+fn c8_the_worst_case_bounds_what_bans_and_scores_can_make_a_node_hold() {
+    let limits = Limits {
+        max_peers: 12,
+        unauthenticated: 4,
+        unauthenticated_kept: 1,
+        dialing: 1,
+        known_peers: 20,
+        bans: 3_000,
+        scores: 3_000,
+        control_lane: 16 * 1024,
+        relay_lane: 32 * 1024,
+        payload_lane: 0,
+        bulk_lane: 0,
+        sync_window: 0,
+        serving: 0,
+        mempool: 0,
+        frame_pool: 0,
+        ..Limits::for_registry(4)
+    };
+    let rows = limits.worst_case_bytes() - Limits { bans: 0, scores: 0, ..limits.clone() }.worst_case_bytes();
+    let mut host = Host::new(limits, None);
+    let before = held();
+    // Garbage from one key after the other: each is remembered, and some are banned.
+    let mut frames = Vec::new();
+    append_encoded(Kind::Ping, &[1], &mut frames);
+    for number in 0..8_000 {
+        let mut actor = stranger(&host.config, number / 2);
+        actor.from.boot.epoch.0 += u64::from(number % 2);
+        let (conn, mut line, answer) = host.hello(&mut actor, source(number), CANONICAL);
+        if answer == Some(Answer::Accepted) {
+            host.data(conn, &line.seal(Lane::Control, &frames));
+        }
+    }
+    // The disk is slow: orders wait for their answers.
+    for number in 0_u32..8_000 {
+        let mut key = [0xdd; 32];
+        key[..4].copy_from_slice(&number.to_le_bytes());
+        let target = BanTarget::Key(NodeId(key));
+        // The node takes it over.
+        let note = counted(|| BanNote::new(&"n".repeat(BanNote::MAX)));
+        let request = Request::Ban { target, lasts: None, note };
+        host.handle(Input::Request { id: RequestId(1), request });
+        // One record is under way, the next is written after it; what is too many is refused meanwhile.
+        if number % 100 == 60 {
+            host.written();
+            host.written();
+        }
+    }
+    host.handle(Input::Request { id: RequestId(1), request: Request::Bans });
+    let full = held() - before;
+    println!("{full} bytes held of {rows} in the rows of bans and scores");
+    // A good part of the rows is for a record on its way, which this shell has taken.
+    assert!(full * 4 > rows, "the table promises far more than can be held: {full} of {rows}");
 }

@@ -6,7 +6,7 @@ use timed_core::wire::frame::append_encoded;
 use timed_core::wire::message::{Answer, Intent, Kind, Lane, Message};
 use timed_core::{
     CanonicalAddr, CloseReason, Command, ConnId, DialOrdinal, DialedBecause, Event, Input, Limits, NodeId,
-    Reply, Request, TransportCause,
+    RateLimit, Reply, Request, TrafficClass, TransportCause,
 };
 use timed_tests::driver::{Crypto, NODE, START, config};
 use timed_tests::null_crypto::NullProvider;
@@ -240,7 +240,12 @@ fn c8_sessions_that_we_dial_for_a_knock_count_like_any_other() {
 
 #[test]
 fn c8_a_peer_that_never_reads_holds_bounded_lanes() {
-    let mut stage = stage(|limits| limits.relay_lane = 64 * 1024);
+    let mut stage = stage(|limits| {
+        limits.relay_lane = 64 * 1024;
+        // Else what is asked too often is not answered (rule A-1).
+        let often = RateLimit { per_second: Some(100_000), ..RateLimit::default() };
+        limits.rates.set(TrafficClass::Liveness, often);
+    });
     let link = stage.live(1);
     stage.sent(link);
     // The relay lane drops its oldest.
@@ -398,12 +403,13 @@ fn c8_the_worst_case_is_told_at_the_start_and_grows_with_every_row() {
     let limits = stage.config.limits.clone();
     assert_eq!(told, Some(limits.worst_case_bytes()));
     type Row = fn(&mut Limits) -> &mut usize;
-    let rows: [(Row, &str); 14] = [
+    let rows: [(Row, &str); 15] = [
         (|limits| &mut limits.max_peers, "max_peers"),
         (|limits| &mut limits.unauthenticated, "unauthenticated"),
         (|limits| &mut limits.dialing, "dialing"),
         (|limits| &mut limits.known_peers, "known_peers"),
         (|limits| &mut limits.own_addrs, "own_addrs"),
+        (|limits| &mut limits.address_book, "address_book"),
         (|limits| &mut limits.control_lane, "control_lane"),
         (|limits| &mut limits.payload_lane, "payload_lane"),
         (|limits| &mut limits.relay_lane, "relay_lane"),

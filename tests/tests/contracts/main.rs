@@ -7,5 +7,6 @@ mod bounds;
 mod faults;
 mod freezes;
 mod races;
+mod rates;
 mod recorded;
 mod stale;

@@ -20,6 +20,7 @@ fn what_is_not_canonical_is_refused() {
     let ping = body(&sample("ping"));
     let beat = body(&sample("heartbeat_linked"));
     let alone = body(&sample("heartbeat_alone"));
+    let peers = body(&sample("peers"));
     let mapped = [&[6][..], &[0; 10], &[0xff, 0xff, 10, 0, 0, 1]].concat();
     let mapped = [&hello[..33], &mapped, &hello[38..]].concat();
     let addr = 33;
@@ -63,6 +64,12 @@ fn what_is_not_canonical_is_refused() {
         ("link_direction_2", Kind::Heartbeat, with(&beat, links + 3, &[2])),
         ("witnesses_claim_129", Kind::Heartbeat, with(&beat, witnesses, &[129, 0])),
         ("witnesses_repeated", Kind::Heartbeat, with(&beat, witnesses + 2 + 17, &[0])),
+        ("peers_claim_65", Kind::Peers, with(&peers, 0, &[65, 0])),
+        ("peers_claim_more_than_there_are", Kind::Peers, with(&peers, 0, &[3, 0])),
+        ("peers_repeated", Kind::Peers, [&[2, 0], &peers[2..45], &peers[2..45]].concat()),
+        ("peers_descending", Kind::Peers, [&peers[..2], &peers[45..], &peers[2..45]].concat()),
+        ("peers_port_0", Kind::Peers, with(&peers, 2 + 32 + 5, &[0, 0])),
+        ("get_peers_cut", Kind::GetPeers, vec![64]),
         ("witness_index_128", Kind::Heartbeat, with(&beat, witnesses + 2 + 17, &[128])),
     ] {
         put(&mut vectors, name, kind, &bad);

@@ -257,6 +257,15 @@ impl Consensus {
         self.machine.valid()
     }
 
+    /// The block that a leader of `round` proposes again: that of the latest polka of an earlier round that is here,
+    /// whenever it came. Line 18 knows only polkas that came in their own round (line 42); whoever is locked on a
+    /// later one would refuse a fresh block, and the round would be lost. What is proposed concerns no lock.
+    pub fn again(&self, round: Round) -> Option<Polka> {
+        let valid = self.valid().filter(|(shown, _)| *shown < round);
+        let shown = self.votes.polkas_before(round).filter(|(_, block)| self.proposals.is_valid(block));
+        valid.into_iter().chain(shown).max_by_key(|(shown, _)| *shown)
+    }
+
     /// The registry that decides.
     pub const fn registry(&self) -> &Arc<Registry> {
         &self.registry
@@ -305,11 +314,17 @@ impl Consensus {
 
     /// What makes the height final, with every signature held by now, whether its block is here or not.
     pub fn commit(&self) -> Option<Certificate> {
-        let round = match self.decision {
-            Decision::Decided(round) => Some(round),
-            Decision::Open | Decision::Certified => self.votes.committed().map(|(round, _)| round),
-        };
-        self.votes.certificate(VoteKind::Precommit, round?)
+        let (round, _) = self.committed()?;
+        self.votes.certificate(VoteKind::Precommit, round)
+    }
+
+    /// The round and the block of [`Consensus::commit`], which is not put together for that.
+    pub fn committed(&self) -> Option<(Round, BlockHash)> {
+        let Decision::Decided(round) = self.decision else { return self.votes.committed() };
+        match self.votes.outcome(VoteKind::Precommit, round) {
+            Outcome::Block(block) => Some((round, block)),
+            Outcome::Open | Outcome::Split | Outcome::Nil => None,
+        }
     }
 
     /// A block that is wanted whoever proposes it: a quorum has voted for it, and nothing is known of it.
@@ -442,7 +457,7 @@ impl Consensus {
         acts.push(Act::RoundStarted(round));
         let leads = self.is_own(self.leader(round)) && self.voice == Voice::Speaks;
         if leads && self.step() == Step::Propose && !self.own.has_proposed(round) {
-            acts.push(Act::Propose(round, self.valid().filter(|(shown, _)| *shown < round)));
+            acts.push(Act::Propose(round, self.again(round)));
         }
     }
 

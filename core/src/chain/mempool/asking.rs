@@ -10,7 +10,7 @@ use crate::limits::MAX_OFFERED;
 use crate::time::Mono;
 
 /// A peer that delivers nothing for so long is asked for nothing of what it was.
-pub(super) const SILENT: Duration = Duration::from_secs(3);
+pub(crate) const SILENT: Duration = Duration::from_secs(3);
 /// A peer has so long to deliver all that it was asked for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 /// Transactions asked of one peer and not delivered, at most.
@@ -95,6 +95,11 @@ impl Asking {
             }
             None => Answer::Want(ask),
         }
+    }
+
+    /// Whether a peer was asked for this, and owes it still.
+    pub(super) fn is_owed(&self, id: &TxId, by: &NodeId) -> bool {
+        self.wanted.get(id).is_some_and(|wanted| wanted.of == *by)
     }
 
     /// A transaction is here, or is not needed any more. Answers the peer that was asked for it and owes nothing

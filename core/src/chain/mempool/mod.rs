@@ -27,8 +27,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::chain::effects::{Binding, Effect, Effects, Recipients};
+pub(crate) use crate::chain::mempool::asking::SILENT;
 use crate::chain::mempool::asking::{Answer, Asking};
 use crate::chain::mempool::offering::Offering;
+pub(crate) use crate::chain::mempool::offering::PASS;
 use crate::chain::mempool::recent::Recent;
 use crate::chain::mempool::waiting::{Full, Holder, Record, Waiting};
 use crate::config::ConfigError;
@@ -43,6 +45,13 @@ use crate::wire::message::{Message, Role};
 /// Masternodes to which an observer pushes what is submitted at it. Each pushes to all others, so more would only
 /// multiply the copies; should none of them do it, the next pass of offers reaches all.
 const PUSHED_BY_OBSERVER: usize = 3;
+
+/// Whether this node had asked the peer for a transaction that it brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Brought {
+    Asked,
+    Unasked,
+}
 
 /// What waits to be in a block, and who is to be told of it.
 #[derive(Clone, Debug)]
@@ -128,7 +137,8 @@ impl Mempool {
         effects.push(reply(request, Reply::Submitted(id)));
     }
 
-    /// A transaction came from a peer, whose seat in the registry in force is given (rule X-3).
+    /// A transaction came from a peer, whose seat in the registry in force is given (rule X-3). Tells whether it was
+    /// asked for.
     pub(crate) fn received(
         &mut self,
         now: Mono,
@@ -136,20 +146,22 @@ impl Mempool {
         seat: Option<MasternodeIndex>,
         bytes: &Bytes,
         effects: &mut Effects,
-    ) {
+    ) -> Brought {
         if self.role == Role::Observer {
-            return;
+            return Brought::Unasked;
         }
         let id = TxId::of(bytes);
+        let brought = if self.asking.is_owed(&id, &from) { Brought::Asked } else { Brought::Unasked };
         self.settled(now, &id, Some(from), effects);
         if !self.lacks(&id) || self.waiting.bring(id, bytes, holder(from, seat)).is_err() {
-            return;
+            return brought;
         }
         let to = match seat {
             Some(author) => Recipients::Forward { author, from },
             None => Recipients::Masternodes,
         };
         effects.push(Effect::Broadcast(to, Message::Transaction(bytes.clone())));
+        brought
     }
 
     /// A peer has these transactions.

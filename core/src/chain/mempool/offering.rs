@@ -16,7 +16,7 @@ use crate::limits::MAX_OFFERED;
 use crate::time::Mono;
 
 /// How often what was submitted here is offered again.
-pub(super) const PASS: Duration = Duration::from_secs(5);
+pub(crate) const PASS: Duration = Duration::from_secs(5);
 /// The time in which a peer is served as much as the mempool can hold: an honest one wants each transaction once.
 pub(super) const SERVED_WINDOW: Duration = Duration::from_secs(10);
 

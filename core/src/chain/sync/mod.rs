@@ -30,8 +30,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::chain::effects::Effects;
-use crate::event::SyncState;
+use crate::chain::effects::{Effect, Effects};
+use crate::event::{Offence, SyncState};
 use crate::ids::{Height, NodeId};
 use crate::limits::{COMMITS_UNDER_WAY, FETCHED_BYTES, LEAST_SYNC_WINDOW, SYNC_BLOCK_LEAST, SYNC_PEER_BYTES};
 use crate::registry::Registry;
@@ -42,6 +42,7 @@ use crate::wire::message::{BlockPart, BlocksEnd, Served};
 use heard::Heard;
 use incoming::{Arrival, Incoming};
 use peers::{Distrusted, Peer};
+pub(crate) use schedule::RANGE;
 use wanted::Wanted;
 use window::Window;
 
@@ -170,6 +171,10 @@ impl Sync {
     /// A node told its own tip: in a `Tip`, in a heartbeat that it signed, in a certificate that it sent. From
     /// nodes without a live link it is ignored (SYNC-02b).
     pub(crate) fn tip(&mut self, now: Mono, peer: NodeId, height: Height, effects: &mut Effects) {
+        // Every vote tells one. What is here already changes nothing: not what is asked, not what is believed.
+        if height <= self.applied {
+            return;
+        }
         let Some(peer) = self.peers.get_mut(&peer).filter(|peer| peer.tip < height) else { return };
         if peer.tip <= self.applied {
             peer.above_since = now;
@@ -227,7 +232,7 @@ impl Sync {
 
     /// A part of a block arrived (rule Y-3).
     pub(crate) fn part(&mut self, now: Mono, from: NodeId, part: BlockPart, effects: &mut Effects) {
-        let height = part.height;
+        let (id, height) = (part.id, part.height);
         let known = self.is_here(height);
         let incoming = self.incoming(&from, part.id);
         let first = incoming.as_ref().filter(|asked| !asked.brought()).map(|asked| now.since(asked.asked));
@@ -236,7 +241,7 @@ impl Sync {
             self.usual_answer = (self.usual_answer * 3 + took) / 4;
         }
         match arrival {
-            None => self.counts.unsolicited += 1,
+            None => self.unasked(from, id, effects),
             Some(Ok(Arrival::Piece)) => {}
             Some(Ok(Arrival::Block(height, bytes))) => self.arrived(now, from, height, bytes),
             Some(Ok(Arrival::Known)) => {
@@ -256,8 +261,7 @@ impl Sync {
     /// The end of an answer arrived (rule Y-3).
     pub(crate) fn end(&mut self, now: Mono, from: NodeId, end: BlocksEnd, effects: &mut Effects) {
         let Some(incoming) = self.incoming(&from, end.id) else {
-            self.counts.unsolicited += 1;
-            return;
+            return self.unasked(from, end.id, effects);
         };
         let (brought, whole) = (incoming.brought(), incoming.is_between_blocks());
         let missing = incoming.missing();
@@ -305,6 +309,7 @@ impl Sync {
                 Some(Fetched { height, block, bytes: kept.bytes, from: kept.from })
             }
             _ => {
+                effects.push(Effect::Offence(kept.from, Offence::InvalidBlock));
                 self.rejected(now, kept.from, height, effects);
                 None
             }
@@ -312,7 +317,7 @@ impl Sync {
     }
 
     /// A block of [`Sync::next_block`] did not verify: nothing else of whoever served it is used, and it is not
-    /// asked for a while. Nobody is charged for it.
+    /// asked for a while.
     pub(crate) fn rejected(&mut self, now: Mono, from: NodeId, height: Height, effects: &mut Effects) {
         self.counts.rejected += 1;
         self.distrusted.add(now, from);
@@ -353,6 +358,15 @@ impl Sync {
 
     fn incoming(&mut self, from: &NodeId, id: u64) -> Option<&mut Incoming> {
         self.peers.get_mut(from)?.incoming.as_mut().filter(|incoming| incoming.id == id)
+    }
+
+    /// An answer to no request that is open. It may have been given up as late; but what was asked of nobody was
+    /// not asked of the peer either (rule A-3).
+    fn unasked(&mut self, from: NodeId, id: u64, effects: &mut Effects) {
+        self.counts.unsolicited += 1;
+        if id >= self.next_id {
+            effects.push(Effect::Offence(from, Offence::Unasked));
+        }
     }
 
     /// Whether a block needs no fetching any more.

@@ -30,7 +30,7 @@ const LEAST_SILENCE: Duration = Duration::from_millis(100);
 /// A request that has brought something, but nothing more for so long, may be raced.
 const STUTTER: Duration = Duration::from_millis(1500);
 /// Bytes that a request is meant to bring.
-const RANGE: usize = 256 * 1024;
+pub(crate) const RANGE: usize = 256 * 1024;
 /// Blocks that a request asks for at most.
 pub(super) const RANGE_BLOCKS: usize = 512;
 

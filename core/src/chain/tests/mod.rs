@@ -3,6 +3,7 @@
 
 mod hostile;
 mod progress;
+mod resending;
 mod restarts;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +16,7 @@ use super::*;
 use crate::chain::effects::{Binding, Recipients};
 use crate::chain::fixture::{GENESIS, NOON, id, registry, sign_as};
 use crate::command::Command;
-use crate::config::MinPeers;
+use crate::config::{ConfigError, MinPeers};
 use crate::crypto::{Authenticity, Handshake, WeakKey};
 use crate::event::CommittedVia;
 use crate::ids::{Round, Signature};
@@ -188,13 +189,24 @@ impl Net {
         blocks: &BTreeMap<Height, Bytes>,
         life: u32,
     ) -> Chain {
+        self.start(GENESIS, host, records, blocks, life).unwrap()
+    }
+
+    fn start(
+        &self,
+        genesis: GenesisHash,
+        host: usize,
+        records: &BTreeMap<RecordKey, Bytes>,
+        blocks: &BTreeMap<Height, Bytes>,
+        life: u32,
+    ) -> Result<Chain, ConfigError> {
         let mut journal: Vec<Record> =
             records.iter().map(|(key, bytes)| Record { key: *key, bytes: bytes.clone() }).collect();
         let tip = blocks.values().next_back().cloned();
         journal.extend(tip.map(|bytes| Record { key: RecordKey::Tip, bytes }));
         let limits = Limits::default();
         let setup = Setup {
-            genesis: GENESIS,
+            genesis,
             node: id(host),
             conduct: Conduct::Acts,
             registry: self.registry.clone(),
@@ -203,7 +215,7 @@ impl Net {
             limits: &limits,
             rng: Rng::new([u8::try_from(host).unwrap(); 32]),
         };
-        Chain::new(self.reading(0), setup, journal).unwrap()
+        Chain::new(self.reading(0), setup, journal)
     }
 
     /// At the start, when monotonic time is a second, the first slot is [`LEAD`] ahead.
@@ -312,6 +324,8 @@ impl Net {
                 self.after(self.disk / 2, host, Arrival::TakenIn(height));
             }
             Effect::Registry(_) => {}
+            // Everybody here is honest, but for what a test hands in itself.
+            Effect::Offence(peer, offence) => panic!("{host} charges {peer} with {offence:?}"),
             Effect::Command(Command::Produce { height, round, .. }) => {
                 let seed = u8::try_from(height.0 % 256).unwrap();
                 let payload = Bytes::from(vec![seed; self.hosts[host].payload]);

@@ -57,6 +57,16 @@ fn prod_06_a_lost_record_beside_blocks_is_silent_until_it_is_safe() {
 }
 
 #[test]
+fn fork_a_store_of_another_genesis_is_refused_at_the_start() {
+    let mut net = Net::new(1);
+    net.run(SECOND * 25);
+    let host = &net.hosts[0];
+    let start = |genesis| net.start(genesis, 0, &host.records, &host.blocks, 1).map(|_| ());
+    assert_eq!(start(GENESIS), Ok(()));
+    assert_eq!(start(GenesisHash([0xee; 32])), Err(ConfigError::OtherGenesis(Height(net.height(0)))));
+}
+
+#[test]
 fn sync_mere_lag_is_caught_up_with_and_no_reason_to_be_silent() {
     let mut net = Net::new(4);
     net.run(SECOND * 15);
@@ -67,4 +77,60 @@ fn sync_mere_lag_is_caught_up_with_and_no_reason_to_be_silent() {
     assert_eq!(net.height(3), net.height(0));
     assert_eq!(net.hosts[3].chain.overview().producing, Producing::Yes);
     assert!(net.committed(3).iter().filter(|(.., via)| *via == CommittedVia::Sync).count() >= 19);
+}
+
+#[test]
+fn prod_06_silence_outlasts_a_restart_and_nothing_is_said_until_it_ends() {
+    let mut net = Net::new(4);
+    net.run(SECOND * 45);
+    net.crash(2);
+    net.hosts[2].records.remove(&RecordKey::Voting);
+    let silent = |net: &Net| {
+        let reason = NotProducing::VotingRecord { until_above: Height(6) };
+        net.hosts[2].chain.overview().producing == Producing::No(reason)
+    };
+    for _ in 0..2 {
+        net.restart(2);
+        net.run(SECOND * 2);
+        assert!(silent(&net));
+        net.crash(2);
+    }
+    net.restart(2);
+    net.run(INTERVAL * 5);
+    let spoke = |net: &Net, above: u64| {
+        net.said.keys().any(|(author, height, ..)| *author == id(2) && height.0 == above)
+    };
+    assert_eq!([4, 5, 6, 8].map(|height| spoke(&net, height)), [true, false, false, true]);
+}
+
+/// The disk is gone. That it has voted is told by the certificates of the blocks that it fetches.
+#[test]
+fn prod_06_own_votes_in_fetched_certificates_silence_whoever_has_no_record_of_them() {
+    let mut net = Net::new(4);
+    net.run(SECOND * 45);
+    net.crash(2);
+    net.hosts[2].records.clear();
+    net.hosts[2].blocks.clear();
+    net.restart(2);
+    net.run(SECOND * 3);
+    assert_eq!(net.height(2), net.height(0));
+    let word = net.hosts[2].chain.overview().producing;
+    assert!(matches!(word, Producing::No(NotProducing::VotingRecord { .. })), "{word:?}");
+}
+
+#[test]
+fn prod_06_others_that_have_seen_a_later_boot_silence_in_the_middle_of_a_height() {
+    let mut net = Net::new(4);
+    net.run(LEAD + SECOND * 14);
+    net.lose = Box::new(|from, to, message| to == 2 && from == 3 && matches!(message, Message::Proposal(_)));
+    net.run(SECOND * 2);
+    let later = Boot { epoch: BootEpoch(9), ..Boot::default() };
+    for peer in [0, 1] {
+        let tip = net.hosts[peer].chain.tip();
+        net.call(2, |chain, now, signer, effects| {
+            chain.link_up(now, id(peer), (tip.height, tip.hash), Some(later), signer, effects);
+        });
+    }
+    let consensus = net.hosts[2].chain.consensus.as_ref().unwrap();
+    assert_eq!(consensus.voice(), consensus::Voice::Silent);
 }

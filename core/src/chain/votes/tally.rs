@@ -29,6 +29,8 @@ pub(super) enum Counted {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Tally {
     casts: BTreeMap<MasternodeIndex, Cast>,
+    /// How many of them there are for each block, ordered by block: the question is asked at every vote.
+    counts: Vec<(Option<BlockHash>, usize)>,
     /// Whose equivocation has been told.
     told: SeatSet,
 }
@@ -39,6 +41,13 @@ impl Tally {
         match self.casts.get(&seat) {
             None => {
                 self.casts.insert(seat, cast);
+                match self.position(cast.block) {
+                    Ok(at) => self.counts.iter_mut().skip(at).take(1).for_each(|(_, count)| *count += 1),
+                    Err(at) => {
+                        self.counts.reserve_exact(1);
+                        self.counts.insert(at, (cast.block, 1));
+                    }
+                }
                 Counted::New
             }
             Some(first) if first.block == cast.block || self.told.contains(seat) => Counted::Known,
@@ -67,7 +76,12 @@ impl Tally {
     }
 
     pub(super) fn forget(&mut self, seat: MasternodeIndex) {
-        self.casts.remove(&seat);
+        let Some(cast) = self.casts.remove(&seat) else { return };
+        let block = cast.block;
+        self.counts.retain_mut(|(counted, count)| {
+            *count -= usize::from(*counted == block);
+            *count > 0
+        });
     }
 
     /// What the votes say, if `quorum` of them decide.
@@ -75,24 +89,53 @@ impl Tally {
         if self.casts.len() < quorum {
             return Outcome::Open;
         }
-        let likely = self.likely();
-        match likely {
-            _ if self.casts.values().filter(|cast| cast.block == likely).count() < quorum => Outcome::Split,
-            None => Outcome::Nil,
-            Some(block) => Outcome::Block(block),
+        match self.counts.iter().find(|(_, count)| *count >= quorum) {
+            None => Outcome::Split,
+            Some((None, _)) => Outcome::Nil,
+            Some((Some(block), _)) => Outcome::Block(*block),
         }
     }
 
-    /// What more than half have voted, if there is such a thing: it survives when votes cancel each other.
-    fn likely(&self) -> Option<BlockHash> {
-        let mut leads = (None, 0usize);
-        for cast in self.casts.values() {
-            leads = match leads {
-                (_, 0) => (cast.block, 1),
-                (block, lead) if block == cast.block => (block, lead + 1),
-                (block, lead) => (block, lead - 1),
-            };
+    fn position(&self, block: Option<BlockHash>) -> Result<usize, usize> {
+        self.counts.binary_search_by(|(counted, _)| counted.cmp(&block))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The counts are those of the votes that are there, in whatever order these came and went.
+        #[test]
+        fn the_outcome_is_that_of_the_votes_one_by_one(
+            steps in prop::collection::vec((0..9_u8, 0..4_u8), 0..60),
+        ) {
+            let mut tally = Tally::default();
+            for (seat, vote) in steps {
+                let seat = MasternodeIndex(seat);
+                match vote {
+                    0 => tally.forget(seat),
+                    _ => {
+                        let block = (vote > 1).then_some(BlockHash([vote; 32]));
+                        tally.count(seat, Cast { block, signature: Signature([seat.0; 64]) });
+                    }
+                }
+                let votes = |block| tally.casts().filter(|(_, cast)| cast.block == block).count();
+                for quorum in 5..=9 {
+                    let blocks = [2, 3].map(|vote| BlockHash([vote; 32]));
+                    let block = blocks.into_iter().find(|block| votes(Some(*block)) >= quorum);
+                    let expected = match block {
+                        _ if tally.casts().count() < quorum => Outcome::Open,
+                        Some(block) => Outcome::Block(block),
+                        None if votes(None) >= quorum => Outcome::Nil,
+                        None => Outcome::Split,
+                    };
+                    prop_assert_eq!(tally.outcome(quorum), expected);
+                }
+            }
         }
-        leads.0
     }
 }

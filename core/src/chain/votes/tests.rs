@@ -245,3 +245,32 @@ fn what_is_held_is_told_of_the_next_round_and_those_before() {
     };
     assert_eq!(votes.held(), [held(2, &[]), held(3, &[]), held(4, &[3]), held(5, &[])]);
 }
+
+/// Its signers have gone on to later rounds, and it goes with their votes: nobody fills the memory with polkas.
+#[test]
+fn c_9_a_polka_of_a_later_round_is_kept_as_long_as_its_votes() {
+    let later = |votes: &mut Votes| {
+        let seats =
+            [20, 21].into_iter().flat_map(|round| [0, 1, 2, 3].map(|seat| prevote(seat, round, None)));
+        seats.for_each(|vote| drop(votes.add(&vote)));
+    };
+    let polka = certificate(VoteKind::Prevote, &[0, 1, 3], 15, X);
+    let mut before = votes(4);
+    later(&mut before);
+    before.take(&polka);
+    assert_eq!(before.outcome(VoteKind::Prevote, Round(15)), Outcome::Open);
+    let mut after = votes(4);
+    add_all(&mut after, [prevote(3, 15, None)]);
+    assert_eq!(after.take(&polka).len(), 1);
+    assert_eq!(after.outcome(VoteKind::Prevote, Round(15)), Outcome::Block(X));
+    later(&mut after);
+    assert_eq!(after.outcome(VoteKind::Prevote, Round(15)), Outcome::Open);
+}
+
+#[test]
+fn c_12_fewer_precommits_than_a_quorum_are_no_reason_to_enter_the_next_round() {
+    let mut votes = votes(4);
+    add_all(&mut votes, [precommit(0, 4, None), precommit(1, 4, None)]);
+    add_all(&mut votes, [prevote(0, 5, None), prevote(1, 5, None)]);
+    assert_eq!(votes.reasons(Round(5)), [prevote(0, 5, None), prevote(1, 5, None)]);
+}

@@ -54,6 +54,10 @@ impl Node {
                 CloseReason::KeyInUse
             });
         }
+        if self.is_banned_key(now, &from) {
+            self.counters.inbound_banned += 1;
+            return Err(CloseReason::Banned);
+        }
         if hello.to.is_some_and(|to| to != self.identity.node) {
             // Its ordinal and the epoch it has seen are another node's: they must not move a link of ours.
             return Err(CloseReason::WrongIdentity);
@@ -187,6 +191,9 @@ impl Node {
         }
         if let Word::Incompatible(reason) = word {
             return Err(reason);
+        }
+        if self.is_banned_key(now, &from) {
+            return Err(CloseReason::Banned);
         }
         let Some(peer) = self.pool.ensure(from, &self.config.registry, now, &mut self.rng) else {
             return Err(CloseReason::SlotsFull);

@@ -3,6 +3,7 @@
 use crate::event::{CloseReason, ClosedBy, DialedBecause, Event};
 use crate::ids::ConnId;
 use crate::link::liveness::Vitals;
+use crate::link::rates::Meter;
 use crate::link::{Confirmed, Link, Origin, Peering, Phase};
 use crate::net::pool::Destination;
 use crate::node::{Node, TimerKey};
@@ -46,6 +47,8 @@ impl Node {
                 since_wall: now.wall,
                 confirmed,
                 vitals,
+                meter: Meter::new(now.mono),
+                paused: None,
             }),
         );
         if confirmed == Confirmed::ByBoth {
@@ -62,6 +65,7 @@ impl Node {
             }
             rival = peer.dialing.in_flight;
             replaced = peer.up(now, conn, direction);
+            peer.exchange.link_up(now.mono, &mut self.rng);
         }
         self.call_off(now, rival, &ballot);
         self.counters.links_up += 1;
@@ -81,9 +85,11 @@ impl Node {
         self.ping(now, conn);
         self.chain_link_up(now, them);
         self.timers.set(TimerKey::Dial(Destination::Peer(them.node)), None);
-        if let Origin::Dialed { .. } = origin {
+        if let Origin::Dialed { addr, .. } = origin {
+            self.address_verified(now, them.node, addr);
             self.next_waiting(now);
         }
+        self.arm_exchange(now);
     }
 
     /// A dial of ours that has not consumed an ordinal yet has lost its purpose: it must not replace the link

@@ -29,14 +29,14 @@ impl Node {
         }
     }
 
-    fn behind_boot(&mut self, now: Now, parked: Parked) {
+    pub(super) fn behind_boot(&mut self, now: Now, parked: Parked) {
         let bound = self.config.limits.gate;
         let links = &self.links;
         self.gate.tidy(bound, |parked| match parked {
             Parked::Hello(conn) | Parked::Answer(conn) => {
                 links.get(*conn).is_some_and(|link| !link.is_closing())
             }
-            Parked::Binding(_) | Parked::Commit(_) => true,
+            Parked::Binding(_) | Parked::Commit(_) | Parked::Bans => true,
         });
         let (Parked::Hello(conn) | Parked::Answer(conn)) = parked else { return };
         match self.gate.pass(self.boot_ticket, parked, bound) {
@@ -76,7 +76,7 @@ impl Node {
         };
         link.peer = None;
         link.phase = Phase::AnswerParked(channel, hello);
-        self.behind_boot(now, Parked::Answer(conn));
+        self.step_for_unproven(now, conn);
     }
 
     /// Step 4 at the acceptor.
@@ -244,7 +244,8 @@ impl Node {
         if proven && reason == CloseReason::EpochInFuture {
             self.event(Event::Warning(Warning::EpochInFuture { peer: ack.from.node, by }));
         }
-        if proven && expect.is_none() && reason == CloseReason::Duplicate {
+        let ours = reason == CloseReason::Banned && by == ClosedBy::Us;
+        if proven && expect.is_none() && (reason == CloseReason::Duplicate || ours) {
             self.found(now, addr, ack.from.node, ack.highest);
         }
         let other = ack.from.seen.filter(|_| proven && by == ClosedBy::Peer);
@@ -258,7 +259,7 @@ impl Node {
         }
     }
 
-    /// A bare address leads to a node that we have, or are about to have, another link with.
+    /// A bare address leads to a node that we have, or are about to have, another link with, or that is banned.
     fn found(&mut self, now: Now, addr: CanonicalAddr, id: NodeId, highest: DialOrdinal) {
         if let Some(peer) = self.pool.ensure(id, &self.config.registry, now, &mut self.rng) {
             peer.heard_ordinal(highest);

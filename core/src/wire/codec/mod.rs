@@ -90,6 +90,8 @@ pub fn encode_body(message: &Message, out: &mut Vec<u8>) {
         Message::GetBlocks(get) => encode(get, out),
         Message::BlockPart(part) => encode(part.as_ref(), out),
         Message::BlocksEnd(end) => encode(end, out),
+        Message::GetPeers(get) => encode(get, out),
+        Message::Peers(told) => peers::encode_told(told, out),
         Message::TransactionOffer(ids) | Message::TransactionWant(ids) => blocks::encode_ids(ids, out),
         Message::Datagram(bytes) | Message::Transaction(bytes) => {
             out.extend_from_slice(bytes);
@@ -134,6 +136,8 @@ pub fn decode_body(kind: Kind, body: &[u8]) -> Result<Message, BadBody> {
         Kind::TransactionWant => {
             Message::TransactionWant(decode::<blocks::Ids, { Kind::TransactionWant.max_body() }>(body)?.0)
         }
+        Kind::GetPeers => Message::GetPeers(decode::<_, { Kind::GetPeers.max_body() }>(body)?),
+        Kind::Peers => Message::Peers(decode::<peers::Told, { Kind::Peers.max_body() }>(body)?.0),
         Kind::Datagram => Message::Datagram(Bytes::copy_from_slice(body)),
         Kind::Transaction if body.is_empty() => return Err(BadBody::Truncated),
         Kind::Transaction => Message::Transaction(Bytes::copy_from_slice(body)),
@@ -456,6 +460,7 @@ where
 }
 
 mod blocks;
+mod peers;
 
 #[cfg(test)]
 mod tests;

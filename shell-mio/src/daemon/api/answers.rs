@@ -1,15 +1,17 @@
 //! The core's values as JSON: ids in hex, times in RFC 3339, spans in milliseconds where the name says so.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use timed_core::{
-    Activity, Attempt, CanonicalAddr, Counters, LinkCounts, LinkTag, MasternodeInfo, Matrix, MatrixLink,
-    MatrixNode, NodeId, Pair, PeerInfo, Wall, Why,
+    Activity, AddressCounts, Attempt, CanonicalAddr, Counters, LinkCounts, LinkTag, MasternodeInfo, Matrix,
+    MatrixLink, MatrixNode, NodeId, Offence, Pair, PeerInfo, Wall, Why,
 };
 
 use super::super::rfc3339;
+use super::bans::BanJson;
 
 pub(super) fn text<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
@@ -29,7 +31,7 @@ pub(super) fn time<S: Serializer>(value: &Wall, serializer: S) -> Result<S::Ok, 
     serializer.serialize_str(&rfc3339(*value))
 }
 
-fn optional_time<S: Serializer>(value: &Option<Wall>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn optional_time<S: Serializer>(value: &Option<Wall>, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
         Some(value) => time(value, serializer),
         None => serializer.serialize_none(),
@@ -69,6 +71,21 @@ impl From<LinkCounts> for LinksJson {
     }
 }
 
+/// What the address book holds.
+#[derive(Serialize)]
+pub(super) struct AddressesJson {
+    tried: usize,
+    heard: usize,
+    tombstones: usize,
+}
+
+impl From<AddressCounts> for AddressesJson {
+    fn from(addresses: AddressCounts) -> Self {
+        let AddressCounts { tried, heard, tombstones } = addresses;
+        Self { tried, heard, tombstones }
+    }
+}
+
 /// The core's totals since the start.
 #[derive(Serialize)]
 pub(super) struct CountersJson {
@@ -81,6 +98,11 @@ pub(super) struct CountersJson {
     freezes: u64,
     unknown_frames: u64,
     inbound_refused: u64,
+    candidates: u64,
+    address_requests_ignored: u64,
+    addresses_unasked: u64,
+    inbound_banned: u64,
+    offences: BTreeMap<&'static str, u64>,
     heartbeats: u64,
     heartbeat_repeats: u64,
     heartbeats_invalid: u64,
@@ -109,6 +131,11 @@ impl From<Counters> for CountersJson {
             freezes: c.freezes,
             unknown_frames: c.unknown_frames,
             inbound_refused: c.inbound_refused,
+            candidates: c.candidates,
+            address_requests_ignored: c.address_requests_ignored,
+            addresses_unasked: c.addresses_unasked,
+            inbound_banned: c.inbound_banned,
+            offences: Offence::ALL.iter().map(|offence| offence.as_str()).zip(c.offences).collect(),
             heartbeats: c.heartbeats,
             heartbeat_repeats: c.heartbeat_repeats,
             heartbeats_invalid: c.heartbeats_invalid,
@@ -152,7 +179,15 @@ pub(super) struct PeerJson {
     bytes_out: u64,
     queued_bytes: usize,
     reconnects_1h: u32,
+    excessive: Option<ExcessiveJson>,
     version: String,
+}
+
+/// What a peer sends too much of, and what is done about it.
+#[derive(Serialize)]
+struct ExcessiveJson {
+    class: &'static str,
+    handling: &'static str,
 }
 
 impl From<PeerInfo> for PeerJson {
@@ -175,6 +210,10 @@ impl From<PeerInfo> for PeerJson {
             bytes_out: peer.bytes_out,
             queued_bytes: peer.queued_bytes,
             reconnects_1h: peer.reconnects_1h,
+            excessive: peer.excessive.map(|excessive| ExcessiveJson {
+                class: excessive.class.as_str(),
+                handling: excessive.handling.as_str(),
+            }),
             version: peer.agent,
         }
     }
@@ -365,6 +404,7 @@ pub(super) struct WhyJson {
     rule: &'static str,
     #[serde(serialize_with = "optional_time")]
     since: Option<Wall>,
+    ban: Option<BanJson>,
     next: Option<NextJson>,
     session: Option<PeerJson>,
     attempts: Vec<AttemptJson>,
@@ -379,6 +419,7 @@ impl From<Why> for WhyJson {
             text: why.text,
             rule: why.rule,
             since: why.since,
+            ban: why.ban.map(|ban| BanJson::new(ban, crate::now().wall)),
             next: why.next.map(|(action, span)| NextJson { action, in_ms: millis(span) }),
             session: why.session.map(PeerJson::from),
             attempts: why.attempts.into_iter().map(AttemptJson::from).collect(),

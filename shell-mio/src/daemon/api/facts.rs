@@ -1,11 +1,12 @@
 //! Events of the core as the facts of `/events`.
 
 use serde_json::{Value, json};
-use timed_core::{Activity, Event, Producing, Wall, Warning};
+use timed_core::{Activity, Ban, Event, Producing, Wall, Warning};
 
 use super::super::logging::warning_kind;
 use super::super::rfc3339;
 use super::answers::millis;
+use super::bans::BanJson;
 use super::evidence::EvidenceJson;
 
 /// A fact with its name.
@@ -16,14 +17,19 @@ pub(super) struct Fact {
 
 /// What an event says; nothing for those that are not told.
 pub(super) fn fact(at: Wall, event: Event) -> Option<Fact> {
-    let (name, mut data) = parts(event)?;
+    let (name, mut data) = parts(at, event)?;
     if let Value::Object(fields) = &mut data {
         fields.insert("at".to_owned(), rfc3339(at).into());
     }
     Some(Fact { name, data })
 }
 
-fn parts(event: Event) -> Option<(&'static str, Value)> {
+/// A ban's fields are texts and numbers, which never fail to become JSON.
+fn ban_value(ban: Ban, at: Wall) -> Value {
+    serde_json::to_value(BanJson::new(ban, at)).unwrap_or_default()
+}
+
+fn parts(at: Wall, event: Event) -> Option<(&'static str, Value)> {
     Some(match event {
         Event::LinkUp { peer, remote, direction, because, session, .. } => (
             "link_up",
@@ -72,7 +78,29 @@ fn parts(event: Event) -> Option<(&'static str, Value)> {
             "heartbeat",
             json!({ "node_id": signer.to_string(), "sequence": sequence, "via": via.to_string() }),
         ),
+        Event::RateExceeded { peer, class, enforce } => (
+            "rate_exceeded",
+            json!({ "node_id": peer.to_string(), "class": class.as_str(), "enforce": enforce.as_str() }),
+        ),
         Event::PeerCheck { expected, up } => ("peer_check", json!({ "expected": expected, "up": up })),
+        Event::Banned(ban) => ("banned", ban_value(*ban, at)),
+        Event::BanEnded { ban, end } => {
+            let mut data = ban_value(*ban, at);
+            if let Value::Object(fields) = &mut data {
+                fields.insert("end".to_owned(), end.as_str().into());
+            }
+            ("ban_ended", data)
+        }
+        Event::Misbehaved { peer, offence, score, bound } => (
+            "misbehaved",
+            json!({
+                "node_id": peer.to_string(),
+                "offence": offence.as_str(),
+                "text": offence.describe(),
+                "score": score,
+                "bound": bound,
+            }),
+        ),
         Event::Warning(warning) => ("warning", describe(&warning)),
         Event::Fatal(fatal) => ("fatal", json!({ "reason": fatal.code(), "text": fatal.to_string() })),
         other => return about_blocks(other),
@@ -143,6 +171,17 @@ fn describe(warning: &Warning) -> Value {
         Warning::Incompatible { addr, reason } => {
             json!({ "warning": name, "addr": addr.to_string(), "reason": reason.as_str() })
         }
+        Warning::SelfSuspected { offence, peers } => {
+            json!({ "warning": name, "offence": offence.as_str(), "peers": peers })
+        }
+        Warning::MasternodesBanned { target, masternodes, left, quorum } => json!({
+            "warning": name,
+            "target": target.to_string(),
+            "masternodes": masternodes,
+            "left": left,
+            "quorum": quorum,
+        }),
+        Warning::CacheSetAside(key) => json!({ "warning": name, "record": key.name() }),
         Warning::ForeignSignature { via } => json!({ "warning": name, "via": via.to_string() }),
         _ => json!({ "warning": name }),
     }

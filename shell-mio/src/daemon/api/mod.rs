@@ -11,11 +11,13 @@
 //! | `blocks` | final blocks, read from the store |
 //! | `transactions` | taking them in, and where they are |
 //! | `evidence` | proofs of equivocation |
+//! | `bans` | bans: listed, set, lifted |
 //! | `feed`, `facts` | `/events`: who listens, and what is told |
 //! | `readiness` | the checks behind `/readyz` |
 //! | `error` | refusals |
 
 mod answers;
+mod bans;
 mod blocks;
 mod consensus;
 mod error;

@@ -16,13 +16,14 @@ use tokio::time::timeout;
 
 use super::super::metrics::{Reading, prometheus};
 use super::super::rfc3339;
-use super::answers::{CountersJson, LinksJson, MasternodeJson, MatrixJson, PeerJson, WhyJson, millis};
-use super::blocks;
+use super::answers::{
+    AddressesJson, CountersJson, LinksJson, MasternodeJson, MatrixJson, PeerJson, WhyJson, millis,
+};
 use super::consensus::{ConsensusJson, MempoolJson, ProducingJson, SyncJson, sync_state};
 use super::error::ApiError;
 use super::feed::{self, Listeners};
 use super::gate::{self, Gate};
-use super::{ApiFacts, evidence, parse_peer, readiness, transactions};
+use super::{ApiFacts, bans, blocks, evidence, parse_peer, readiness, transactions};
 use crate::{BlockReader, Busy, NoReply, Remote};
 
 /// The core answers within this time, or the route answers 503.
@@ -58,6 +59,9 @@ pub(super) fn router(context: Arc<Context>, gate: Arc<Gate>) -> Router {
         .route("/tx", post(transactions::submit))
         .route("/tx/{id}", get(transactions::state))
         .route("/evidence", get(evidence::list))
+        .route("/bans", get(bans::list).post(bans::ban))
+        // The rest of the path, for a prefix has a slash, encoded or not.
+        .route("/bans/{*who}", delete(bans::unban))
         .route("/events", get(feed::events))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -194,10 +198,12 @@ async fn status(State(context): Shared) -> Answer {
         "sync": SyncJson::new(&summary, facts.totals.sync_rate()),
         "consensus": consensus,
         "mempool": MempoolJson::from(summary.mempool),
+        "bans": status.bans.iter().sum::<usize>(),
         "clock_offset_ms": summary.clock_offset_ms,
         "last_tick_age_ms": millis(context.remote.last_tick_age()),
         "connected_peers": summary.connected_peers,
         "links": LinksJson::from(summary.links),
+        "addresses": AddressesJson::from(summary.addresses),
         "counters": CountersJson::from(status.counters),
     }))
     .into_response())
@@ -250,13 +256,14 @@ async fn readyz(State(context): Shared, RawQuery(query): RawQuery) -> Response {
 
 async fn metrics(State(context): Shared) -> Response {
     // A scrape is answered also while the core is not: then without the core's totals.
-    let counters = match context.ask(Request::Status).await {
-        Ok(Reply::Status(status)) => Some(status.counters),
+    let status = match context.ask(Request::Status).await {
+        Ok(Reply::Status(status)) => Some(status),
         _ => None,
     };
     let text = prometheus(&Reading {
         summary: context.remote.summary(),
-        counters,
+        counters: status.as_ref().map(|status| status.counters),
+        bans: status.map(|status| status.bans),
         shell: context.remote.counters(),
         last_tick_seconds: context.remote.last_tick_age().as_secs_f64(),
         uptime_seconds: context.facts.since.elapsed().as_secs_f64(),
@@ -308,7 +315,7 @@ async fn connect(State(context): Shared, request: axum::extract::Request) -> Ans
     }
 }
 
-async fn read_body(request: axum::extract::Request) -> Result<Bytes, ApiError> {
+pub(super) async fn read_body(request: axum::extract::Request) -> Result<Bytes, ApiError> {
     let reading = axum::body::to_bytes(request.into_body(), MAX_BODY);
     match timeout(BODY_WITHIN, reading).await {
         Ok(Ok(body)) => Ok(body),

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use serde_json::Value;
 use timed_core::limits::MAX_TRANSACTION;
 use timed_core::{
-    Block, BlockHash, Certificate, CertificateHash, Command, ConnId, ConsensusInfo, Event, Evidence,
-    FinalBlock, Header, Height, Input, Masternode, MasternodeIndex, MempoolInfo, Mono, NotProducing, Now,
-    PayloadRoot, Producing, Refused, RegistryHash, Reply, Request, Round, Signature, SignedProposal,
-    Statement, Step, Summary, SyncState, Transmit, TxId, TxState, VoteKind,
+    Ban, BanCause, BanNote, Block, BlockHash, Certificate, CertificateHash, Command, ConnId, ConsensusInfo,
+    Event, Evidence, FinalBlock, Header, Height, Input, Masternode, MasternodeIndex, MempoolInfo, Mono,
+    NotProducing, Now, Offence, PayloadRoot, Producing, Refused, RegistryHash, Reply, Request, Round,
+    Signature, SignedProposal, Statement, Step, Summary, SyncState, Transmit, TxId, TxState, VoteKind,
 };
 
 use super::super::client::{Api, Method};
@@ -322,6 +322,31 @@ fn both_signed_statements_of_an_equivocation_are_shown() {
 }
 
 #[test]
+fn bans_are_shown_with_reason_and_remaining_time() {
+    let rig = Rig::start(at(5), |_| {
+        let now = crate::now().wall;
+        let ban = |target: &str, cause, lasts: Option<u64>, note: &str| Ban {
+            target: target.parse().unwrap(),
+            cause,
+            since: now,
+            until: lasts.map(|secs| now + Duration::from_secs(secs)),
+            note: BanNote::new(note).filter(|note| !note.as_str().is_empty()),
+        };
+        Reply::Bans(vec![
+            ban("10.0.0.0/8", BanCause::Operator, None, "spam"),
+            ban(&"ab".repeat(32), BanCause::Score(Offence::Flood), Some(600), ""),
+        ])
+    });
+    let (status, list) = rig.get("/bans");
+    assert_eq!((status, &list[0]["target"], &list[0]["kind"]), (200, &"10.0.0.0/8".into(), &"net".into()));
+    assert_eq!((&list[0]["cause"], &list[0]["reason"]), (&"operator".into(), &"spam".into()), "{list}");
+    assert!(list[0]["until"].is_null() && list[0]["remaining_s"].is_null(), "{list}");
+    assert_eq!((&list[1]["kind"], &list[1]["cause"]), (&"node".into(), &"flood".into()), "{list}");
+    let left = list[1]["remaining_s"].as_u64().unwrap();
+    assert!((595..=600).contains(&left) && list[1]["reason"].as_str().unwrap().contains("traffic"), "{list}");
+}
+
+#[test]
 fn why_nothing_is_produced_is_a_code_and_words() {
     let why = NotProducing::NoQuorum { linked: 2, needed: 3, registered: 4 };
     let sync = SyncState::Syncing { height: Height(5), target: Height(105) };
@@ -345,6 +370,7 @@ fn why_nothing_is_produced_is_a_code_and_words() {
                 sync: SyncState::Syncing { height: Height(5), target: Height(105) },
                 ..Summary::default()
             },
+            bans: [1, 0, 0, 0, 0, 2],
             counters: timed_core::Counters::default(),
         })),
         other => unreachable!("{other:?}"),
@@ -361,6 +387,7 @@ fn why_nothing_is_produced_is_a_code_and_words() {
         "{status}"
     );
     assert!(status["not_producing_text"].as_str().unwrap().contains("your clock"), "{status}");
+    assert_eq!(status["bans"], 3, "{status}");
     let consensus = &status["consensus"];
     assert_eq!((&consensus["step"], &consensus["next_ms"]), (&"propose".into(), &250.into()), "{status}");
     let (ready, checks) = rig.get("/readyz?verbose");

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::arguments::{
-    BlockArgs, ClientArgs, ConnectArgs, DevnetArgs, DirArgs, GenesisArgs, InitArgs, NodeArgs, PeerArgs,
-    RunArgs, SubmitArgs, TransactionArgs,
+    BanArgs, BlockArgs, ClientArgs, ConnectArgs, DevnetArgs, DirArgs, GenesisArgs, InitArgs, NodeArgs,
+    PeerArgs, RunArgs, SubmitArgs, TransactionArgs, UnbanArgs,
 };
 use super::failure::Failure;
 use super::{client, devnet, run};
@@ -59,6 +59,12 @@ enum Verb {
     Submit(SubmitArgs),
     /// List the masternodes that were seen to contradict themselves, with what they signed
     Evidence(ClientArgs),
+    /// List a running node's bans
+    Bans(ClientArgs),
+    /// Ban a key or addresses from a running node, for a time or until unban; applies at once
+    Ban(BanArgs),
+    /// Lift a ban of a running node
+    Unban(UnbanArgs),
     /// Explain why a running node is, or is not, connected to a peer
     Why(PeerArgs),
     /// Make a running node dial a peer now
@@ -117,6 +123,9 @@ fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Tx(args) => client::transaction(&args),
         Verb::Submit(args) => client::submit(&args),
         Verb::Evidence(args) => client::evidence(&args),
+        Verb::Bans(args) => client::bans(&args),
+        Verb::Ban(args) => client::ban(&args),
+        Verb::Unban(args) => client::unban(&args),
         Verb::Why(args) => client::why(&args),
         Verb::Connect(args) => client::connect(&args),
         Verb::Disconnect(args) => client::disconnect(&args),

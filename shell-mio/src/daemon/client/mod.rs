@@ -1,5 +1,6 @@
 //! The verbs that ask a running node, for people, or with `--json` as the API answered.
 
+mod bans;
 mod blocks;
 mod http;
 mod matrix;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::arguments::{ClientArgs, ConnectArgs, PeerArgs};
 use super::failure::Failure;
+pub(crate) use bans::{ban, bans, unban};
 pub(crate) use blocks::{block, evidence, submit, transaction};
 pub(crate) use http::{Api, Method, url_of};
 pub(crate) use table::{aligned, short, span, thousands};
@@ -84,6 +86,15 @@ pub(crate) fn status(args: &ClientArgs) -> Result<ExitCode, Failure> {
                 format!(
                     "{}/{} up, {} inbound, {} outbound, {} duplicate",
                     links["up"], links["expected"], links["inbound"], links["outbound"], links["duplicates"]
+                ),
+            ),
+            (
+                "address book",
+                format!(
+                    "{} tried, {} heard, {} left alone",
+                    status["addresses"]["tried"],
+                    status["addresses"]["heard"],
+                    status["addresses"]["tombstones"]
                 ),
             ),
             ("height", format!("{} ({})", cell(&status["height"]), blocks::sync(&status["sync"]))),
@@ -194,7 +205,7 @@ pub(crate) fn why(args: &PeerArgs) -> Result<ExitCode, Failure> {
             Some(action) => format!("{action} in {} ms", why["next"]["in_ms"]),
             None => "-".to_owned(),
         };
-        let mut out = facts(&[
+        let mut lines = vec![
             ("peer", cell(&why["node_id"])),
             ("address", cell(&why["addr"])),
             ("decision", cell(&why["decision"])),
@@ -203,7 +214,18 @@ pub(crate) fn why(args: &PeerArgs) -> Result<ExitCode, Failure> {
             ("since", cell(&why["since"])),
             ("next", next),
             ("session", cell(&why["session"]["session"])),
-        ]);
+        ];
+        if why["ban"].is_object() {
+            let end = match why["ban"]["until"].as_str() {
+                Some(until) => format!("until {until}"),
+                None => "until it is lifted".to_owned(),
+            };
+            lines.push((
+                "ban",
+                format!("on {}, by {}, {end}", cell(&why["ban"]["target"]), cell(&why["ban"]["cause"])),
+            ));
+        }
+        let mut out = facts(&lines);
         let rows = rows(&why["attempts"], |attempt| {
             let end = match attempt["end"]["reason"].as_str() {
                 Some(reason) => format!("{reason} (by {})", cell(&attempt["end"]["by"])),

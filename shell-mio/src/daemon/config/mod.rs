@@ -10,7 +10,7 @@ mod template;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use timed_core::{CanonicalAddr, Limits, NetworkName, Timings};
+use timed_core::{CanonicalAddr, Limits, NetworkName, RateLimit, RateUnit, Timings, TrafficClass};
 
 pub(crate) use document::{Document, Located, shown};
 pub(crate) use layers::Flag;
@@ -247,12 +247,14 @@ fn limits(layers: &mut Layers<'_>) -> LimitsSection {
         limit.max.unwrap_or_else(|| layers::standard("limits", name))
     };
     let mut bounds = Limits {
-        outbound: count("outbound"),
         unauthenticated: count("unauthenticated"),
         unauthenticated_kept: count("unauthenticated_kept"),
         dialing: count("dialing"),
         known_peers: count("known_peers"),
         own_addrs: count("own_addrs"),
+        address_book: count("address_book"),
+        outbound: count("outbound"),
+        bans: count("bans"),
         gate: count("gate"),
         frame_pool: count("frame_pool"),
         ..Limits::default()
@@ -273,7 +275,54 @@ fn limits(layers: &mut Layers<'_>) -> LimitsSection {
     bounds.serving_rate = bytes("serving_rate");
     bounds.mempool = bytes("mempool");
     let max_memory = bytes("max_memory");
+    let scores = layers.value::<Limit<usize>>("limits", "scores");
+    bounds.scores = scores.max.unwrap_or_else(|| layers::standard("limits", "scores"));
+    bounds.punish = match scores.enforce {
+        Enforce::On => timed_core::Enforce::On,
+        Enforce::Observe => timed_core::Enforce::Observe,
+    };
+    for (name, class) in RATES {
+        let limit = match class.unit() {
+            RateUnit::Messages => {
+                let limit = layers.value::<Limit<Auto<usize>>>("limits", name);
+                rate(limit, |count| count)
+            }
+            RateUnit::Bytes => {
+                let limit = layers.value::<Limit<Auto<ByteSize>>>("limits", name);
+                rate(limit, |size| size.0)
+            }
+        };
+        bounds.rates.set(*class, limit);
+    }
     LimitsSection { bounds, max_memory, observed }
+}
+
+/// The keys of rates.
+const RATES: &[(&str, TrafficClass)] = &[
+    ("rate_liveness", TrafficClass::Liveness),
+    ("rate_heartbeat", TrafficClass::Heartbeat),
+    ("rate_consensus", TrafficClass::Consensus),
+    ("rate_payload_request", TrafficClass::PayloadRequest),
+    ("rate_payload", TrafficClass::Payload),
+    ("rate_block_request", TrafficClass::BlockRequest),
+    ("rate_transaction", TrafficClass::Transaction),
+    ("rate_transaction_offer", TrafficClass::TransactionOffer),
+    ("rate_addresses", TrafficClass::Addresses),
+    ("rate_datagram", TrafficClass::Datagram),
+    ("rate_unknown", TrafficClass::Unknown),
+    ("rate_total", TrafficClass::Total),
+];
+
+fn rate<T>(limit: Limit<Auto<T>>, units: impl Fn(T) -> usize) -> RateLimit {
+    let per_second = match limit.max {
+        None | Some(Auto::Auto) => None,
+        Some(Auto::Set(max)) => Some(units(max) as u64),
+    };
+    let enforce = match limit.enforce {
+        Enforce::On => timed_core::Enforce::On,
+        Enforce::Observe => timed_core::Enforce::Observe,
+    };
+    RateLimit { per_second, enforce }
 }
 
 #[cfg(test)]

@@ -39,8 +39,9 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     (
         "limits",
         "One bound a line: what this node holds at most, whatever others do. A plain value is short for\n\
-         { max = VALUE, enforce = \"on\" }. enforce = \"observe\" lets a limit on behaviour only count and log;\n\
-         the limits below bound memory and stay in force.",
+         { max = VALUE, enforce = \"on\" }. Those called rate_ limit how fast a peer sends of its own accord: what is\n\
+         too much is dropped, or its sender slowed if it is a masternode. With enforce = \"observe\" they only count\n\
+         and log; auto is four times what honest peers send at worst. All others bound memory and stay in force.",
     ),
     ("logging", "Log lines."),
 ];
@@ -121,7 +122,8 @@ pub(crate) const KEYS: &[Key] = &[
         "network",
         "allow_private",
         Value("\"auto\""),
-        "Whether private and loopback addresses of others are believed. auto: if local_ip is such a one.",
+        "Whether private and loopback addresses of nodes that are not registered are believed and told.\n\
+         auto: if local_ip is such a one.",
     ),
     key(
         "masternode",
@@ -157,12 +159,6 @@ pub(crate) const KEYS: &[Key] = &[
         Value("\"1GiB\""),
         "Memory that all limits together may add up to. With limits that could need more the node does not start.",
     ),
-    key(
-        "limits",
-        "outbound",
-        Value("8"),
-        "Links to other observers that an observer seeks, and keeps slots for.",
-    ),
     key("limits", "unauthenticated", Value("64"), "Inbound connections that have not proven an identity."),
     key(
         "limits",
@@ -173,6 +169,27 @@ pub(crate) const KEYS: &[Key] = &[
     key("limits", "dialing", Value("32"), "Own dials whose handshake is not done."),
     key("limits", "known_peers", Value("1024"), "Peers remembered, registered masternodes included."),
     key("limits", "own_addrs", Value("64"), "Addresses remembered as this node's own."),
+    key(
+        "limits",
+        "address_book",
+        Value("2048"),
+        "Addresses of others remembered: half as they were told, a quarter as this node reached them itself,\n\
+         a quarter as not worth a dial for a day. At least 256.",
+    ),
+    key(
+        "limits",
+        "outbound",
+        Value("8"),
+        "Links below which an observer seeks more from its address book; so many slots it keeps for them.",
+    ),
+    key("limits", "bans", Value("1024"), "Bans in force; those that this node sets itself give way."),
+    key(
+        "limits",
+        "scores",
+        Value("1024"),
+        "Peers whose conduct is remembered. enforce = \"observe\": what they do wrong is counted and logged,\n\
+         nobody is banned or slowed for it.",
+    ),
     key("limits", "control_lane", Value("\"256KiB\""), "Waiting control messages of a link; more closes it."),
     key("limits", "payload_lane", Value("\"2MiB\""), "Waiting chunks of a proposed block of a link."),
     key("limits", "relay_lane", Value("\"256KiB\""), "Waiting relayed messages of a link; the oldest go."),
@@ -183,6 +200,28 @@ pub(crate) const KEYS: &[Key] = &[
     key("limits", "mempool", Value("\"16MiB\""), "Memory for transactions that wait to be in a block."),
     key("limits", "gate", Value("128"), "Answers that wait for a durable write."),
     key("limits", "frame_pool", Value("64"), "Free frame buffers kept for reuse."),
+    key("limits", "rate_liveness", Value("\"auto\""), "Pings a second."),
+    key("limits", "rate_heartbeat", Value("\"auto\""), "Heartbeats a second, forwarded ones included."),
+    key(
+        "limits",
+        "rate_consensus",
+        Value("\"auto\""),
+        "Proposals, votes, certificates and what goes with them, a second.",
+    ),
+    key("limits", "rate_payload_request", Value("\"auto\""), "Requests for chunks of a block, a second."),
+    key("limits", "rate_payload", Value("\"auto\""), "Chunks of proposed blocks, in bytes a second."),
+    key("limits", "rate_block_request", Value("\"auto\""), "Requests for final blocks a second."),
+    key("limits", "rate_transaction", Value("\"auto\""), "Transactions, in bytes a second."),
+    key("limits", "rate_transaction_offer", Value("\"auto\""), "Offers of transactions a second."),
+    key("limits", "rate_addresses", Value("\"auto\""), "Requests for addresses a second."),
+    key("limits", "rate_datagram", Value("\"auto\""), "Messages to the application, in bytes a second."),
+    key("limits", "rate_unknown", Value("\"auto\""), "Messages of later versions, in bytes a second."),
+    key(
+        "limits",
+        "rate_total",
+        Value("\"auto\""),
+        "All of these and what is none of them, in bytes a second.",
+    ),
     key("logging", "level", Value("\"info\""), "error, warn, info, debug or trace."),
     key(
         "logging",

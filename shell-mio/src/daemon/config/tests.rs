@@ -148,3 +148,32 @@ fn masternode_slots_follow_the_rule() {
     assert_eq!(slots("[network]\nmax_peers = 10\nmasternode_slots = 6\n", 4), 6);
     assert!(complaint("[network]\nmax_peers = 10\nmasternode_slots = 11\n").contains("more than max_peers"));
 }
+
+#[test]
+fn the_conduct_of_peers_may_be_only_observed() {
+    let limits = |text: &str| file(text).unwrap().core_limits(4);
+    assert_eq!(limits("").punish, timed_core::Enforce::On);
+    let observed = limits("[limits]\nscores = { max = 10, enforce = \"observe\" }\nbans = 20\n");
+    assert_eq!((observed.punish, observed.scores, observed.bans), (timed_core::Enforce::Observe, 10, 20));
+}
+
+#[test]
+fn rates_are_numbers_sizes_or_auto_and_may_be_observed() {
+    let config = file(
+        "[limits]\nrate_heartbeat = 50\nrate_datagram = \"2MiB\"\nrate_consensus = { enforce = \"observe\" }\n\
+         rate_total = { max = \"auto\", enforce = \"observe\" }\n",
+    )
+    .unwrap();
+    let rates = config.core_limits(4).rates;
+    let of = |class| (rates.of(class).per_second, rates.of(class).enforce);
+    assert_eq!(of(TrafficClass::Heartbeat), (Some(50), timed_core::Enforce::On));
+    assert_eq!(of(TrafficClass::Datagram), (Some(2 << 20), timed_core::Enforce::On));
+    for class in [TrafficClass::Consensus, TrafficClass::Total] {
+        assert_eq!(of(class), (None, timed_core::Enforce::Observe));
+    }
+    assert_eq!(config.limits.observed, Vec::<&str>::new(), "it has its effect: nothing to warn of");
+    assert_eq!(RATES.len(), TrafficClass::ALL.len());
+    assert!(RATES.iter().all(|(name, class)| name.strip_prefix("rate_") == Some(class.as_str())));
+    let wrong = complaint("[limits]\nrate_heartbeat = \"2MiB\"\nrate_datagram = 7\n");
+    assert_eq!(wrong.lines().count(), 2, "{wrong}");
+}

@@ -5,7 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use timed_core::{Activity, CanonicalAddr, CloseReason, ClosedBy, Event, NodeId, Registry, Warning};
+use timed_core::{
+    Activity, Ban, BanCause, BanEnd, BanNote, CanonicalAddr, CloseReason, ClosedBy, Event, NodeId, Registry,
+    TrafficClass, Warning,
+};
 use tracing::{debug, error, info, warn};
 
 use super::super::metrics::{Total, Totals};
@@ -29,8 +32,12 @@ enum Kind {
     OtherDials,
     /// A masternode's activity.
     Activity(NodeId),
+    /// Bans that this node sets itself, and their ends.
+    OwnBan,
     /// Warnings of one kind.
     Warning(&'static str),
+    /// Too much of one class of traffic.
+    Excess(TrafficClass),
 }
 
 /// Addresses remembered at most, for what is told once or by address.
@@ -104,7 +111,9 @@ impl LogSink {
     fn admit(&mut self, kind: Kind) -> Option<Suppressed> {
         let throttle = match kind {
             Kind::Masternode(_) | Kind::Activity(_) | Kind::Dial(_) | Kind::OtherDials => &mut self.peers,
-            Kind::Observers | Kind::Inbound(_) | Kind::Warning(_) => &mut self.anybody,
+            Kind::Observers | Kind::Inbound(_) | Kind::OwnBan | Kind::Warning(_) | Kind::Excess(_) => {
+                &mut self.anybody
+            }
         };
         match throttle.admit(kind, Instant::now()) {
             Verdict::Write { suppressed } => Some(Suppressed((suppressed > 0).then_some(suppressed))),
@@ -145,6 +154,36 @@ impl LogSink {
             suppressed = suppressed.0,             "dial failed: {}",
             failed.reason.describe()
         );
+    }
+
+    /// What the operator orders is always told; what this node decides by itself, a peer can bring about.
+    fn may_tell(&mut self, ban: &Ban) -> Option<Suppressed> {
+        match ban.cause {
+            BanCause::Operator => Some(Suppressed(None)),
+            BanCause::Score(_) => self.admit(Kind::OwnBan),
+        }
+    }
+
+    fn banned(&mut self, ban: &Ban) {
+        if let Some(suppressed) = self.may_tell(ban) {
+            info!(
+                banned = %ban.target,
+                reason = %ban.cause.as_str(),
+                lasts_s = ban.until.map(|until| until.since(ban.since).as_secs()),
+                note = ban.note.as_ref().map(BanNote::as_str),
+                suppressed = suppressed.0,
+                "banned"
+            );
+        }
+    }
+
+    fn ban_ended(&mut self, ban: &Ban, end: BanEnd) {
+        if let Some(suppressed) = self.may_tell(ban) {
+            info!(
+                banned = %ban.target, reason = %end.as_str(), cause = %ban.cause.as_str(),
+                suppressed = suppressed.0, "ban ended"
+            );
+        }
     }
 
     fn warning(&mut self, warning: &Warning) {
@@ -226,9 +265,40 @@ impl LogSink {
                     reason.describe()
                 );
             }
+            Warning::SelfSuspected { offence, peers } => warn!(
+                reason = %offence.as_str(),
+                peers,
+                suppressed = suppressed.0,
+                "many masternodes seem to break the same rule at once, so this node suspects itself and punishes \
+                 nobody for it: compare its version, clock and genesis.toml with theirs"
+            ),
+            Warning::MasternodesBanned { target, masternodes, left, quorum } => warn!(
+                banned = %target,
+                masternodes,
+                left,
+                quorum,
+                suppressed = suppressed.0,
+                "{}",
+                if left < quorum {
+                    "this ban cuts off registered masternodes: too few are left to decide a block with, so this \
+                     node takes no part in blocks until it ends"
+                } else {
+                    "this ban cuts off registered masternodes: their links to this node are missing until it ends"
+                }
+            ),
+            Warning::CacheSetAside(record) => warn!(
+                record = record.name(),
+                suppressed = suppressed.0,
+                "what was stored of this could not be read and was set aside; nothing else is lost"
+            ),
             Warning::ForeignSignature { via } => warn!(
                 %via,
                 suppressed = suppressed.0,                 "something signed with this node's key that this process did not make: another process has the key"
+            ),
+            Warning::CacheSetAside(key) => warn!(
+                record = key.name(),
+                suppressed = suppressed.0,
+                "a durable record is damaged and was set aside: what it held is collected anew"
             ),
             other => warn!(warning = ?other, suppressed = suppressed.0, "warning"),
         }
@@ -298,6 +368,16 @@ impl EventSink for LogSink {
                     );
                 }
             }
+            Event::Banned(ban) => self.banned(ban),
+            Event::BanEnded { ban, end } => self.ban_ended(ban, *end),
+            Event::Misbehaved { peer, offence, score, bound } => {
+                if let Some(suppressed) = self.admit(self.link_kind(*peer)) {
+                    info!(
+                        %peer, reason = %offence.as_str(), score, bound, suppressed = suppressed.0,
+                        "peer breaks rules: {}", offence.describe()
+                    );
+                }
+            }
             Event::Knocked { peer, direction, answer } => {
                 debug!(%peer, direction = %direction.as_str(), answer = %answer.as_str(), "knock");
             }
@@ -311,6 +391,14 @@ impl EventSink for LogSink {
                 }
             }
             Event::Heartbeat { signer, sequence, via } => debug!(%signer, sequence, %via, "heartbeat"),
+            Event::RateExceeded { peer, class, enforce } => {
+                if let Some(suppressed) = self.admit(Kind::Excess(*class)) {
+                    warn!(
+                        %peer, class = %class.as_str(), enforce = %enforce.as_str(), suppressed = suppressed.0,
+                        "a peer sends more than the schedules of an honest one make"
+                    );
+                }
+            }
             Event::PeerCheck { expected, up } => info!(expected, up, "peer check"),
             Event::Warning(warning) => self.warning(warning),
             Event::Fatal(fatal) => error!(reason = %fatal.code(), "halted: {fatal}"),
@@ -356,7 +444,11 @@ pub(crate) fn warning_kind(warning: &Warning) -> &'static str {
         Warning::KeyInUse { .. } => "key_in_use",
         Warning::OwnAddress(_) => "own_address",
         Warning::Incompatible { reason, .. } => reason.as_str(),
+        Warning::SelfSuspected { .. } => "self_suspected",
+        Warning::MasternodesBanned { .. } => "masternodes_banned",
+        Warning::CacheSetAside(_) => "cache_set_aside",
         Warning::ForeignSignature { .. } => "foreign_signature",
+        Warning::CacheSetAside(_) => "cache_set_aside",
         _ => "other",
     }
 }

@@ -1,7 +1,9 @@
 //! The consensus of one height, one node at a time: what it does with what it is told, in whatever order.
 
+mod forgetting;
 mod locks;
 mod orders;
+mod properties;
 mod restarts;
 
 use super::sample::{HEIGHT, X, Y, certificate, id, precommit, prevote, proposal, registry, vote};

@@ -15,7 +15,9 @@ fn flood(net: &mut Net, from: usize, count: u64) -> usize {
     let all: Vec<Bytes> =
         (0..count).map(|number| transaction(from as u64 * 1_000_000 + number, 500)).collect();
     for bytes in &all {
-        net.call(0, |pool, now, effects| pool.received(now, node(from), seat, bytes, effects));
+        net.call(0, |pool, now, effects| {
+            pool.received(now, node(from), seat, bytes, effects);
+        });
     }
     all.iter().filter(|bytes| net.has(0, bytes)).count()
 }

@@ -220,7 +220,9 @@ impl Net {
             Flight::Message { from, to, message } => {
                 let (peer, seat) = (node(from), self.seat(from));
                 self.call(to, |pool, now, effects| match &message {
-                    Message::Transaction(bytes) => pool.received(now, peer, seat, bytes, effects),
+                    Message::Transaction(bytes) => {
+                        pool.received(now, peer, seat, bytes, effects);
+                    }
                     Message::TransactionOffer(ids) => pool.offered(now, peer, seat, ids, effects),
                     Message::TransactionWant(ids) => pool.wanted(now, peer, ids, effects),
                     _ => unreachable!(),

@@ -46,13 +46,13 @@ fn x_3_what_was_lost_on_its_way_is_offered_again() {
     let mut net = Net::full_mesh(4, 0);
     net.loses = |_| true;
     // Nobody has woken anybody for a while.
-    net.run(2 * offering::PASS);
+    net.run(2 * PASS);
     let bytes = transaction(1, 250);
     net.submit(0, &bytes);
     net.run(Duration::from_secs(1));
     assert_eq!(net.holders(&bytes), [0]);
     net.loses = never;
-    net.run(2 * offering::PASS);
+    net.run(2 * PASS);
     assert_eq!(net.holders(&bytes).len(), 4);
 }
 
@@ -66,10 +66,10 @@ fn x_3_a_lost_answer_delays_a_pass_and_no_more() {
     net.run(WRITE);
     net.loses = |message| matches!(message, Message::TransactionWant(_));
     net.link(0, 1);
-    net.run(offering::PASS);
+    net.run(PASS);
     assert_eq!(net.hosts[1].pool.info().transactions, 0);
     net.loses = never;
-    net.run(4 * offering::PASS);
+    net.run(4 * PASS);
     assert_eq!(net.hosts[1].pool.info().transactions, all.len());
 }
 
@@ -84,7 +84,7 @@ fn x_3_what_was_restored_is_offered_again_too() {
     net.link(0, 1);
     net.run(Duration::from_secs(1));
     net.loses = never;
-    net.run(2 * offering::PASS);
+    net.run(2 * PASS);
     assert!(net.has(1, &bytes));
 }
 
@@ -94,13 +94,13 @@ fn x_3_a_peer_is_offered_one_slice_at_a_time() {
     for number in 0..4 * MAX_OFFERED as u64 {
         net.submit(0, &transaction(number, 250));
     }
-    net.run(offering::PASS - Duration::from_millis(100));
+    net.run(PASS - Duration::from_millis(100));
     net.loses = |message| matches!(message, Message::TransactionWant(_));
     net.link(0, 1);
     net.link(0, 1);
-    net.run(offering::PASS);
+    net.run(PASS);
     assert_eq!(net.sent(Kind::TransactionOffer), 1, "no answer, and no pass is over that it had to answer");
-    net.run(offering::PASS);
+    net.run(PASS);
     assert_eq!(net.sent(Kind::TransactionOffer), 2);
 }
 
@@ -111,7 +111,7 @@ fn x_3_only_the_one_that_acknowledged_goes_on_offering() {
     for (host, bytes) in all.iter().enumerate() {
         net.submit(host, bytes);
     }
-    net.run(offering::PASS * 4 + Duration::from_secs(1));
+    net.run(PASS * 4 + Duration::from_secs(1));
     let offers: Vec<usize> = all.iter().map(|bytes| net.offers[&TxId::of(bytes)]).collect();
     assert_eq!(offers, [9, 9], "to three peers in three passes");
 }
@@ -121,7 +121,7 @@ fn x_3_whoever_is_no_masternode_any_more_is_offered_nothing() {
     let mut net = Net::full_mesh(2, 0);
     net.call(0, |pool, now, effects| pool.peer_up(now, node(1), Role::Observer, effects));
     net.submit(0, &transaction(1, 250));
-    net.run(4 * offering::PASS);
+    net.run(4 * PASS);
     assert_eq!(net.sent(Kind::TransactionOffer), 0);
 }
 
@@ -160,7 +160,7 @@ fn asked_of_one_offered_by_two() -> (Net, TxId) {
 #[test]
 fn x_3_a_peer_that_offers_and_never_delivers_holds_nobody_up() {
     let (mut net, id) = asked_of_one_offered_by_two();
-    net.run(asking::SILENT - Duration::from_nanos(1));
+    net.run(SILENT - Duration::from_nanos(1));
     assert!(net.wants(2).is_empty());
     net.run(Duration::from_nanos(1));
     assert_eq!(net.wants(2), [[id]]);
@@ -254,6 +254,6 @@ fn x_3_nothing_is_said_where_nothing_waits_for_long() {
         net.include(&[TxId::of(&bytes)]);
     }
     assert_eq!((net.sent(Kind::TransactionOffer), net.sent(Kind::TransactionWant)), (0, 0));
-    net.run(2 * offering::PASS);
+    net.run(2 * PASS);
     assert!(net.hosts.iter().all(|host| host.pool.deadline().is_none()), "and nobody is woken for nothing");
 }

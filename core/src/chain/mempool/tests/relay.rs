@@ -81,7 +81,10 @@ fn x_3_a_copy_that_came_twice_waits_once_and_is_told_once() {
     let mut net = Net::full_mesh(4, 1);
     let bytes = transaction(1, 250);
     for _ in 0..3 {
-        net.call(0, |pool, now, effects| pool.received(now, node(4), None, &bytes, effects));
+        net.call(0, |pool, now, effects| {
+            let brought = pool.received(now, node(4), None, &bytes, effects);
+            assert_eq!(brought, Brought::Unasked);
+        });
     }
     assert_eq!((net.hosts[0].pool.take(10_000).len(), net.sent(Kind::Transaction)), (1, 3));
 }

@@ -91,7 +91,7 @@ fn x_4_what_the_application_calls_stale_is_gone_for_good() {
     for host in 0..2 {
         net.call(host, |pool, _, effects| pool.stale(&[TxId::of(&bytes)], effects));
     }
-    net.run(2 * offering::PASS);
+    net.run(2 * PASS);
     assert!(net.holders(&bytes).is_empty());
     net.restart(0);
     net.link(0, 1);

@@ -107,7 +107,18 @@ fn sync_01a_repeats_are_no_ops() {
         }
         world.sync.end(world.now, stranger(1), BlocksEnd { id, served: Served::All }, &mut effects);
     }
-    assert!(effects.is_empty() && world.sync.next_block(world.now, &mut effects).is_none());
+    // What was asked of nobody can be no late answer.
+    let never_asked = usize::try_from(40 - world.sync.next_id).unwrap();
+    let charged = |of| {
+        let unasked =
+            |effect: &&Effect| matches!(effect, Effect::Offence(peer, Offence::Unasked) if *peer == of);
+        effects.iter().filter(unasked).count()
+    };
+    assert_eq!(
+        [charged(masternode(1)), charged(stranger(1)), effects.len()],
+        [never_asked, never_asked, 2 * never_asked]
+    );
+    assert!(world.sync.next_block(world.now, &mut effects).is_none());
     assert_eq!(world.sync.counts(), Counts { unsolicited: 80, ..before });
 }
 

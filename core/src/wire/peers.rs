@@ -1,0 +1,22 @@
+//! What peers tell of other peers (rule P-4).
+
+use crate::addr::CanonicalAddr;
+use crate::ids::NodeId;
+
+/// Asks for addresses that the receiver has reached itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GetPeers {
+    /// How many at most; more than [`MAX_TOLD`](crate::limits::MAX_TOLD) are never told.
+    pub most: u16,
+}
+
+/// A node at an address where the sender reached it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddress {
+    /// The node, which proved its key there.
+    pub node: NodeId,
+    /// Where.
+    pub addr: CanonicalAddr,
+    /// Seconds since the sender last reached it.
+    pub age: u32,
+}
