@@ -2,10 +2,11 @@
 //! keeps apart.
 
 use arbitrary::{Arbitrary, Unstructured};
+use timed_core::net::bans::{Grounds, Hold};
 use timed_core::net::dialer::{
     Decision, Flight, Order, Passive, Place, Session, Side, Situation, Slot, Wanted, next_dial,
 };
-use timed_core::{DialedBecause, Mono};
+use timed_core::{BanTarget, DialedBecause, Mono, NodeId};
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Time {
@@ -34,6 +35,9 @@ struct Case {
     settling: Option<Time>,
     backoff: Option<Time>,
     passive: Time,
+    /// The operator's bans on the key and on the address, and our own: until when, or without end.
+    bans: [Option<Option<Time>>; 3],
+    incompatible: Option<Time>,
 }
 
 fn pick<T: Copy>(choice: u8, from: &[T]) -> T {
@@ -45,6 +49,11 @@ impl Case {
         let now = Mono(self.now);
         let at = |time: Option<Time>| time.map(|time| time.at(now));
         let passive = self.passive.at(now);
+        let [key, net, score] = self.bans.map(|until| {
+            let hold =
+                |until: Option<Time>| Hold { target: BanTarget::Key(NodeId([7; 32])), until: at(until) };
+            until.map(hold)
+        });
         let [session, flight, wanted, place, side, order, cycle, slot] = self.choices;
         Situation {
             session: pick(session, &[Session::None, Session::None, Session::Live]),
@@ -53,7 +62,8 @@ impl Case {
             place: pick(place, &[Place::Known, Place::Known, Place::Unknown, Place::Own]),
             slot: pick(slot, &[Slot::Free, Slot::Free, Slot::Full]),
             side: pick(side, &[Side::Dialer, Side::Passive, Side::Nobody]),
-            order: pick(order, &[Order::None, Order::Operator, Order::Knock]),
+            order: pick(order, &[Order::None, Order::Operator, Order::Knock, Order::Book]),
+            grounds: Grounds { key, net, incompatible: at(self.incompatible), score },
             held: at(self.held),
             settling: at(self.settling),
             backoff: at(self.backoff),
@@ -73,18 +83,22 @@ pub fn body(input: &[u8]) {
     assert_eq!(decision, next_dial(now, &s));
     let ahead = |at: Option<Mono>| at.is_some_and(|at| at > now);
     let by_operator = s.order == Order::Operator;
+    let asked = matches!(s.order, Order::Knock | Order::Book);
+    let Grounds { key, net, incompatible, score } = s.grounds;
+    let bans = [key, net, score].into_iter().flatten();
+    let banned = bans.filter(|hold| hold.until.is_none_or(|until| until > now)).count() > 0;
 
     if matches!(decision, Decision::Knock | Decision::Dial(_)) {
         assert_eq!((s.session, s.flight, s.place), (Session::None, Flight::Idle, Place::Known), "{s:?}");
         assert!(by_operator || !(ahead(s.held) || ahead(s.settling) || ahead(s.backoff)), "{s:?}");
-        assert!(by_operator || s.wanted == Wanted::Yes || s.order == Order::Knock, "{s:?}");
+        assert!(!banned && (by_operator || !ahead(incompatible)), "{s:?}");
+        assert!(by_operator || s.wanted == Wanted::Yes || asked, "{s:?}");
         assert!(by_operator || (s.side != Side::Nobody && s.slot == Slot::Free), "{s:?}");
     }
     match decision {
         Decision::Dial(DialedBecause::Manual) => assert!(by_operator),
         Decision::Dial(DialedBecause::Canonical) => assert_eq!(s.side, Side::Dialer),
         Decision::Dial(DialedBecause::Fallback) => {
-            let asked = s.order == Order::Knock;
             let due = matches!(s.passive, Passive::FallbackAt(at) if at <= now);
             assert!(s.side == Side::Passive && (asked || due), "{s:?}");
         }
@@ -98,7 +112,8 @@ pub fn body(input: &[u8]) {
         _ => {}
     }
     // What the operator wants is done unless it stands, is under way, or cannot be.
-    if by_operator && s.place == Place::Known && s.session == Session::None && s.flight == Flight::Idle {
+    let free = s.place == Place::Known && s.session == Session::None && s.flight == Flight::Idle;
+    if by_operator && free && !banned {
         assert_eq!(decision, Decision::Dial(DialedBecause::Manual));
     }
     // Whoever waits waits for a time ahead, and goes on when it comes.
@@ -107,8 +122,8 @@ pub fn body(input: &[u8]) {
         assert_ne!(next_dial(at, &s), decision, "{s:?} never goes on");
     }
     // Time alone brings a sought peer that can be dialed to a dial or a knock.
-    let sought = s.wanted == Wanted::Yes && s.session == Session::None && s.flight == Flight::Idle;
-    if sought && s.place == Place::Known && s.side != Side::Nobody && s.slot == Slot::Free {
+    let for_ever = [key, net, score].into_iter().flatten().any(|hold| hold.until.is_none());
+    if s.wanted == Wanted::Yes && free && s.side != Side::Nobody && s.slot == Slot::Free && !for_ever {
         let last = next_dial(Mono(u64::MAX), &s);
         assert!(matches!(last, Decision::Knock | Decision::Dial(_)), "{s:?} is never dialed: {last:?}");
     }

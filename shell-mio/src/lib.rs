@@ -37,6 +37,6 @@ mod threads;
 
 pub use event_loop::{
     BindError, Busy, Core, EventSink, Exit, LoopCounters, NoReply, PendingReply, Remote, Shell, ShellConfig,
-    ShellEvent, SocketOptions, StopCause, now,
+    ShellEvent, SocketOptions, StopCause, descriptors, now,
 };
 pub use store::{BlockReader, Inclusion, Store, StoreError};

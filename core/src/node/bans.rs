@@ -86,7 +86,7 @@ impl Node {
         }
     }
 
-    fn rank(&self, id: &NodeId) -> Rank {
+    pub(super) fn rank(&self, id: &NodeId) -> Rank {
         match (self.config.registry.get(id), self.is_reserved(id)) {
             (Some(_), _) => Rank::Registered,
             (None, true) => Rank::Reserved,

@@ -42,6 +42,7 @@ use crate::net::effort::Effort;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
 use crate::net::scores::Scores;
+use crate::net::unauthenticated::Waiting;
 use crate::node::bans::Saving;
 use crate::node::chain::Outbox;
 use crate::node::exchange::Addresses;
@@ -123,9 +124,9 @@ pub struct Node {
     run: Run,
     links: ConnSlab<Link>,
     /// Inbound connections without a proven identity, oldest first.
-    unauthenticated: Vec<ConnId>,
+    unauthenticated: Vec<Waiting>,
     /// Of these, the ones that wait for a key agreement or an answer, longest waiting first.
-    deferred: VecDeque<ConnId>,
+    deferred: VecDeque<Waiting>,
     effort: Effort,
     /// Own dials whose handshake is not done.
     dialing: BTreeSet<ConnId>,

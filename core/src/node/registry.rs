@@ -29,6 +29,7 @@ impl Node {
         self.masternode.registry_changed(now, registry.clone(), seat.filter(|_| acts), &mut events);
         self.pool.registry_changed(&registry, self.config.masternode, now, &mut self.rng);
         self.config.registry = registry;
+        self.sources_changed();
         self.forget_registered();
         self.pardon_registered(now);
         // Sessions that stand belong to masternodes that are new as such.

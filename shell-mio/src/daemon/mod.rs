@@ -8,6 +8,7 @@ mod cli;
 mod client;
 mod config;
 mod data_dir;
+mod descriptors;
 mod devnet;
 mod failure;
 mod genesis;

@@ -14,6 +14,7 @@ use super::arguments::{NodeArgs, RunArgs};
 use super::assembly::{Assembly, read_config};
 use super::config::{Config, PeerEntry};
 use super::data_dir::{DataDir, Existing, Secrecy, write_durably};
+use super::descriptors;
 use super::failure::{Exit, Failure};
 use super::keys::{fill_random, hex};
 use super::logging::{self, Introduction, LogSink, Verbosity};
@@ -38,6 +39,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     }
 
     let config = &assembly.config;
+    descriptors::secure(&config.core_limits(assembly.genesis.registry.size()))?;
     let until = Instant::now() + RESOLVE_WITHIN;
     let bootstrap = addresses(&config.network.peers, config, until);
     let reserved = addresses(&config.network.reserved_peers, config, until);

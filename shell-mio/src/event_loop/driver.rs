@@ -31,8 +31,8 @@ use crate::store::Writer;
 const TURN_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// Events taken from the poll at once.
 pub(super) const EVENTS: usize = 1024;
-/// Connections accepted in one turn.
-const ACCEPTS_PER_TURN: usize = 64;
+/// Connections accepted in one turn: half a millisecond, then those who are linked are read again.
+const ACCEPTS_PER_TURN: usize = 16;
 /// How long the core may take to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 /// How long the store may take to write what still waits, and the other threads to end.

@@ -40,7 +40,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 
 use mio::{Interest, Poll, Waker};
-use timed_core::Fatal;
+use timed_core::{Fatal, Limits};
 
 use self::driver::{Driver, State};
 use self::inbox::{Asked, Shared};
@@ -66,6 +66,16 @@ pub struct ShellConfig {
     /// Options of every connection.
     pub sockets: SocketOptions,
 }
+
+/// Descriptors that a loop holds at most while it drives a core with these limits: its sockets, those whose
+/// last bytes are under way, and a few for the poll, the listener, the store and its log.
+#[must_use]
+pub const fn descriptors(limits: &Limits) -> usize {
+    limits.max_peers + limits.unauthenticated + limits.dialing + linger::LINGERING_MAX + OTHER_DESCRIPTORS
+}
+
+/// The standard streams, the poll, its waker, the signals, the listener and the store, twice over.
+const OTHER_DESCRIPTORS: usize = 32;
 
 impl ShellConfig {
     /// Listens on `listen`, dials from there too if it is a specific address, default options.

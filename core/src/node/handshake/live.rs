@@ -54,7 +54,7 @@ impl Node {
         if confirmed == Confirmed::ByBoth {
             self.confirm();
         }
-        self.unauthenticated.retain(|waiting| *waiting != conn);
+        self.unauthenticated.retain(|waiting| waiting.conn != conn);
         self.leave_dialing(conn);
         self.timers.set(TimerKey::Link(conn), Some(now.mono + self.config.timings.ping_after));
         let (mut replaced, mut rival) = (None, None);
