@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::addr::{AddrScope, CanonicalAddr};
 use crate::crypto::WeakKey;
 use crate::ids::{GenesisHash, Height, NodeId};
-use crate::limits::{CONFIGURED_BYTES, Limits};
+use crate::limits::{CONFIGURED_BYTES, Limits, MAX_SEEDS};
 use crate::registry::Registry;
 use crate::time::Wall;
 
@@ -38,6 +38,27 @@ pub struct Bootstrap {
     pub addr: CanonicalAddr,
     /// The key that it must prove, if known.
     pub id: Option<NodeId>,
+}
+
+/// A peer to start from that is known by a name, which the shell resolves whenever it is told to
+/// ([`Command::Resolve`](crate::Command::Resolve)). Its place in [`Config::seeds`] is its
+/// [`SeedId`](crate::SeedId).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seed {
+    /// The key that it must prove, if known.
+    pub id: Option<NodeId>,
+    /// Which list it is on.
+    pub list: PeerList,
+}
+
+/// A list of peers in the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PeerList {
+    /// Peers to start from.
+    #[default]
+    Bootstrap,
+    /// Peers that always have a place (rule S-3).
+    Reserved,
 }
 
 /// Schedules and time-outs (`core/PROTOCOL.md`, "Times").
@@ -142,6 +163,8 @@ pub struct Config {
     /// Peers that are sought, always have a place and are never banned automatically (rule S-3): by their key, or,
     /// where none is given, whoever answers a dial at the address.
     pub reserved: Vec<Bootstrap>,
+    /// Those of them that are known by name: 64 at most.
+    pub seeds: Vec<Seed>,
     /// Which addresses of nodes that are not registered are believed and told (rule P-3);
     /// [`AddrScope::suiting`] is the standard.
     pub addresses: AddrScope,
@@ -223,6 +246,9 @@ pub enum ConfigError {
         "the durable record {0:?} is damaged: restore the data directory from a backup, or start a new key"
     )]
     DamagedRecord(&'static str),
+    /// Too many names.
+    #[error("{0} peers are known by name, more than the {MAX_SEEDS} supported")]
+    TooManySeeds(usize),
     /// The stored blocks were made under another genesis file.
     #[error(
         "the stored chain, {0} blocks long, was not made under this genesis file: give this node the genesis.toml of \

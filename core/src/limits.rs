@@ -106,13 +106,19 @@ pub(crate) const FRAME_REUSED: usize = 8 * 1024;
 /// State of one connection beside its buffers and lanes.
 pub(crate) const CONNECTION_BYTES: usize = 3 * 1024;
 /// A known peer with its attempts, the times of its links, and its timer.
-pub(crate) const PEER_BYTES: usize = 2560;
+pub(crate) const PEER_BYTES: usize = 2 * 1024 + 512;
 /// An address that is sought without a key, with its attempts and its timer.
 pub(crate) const TARGET_BYTES: usize = 1024;
 /// A destination that waits for room to dial.
 pub(crate) const WAITING_BYTES: usize = 128;
 /// A configured peer, which is kept twice.
 pub(crate) const CONFIGURED_BYTES: usize = 192;
+/// Bootstrap peers that are known by name, at most.
+pub const MAX_SEEDS: usize = 64;
+/// Addresses of one name at most.
+pub(crate) const SEED_ADDRESSES: usize = 16;
+/// Such a name, with its addresses.
+pub(crate) const SEED_BYTES: usize = 2 * 1024;
 /// An address in the book, in a tree and a bucket that may be half empty.
 pub(crate) const ADDRESS_BYTES: usize = 320;
 /// A book of fewer addresses than this has this many places: one in each bucket of each table at least.
@@ -303,7 +309,7 @@ impl Limits {
 
     /// What that sum is made of.
     #[must_use]
-    pub const fn rows(&self) -> [MemoryRow; 17] {
+    pub const fn rows(&self) -> [MemoryRow; 18] {
         // Out: the lanes. In: one partial frame a lane, and one partial record.
         let lanes = self.control_lane + self.payload_lane + self.relay_lane + self.bulk_lane;
         let record = RECORD_PREFIX + MAX_RECORD_PLAINTEXT + RECORD_OVERHEAD;
@@ -325,6 +331,7 @@ impl Limits {
             row("known peers", "known_peers", self.known_peers * known),
             row("free frame buffers", "frame_pool", self.frame_pool * (FRAME_REUSED + FRAME_COST)),
             row("own addresses", "own_addrs", self.own_addrs * OWN_ADDR_BYTES),
+            row("names of peers", "", MAX_SEEDS * SEED_BYTES),
             row("the address book", "address_book", Self::book_bytes(self.address_book)),
             // Once in the table, once in a record on its way.
             row("bans", "bans", 2 * self.bans * BAN_BYTES + ORDERS_WAITING * ORDER_BYTES),

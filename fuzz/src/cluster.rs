@@ -74,6 +74,7 @@ fn start(host: usize, size: usize, boots: u8, durable: Option<Record>, now: Now)
         advertised: Some(addr(host)),
         bootstrap: vec![],
         reserved: Vec::new(),
+        seeds: vec![],
         addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,
         agent: String::new(),

@@ -113,6 +113,7 @@ impl Network {
             advertised: Some(CanonicalAddr::new(self.addrs[at]).unwrap()),
             bootstrap: Vec::new(),
             reserved: Vec::new(),
+            seeds: Vec::new(),
             addresses: AddrScope::Private,
             masternode: MasternodeMode::Auto,
             agent: "loop test".into(),

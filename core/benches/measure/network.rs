@@ -111,6 +111,7 @@ pub(crate) fn node(member: &Member, setting: Setting, now: Now) -> Node {
         advertised: (setting.reach == Reach::Advertised).then_some(member.addr),
         bootstrap: setting.bootstrap,
         reserved: Vec::new(),
+        seeds: Vec::new(),
         addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,
         agent: "bench".to_owned(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::addr::CanonicalAddr;
 use crate::config::{Config, MasternodeMode, Timings};
 use crate::event::{Attempt, SlotClass, SlotCounts};
-use crate::ids::{ConnId, DialOrdinal, NodeId};
+use crate::ids::{ConnId, DialOrdinal, NodeId, SeedId};
 use crate::limits::{ATTEMPTS_KEPT, Limits, OWN_ADDR_BYTES, PEER_BYTES, TARGET_BYTES};
 use crate::net::bans::{Bans, Grounds};
 use crate::net::dialer::{self, Decision, Flight, Order, Place, Session, Side, Slot, Wanted};
@@ -44,6 +44,8 @@ pub(crate) struct Pool {
     own_addrs: BTreeSet<CanonicalAddr>,
     reserved: Reserved,
     places: Places,
+    /// Where the other masternodes see this node (rule P-7).
+    seen_at: Option<CanonicalAddr>,
     timings: Timings,
     limits: Limits,
 }
@@ -52,7 +54,7 @@ impl Pool {
     /// Every node, observers included, seeks all registered masternodes, its bootstrap peers and its reserved ones.
     pub(crate) fn new(config: &Config, me: NodeId, now: Now, rng: &mut Rng) -> Self {
         let addr = config.registry.get(&me).map(|entry| entry.addr).or(config.advertised);
-        let reserved = Reserved::new(config.reserved.clone());
+        let reserved = Reserved::new(config.reserved.clone(), &config.seeds);
         let mut pool = Self {
             me: End { id: me, addr },
             peers: BTreeMap::new(),
@@ -60,6 +62,7 @@ impl Pool {
             own_addrs: addr.into_iter().collect(),
             reserved,
             places: Places::new(&config.limits, 0, 0, Company::Taken),
+            seen_at: None,
             timings: config.timings.clone(),
             limits: config.limits.clone(),
         };
@@ -125,7 +128,7 @@ impl Pool {
         now: Now,
         rng: &mut Rng,
     ) -> Option<Destination> {
-        if self.own_addrs.contains(&addr) || id == Some(self.me.id) {
+        if self.owns(&addr) || id == Some(self.me.id) {
             return None;
         }
         let found =
@@ -280,7 +283,7 @@ impl Pool {
     }
 
     fn place(&self, addr: &CanonicalAddr) -> Place {
-        if self.own_addrs.contains(addr) { Place::Own } else { Place::Known }
+        if self.owns(addr) { Place::Own } else { Place::Known }
     }
 
     /// The longest back-off towards a destination.
@@ -297,7 +300,17 @@ impl Pool {
 
     /// Whether an address is known to be our own.
     pub(crate) fn owns(&self, addr: &CanonicalAddr) -> bool {
-        self.own_addrs.contains(addr)
+        self.own_addrs.contains(addr) || self.seen_at == Some(*addr)
+    }
+
+    /// Where the other masternodes see this node: not dialed while they do. Unless it is known to be another's:
+    /// behind one address there may be several nodes, and a quorum of a small registry may be a single liar.
+    pub(crate) fn seen_at(&mut self, addr: Option<CanonicalAddr>, registry: &Registry) {
+        let others = |addr: &CanonicalAddr| {
+            let registered = registry.by_addr(addr).is_some_and(|entry| entry.id != self.me.id);
+            registered || self.peers.values().any(|peer| peer.reached.is_some_and(|(at, _)| at == *addr))
+        };
+        self.seen_at = addr.filter(|addr| !others(addr));
     }
 
     /// An address turned out to be our own: never dialed again.
@@ -306,6 +319,25 @@ impl Pool {
             self.own_addrs.insert(addr);
         }
         self.targets.remove(&addr);
+    }
+
+    /// Whether a link to whoever is at an address is sought already.
+    pub(crate) fn seeks_at(&self, addr: &CanonicalAddr) -> bool {
+        self.targets.contains_key(addr) || self.peers.values().any(|peer| peer.is_sought_at(addr))
+    }
+
+    /// Nobody is sought any more for being at an address, but for masternodes; links stay. Answers whose
+    /// situation is another now.
+    pub(crate) fn unwant(&mut self, addr: &CanonicalAddr) -> Vec<Destination> {
+        self.targets.remove(addr);
+        let mut changed = Vec::new();
+        for peer in self.peers.values_mut() {
+            if peer.masternode.is_none() && peer.is_sought_at(addr) {
+                peer.wanted = Wanted::No;
+                changed.push(Destination::Peer(peer.id));
+            }
+        }
+        changed
     }
 
     /// The node behind a bare address proved its identity: from now on it is sought by its key.
@@ -396,6 +428,11 @@ impl Pool {
     /// The same of whoever answers a dial at an address and is not registered.
     pub(crate) fn class_at(&self, addr: &CanonicalAddr) -> SlotClass {
         if self.reserved.has_addr(addr) { SlotClass::Reserved } else { SlotClass::Observer }
+    }
+
+    /// A name stands for these addresses now: it may be that of a reserved peer.
+    pub(crate) fn resolved(&mut self, seed: SeedId, addrs: &[CanonicalAddr]) {
+        self.reserved.resolved(seed, addrs);
     }
 
     /// Whether a reserved peer is configured at this IP address.

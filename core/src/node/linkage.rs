@@ -71,7 +71,7 @@ impl Node {
         } else {
             match origin {
                 Origin::Dialed { .. } => self.dial_over(now, conn, reason, by),
-                Origin::Accepted if reason == CloseReason::KnockDone => {}
+                Origin::Accepted if matches!(reason, CloseReason::KnockDone | CloseReason::ProbeDone) => {}
                 Origin::Accepted => {
                     self.event(Event::InboundFailed { from: remote, peer: proven, reason, by });
                 }
@@ -110,6 +110,7 @@ impl Node {
         if current {
             self.chain_link_down(now, peer);
             self.pursue(now, destination);
+            self.ask_for_names(now);
             self.arm_exchange(now);
         }
     }

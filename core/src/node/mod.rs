@@ -8,9 +8,11 @@ mod frames;
 mod handshake;
 mod lifecycle;
 mod linkage;
+mod names;
 mod observe;
 mod places;
 mod rates;
+mod reach;
 mod registry;
 mod replacing;
 mod requests;
@@ -42,11 +44,13 @@ use crate::net::effort::Effort;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
 use crate::net::scores::Scores;
+use crate::net::seeds::Seeds;
 use crate::net::unauthenticated::Waiting;
 use crate::node::bans::Saving;
 use crate::node::chain::Outbox;
 use crate::node::exchange::Addresses;
 use crate::node::rates::Rates;
+use crate::node::reach::Reach;
 use crate::node::replacing::Replacing;
 use crate::rng::Rng;
 use crate::time::{Clock, Mono, Now, Reading};
@@ -71,6 +75,10 @@ enum TimerKey {
     PeerCheck,
     /// The next look at the quality of links of our own choice.
     Quality,
+    /// The earliest probe of an advertised address.
+    Probes,
+    /// The next question to the name service.
+    Names,
     /// Addresses to be asked for, dialed or written down.
     Exchange,
     /// The end of the next ban, or the writing of those that are not written.
@@ -134,6 +142,8 @@ pub struct Node {
     waiting: VecDeque<Destination>,
     pool: Pool,
     replacing: Replacing,
+    reach: Reach,
+    seeds: Seeds,
     addresses: Addresses,
     scores: Scores,
     bans: Bans,
@@ -172,7 +182,7 @@ impl Node {
         let nonce = BootNonce(rng.next_u64());
         let (past, mut records) = lifecycle::past(journal)?;
         let (bans, damaged) = bans::recall(&mut records, &config, now);
-        let identity = lifecycle::identity(&config, crypto.node_id(), nonce, past, now.wall);
+        let identity = lifecycle::identity(&config, crypto.as_mut(), nonce, past, now.wall);
         let pool = Pool::new(&config, identity.node, now, &mut rng);
         let masternode = lifecycle::masternode(&config, &identity, now, &mut rng);
         let (addresses, set_aside) = exchange::recall(&mut records, &config, now, &mut rng);
@@ -198,6 +208,8 @@ impl Node {
             waiting: VecDeque::new(),
             pool,
             replacing: Replacing::NotBefore(now.mono),
+            reach: Reach::default(),
+            seeds: Seeds::new(&config.seeds, config.timings.backoff_other, now.mono),
             addresses,
             scores: Scores::new(config.limits.scores),
             bans,
@@ -254,7 +266,7 @@ impl Node {
             | Input::Validated { .. }
             | Input::Committed { .. }
             | Input::Loaded { .. } => self.chain_input(now, input),
-            Input::Resolved { seed: _, addrs: _ } => {}
+            Input::Resolved { seed, addrs } => self.resolved(now, seed, &addrs),
             Input::Request { id, request } => self.request(now, id, request),
         }
         self.arm_chain(now);
@@ -322,6 +334,8 @@ impl Node {
                 TimerKey::Masternode => self.masternode_due(now),
                 TimerKey::PeerCheck => self.check_peers(now),
                 TimerKey::Quality => self.look_at_quality(now),
+                TimerKey::Probes => self.probes_due(now),
+                TimerKey::Names => self.ask_for_names(now),
                 TimerKey::Exchange => self.exchange_due(now),
                 TimerKey::Bans => self.bans_due(now),
                 TimerKey::Summary => self.summarise(now),

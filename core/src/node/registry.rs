@@ -48,6 +48,8 @@ impl Node {
         self.emit(now, events);
         self.arm_masternode();
         self.watch_quality(now);
+        self.count_votes();
+        self.arm_probes(now);
         let destinations: Vec<Destination> = self.pool.destinations().collect();
         for destination in destinations {
             self.pursue(now, destination);

@@ -224,6 +224,7 @@ fn node(
         advertised,
         bootstrap,
         reserved: Vec::new(),
+        seeds: Vec::new(),
         addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,
         agent: "bench".to_owned(),

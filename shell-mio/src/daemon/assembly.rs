@@ -2,9 +2,7 @@
 
 use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
-use timed_core::{
-    AddrScope, Bootstrap, ChainConfig, GenesisHash, Limits, MasternodeMode, MinPeers, NodeId, Wall,
-};
+use timed_core::{AddrScope, ChainConfig, GenesisHash, Limits, MasternodeMode, MinPeers, NodeId, Wall};
 
 use super::arguments::NodeArgs;
 use super::config::{Auto, Config, PeerEntry, Sources, lines};
@@ -12,6 +10,7 @@ use super::data_dir::{self, DataDir};
 use super::failure::{Exit, Failure};
 use super::genesis::Genesis;
 use super::keys::NodeKey;
+use super::names::{self, HostNames};
 
 /// The files of one node, read and found to fit together.
 pub(crate) struct Assembly {
@@ -84,18 +83,15 @@ impl Assembly {
     }
 
     /// What the core is told.
-    pub(crate) fn core_config(
-        &self,
-        bootstrap: Vec<Bootstrap>,
-        reserved: Vec<Bootstrap>,
-    ) -> timed_core::Config {
+    pub(crate) fn core_config(&self) -> timed_core::Config {
         timed_core::Config {
             network: self.genesis.network.clone(),
             genesis: self.genesis_hash,
             registry: self.genesis.registry.clone(),
             advertised: self.config.advertised(),
-            bootstrap,
-            reserved,
+            bootstrap: names::by_address(&self.config.network.peers),
+            reserved: names::by_address(&self.config.network.reserved_peers),
+            seeds: HostNames::seeds(&self.config),
             addresses: match self.config.network.allow_private {
                 Auto::Auto => AddrScope::suiting(self.config.advertised()),
                 Auto::Set(true) => AddrScope::Private,

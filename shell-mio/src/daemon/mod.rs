@@ -15,6 +15,7 @@ mod genesis;
 mod keys;
 mod logging;
 mod metrics;
+mod names;
 mod run;
 
 use std::process::ExitCode;

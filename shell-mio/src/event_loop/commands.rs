@@ -48,9 +48,7 @@ impl<C: Core, S: EventSink> Driver<C, S> {
                 Command::Load { load, from, to, max_bytes } => {
                     self.load(Load { load, from, to, max_bytes });
                 }
-                Command::Resolve { seed } => {
-                    self.core.handle(self.state.now, Input::Resolved { seed, addrs: Vec::new() });
-                }
+                Command::Resolve { seed } => self.resolve(seed),
                 Command::Event(event) => self.report(event),
             }
         }

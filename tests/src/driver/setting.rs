@@ -88,6 +88,7 @@ pub fn config(crypto: Crypto) -> Config {
         advertised: Some(addr(NODE)),
         bootstrap: vec![timed_core::Bootstrap { addr: addr(9), id: None }],
         reserved: Vec::new(),
+        seeds: vec![],
         addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,
         agent: "driven".to_owned(),

@@ -215,6 +215,7 @@ pub fn base_config(seed: u64, registry: Registry, advertised: Option<CanonicalAd
         advertised,
         bootstrap: Vec::new(),
         reserved: Vec::new(),
+        seeds: Vec::new(),
         addresses: AddrScope::suiting(advertised),
         masternode: MasternodeMode::Auto,
         agent: "timed-sim/1".to_owned(),

@@ -545,7 +545,7 @@ fn c8_the_worst_case_bounds_what_bans_and_scores_can_make_a_node_hold() {
         frame_pool: 0,
         ..Limits::for_registry(4)
     };
-    let rows = limits.worst_case_bytes() - Limits { bans: 0, scores: 0, ..limits.clone() }.worst_case_bytes();
+    let rows = limits.worst_case_bytes() - Limits { bans: 0, scores: 0, ..limits }.worst_case_bytes();
     let mut host = Host::new(limits, None);
     let before = held();
     // Garbage from one key after the other: each is remembered, and some are banned.

@@ -87,7 +87,8 @@ pub(crate) const KEYS: &[Key] = &[
         "network",
         "peers",
         Value("[]"),
-        "Peers to start from, beside the registry: \"IP:PORT\", \"NODE_ID@IP:PORT\" or a host name.",
+        "Peers to start from, beside the registry: \"IP:PORT\", \"NODE_ID@IP:PORT\" or a host name, which is\n\
+         resolved again whenever it has no link.",
     ),
     key(
         "network",
