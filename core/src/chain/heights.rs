@@ -98,7 +98,10 @@ impl Chain {
         crypto: &mut dyn Provider,
         effects: &mut Effects,
     ) {
-        if !self.commits.taken_in(height, included) && height > self.commits.height() {
+        if self.commits.awaits(height) {
+            let included = self.mempool.about_to_be_included(now.mono, included, effects);
+            self.commits.taken_in(height, included);
+        } else if height > self.commits.height() {
             return;
         }
         match self.registries.take_in(height, changes, crypto) {
