@@ -279,9 +279,7 @@ impl Node {
 
     pub(super) fn dial_candidate(&mut self, now: Now, candidate: Candidate) {
         let registry = &self.config.registry;
-        if self.pool.ensure(candidate.id, registry, now, &mut self.rng).is_none()
-            || !self.has_slot_for(&candidate.id)
-        {
+        if self.pool.ensure(candidate.id, registry, now, &mut self.rng).is_none() || !self.pool.has_room() {
             return;
         }
         let Some(peer) = self.pool.get_mut(&candidate.id) else { return };
@@ -301,11 +299,6 @@ impl Node {
             // One chance: whatever the gate waits for, another candidate does as well.
             peer.dialing.order = Order::None;
         }
-    }
-
-    /// Whether a link to a known peer would have a place here: else it would only be refused in the end.
-    fn has_slot_for(&self, id: &NodeId) -> bool {
-        self.pool.get(id).is_some_and(|peer| self.pool.has_slot(peer, &self.config.limits))
     }
 
     pub(super) fn exchange_due(&mut self, now: Now) {
