@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `round`, `votes`, `consensus`, `timeouts`, `proposer` | the consensus of one height, as plain data |
 //! | `slots`, `validity`, `certificates`, `registries`, `assembly` | what a block must be |
-//! | `voting_record`, `speech`, `durable`, `evidence_log` | what is kept, and who keeps silent |
+//! | `voting_record`, `speech`, `question`, `durable`, `evidence_log` | what is kept, and who keeps silent |
 //! | `candidates`, `committing`, `pacing`, `producing` | the engine's own state, as values |
 //! | `mempool`, `sync` | transactions that wait; catching up |
 //! | `heights`, `saying`, `hearing`, `resend` | the engine: what [`Chain`] does with all of these |
@@ -27,6 +27,7 @@ pub(crate) mod mempool;
 pub(crate) mod pacing;
 pub(crate) mod producing;
 pub(crate) mod proposer;
+pub(crate) mod question;
 pub(crate) mod registries;
 mod resend;
 pub(crate) mod round;
@@ -75,7 +76,7 @@ use crate::event::{
     ConsensusInfo, Counters, Event, Evidence, MempoolInfo, NotProducing, Producing, SyncState, TxState,
 };
 use crate::ids::{
-    BlockHash, BootEpoch, CertificateHash, GenesisHash, Height, LoadId, NodeId, RequestId, TxId,
+    BlockHash, CertificateHash, GenesisHash, Height, LoadId, NodeId, RequestId, TxId,
 };
 use crate::input::StoredBlock;
 use crate::registry::{MasternodeIndex, Registry, RegistryHash};
@@ -146,7 +147,6 @@ pub(crate) struct Chain {
     conduct: Conduct,
     settings: ChainConfig,
     grid: Grid,
-    used: BootEpoch,
     part: Part,
     linked: BTreeMap<NodeId, Linked>,
     /// How many of these are registered masternodes.
@@ -237,6 +237,7 @@ impl Chain {
 
     /// The first call: what can be done without a link.
     pub(crate) fn begin(&mut self, now: Now, crypto: &mut dyn Provider, effects: &mut Effects) {
+        self.found_record(effects);
         self.recall(effects);
         self.advance(now, crypto, effects);
     }
@@ -257,8 +258,8 @@ impl Chain {
         }
         self.count_links();
         let registered = self.is_registered(&peer);
-        if registered && other.is_some_and(|other| other.epoch > self.used) {
-            self.speech.later_boot(peer);
+        if let Some(other) = other.filter(|_| registered) {
+            self.speech.boot_seen(peer, other.epoch);
         }
         self.sync.peer_up(now.mono, peer, tip.0, effects);
         let role = if registered { Role::Masternode } else { Role::Observer };
