@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::chain::Chain;
 use crate::chain::certificates;
 use crate::chain::committing::{Done, Final};
 use crate::chain::consensus::{Act, Consensus, Verdict, Voice};
@@ -15,7 +16,6 @@ use crate::chain::speech::{Change, Surroundings};
 use crate::chain::sync::Fetched;
 use crate::chain::validity::Context;
 use crate::chain::voting_record::{ValidBlock, VotingRecord};
-use crate::chain::Chain;
 use crate::command::{Command, CommitPace};
 use crate::crypto::Provider;
 use crate::event::{CommittedVia, Event, Statement, Step, SyncState};

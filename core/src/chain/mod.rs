@@ -75,9 +75,7 @@ use crate::crypto::Provider;
 use crate::event::{
     ConsensusInfo, Counters, Event, Evidence, MempoolInfo, NotProducing, Producing, SyncState, TxState,
 };
-use crate::ids::{
-    BlockHash, CertificateHash, GenesisHash, Height, LoadId, NodeId, RequestId, TxId,
-};
+use crate::ids::{BlockHash, CertificateHash, GenesisHash, Height, LoadId, NodeId, RequestId, TxId};
 use crate::input::StoredBlock;
 use crate::registry::{MasternodeIndex, Registry, RegistryHash};
 use crate::time::{Mono, Now, Wall};
@@ -438,7 +436,7 @@ impl Chain {
             timeout,
             self.resend.deadline(),
             self.candidates.fetch_due(self.fetch_patience()),
-            self.speech.deadline(now.mono).filter(|_| self.speaks_one_day()),
+            self.speech.deadline().filter(|_| self.speaks_one_day()),
             self.sync.deadline(),
             self.serving.deadline(),
             self.mempool.deadline(),

@@ -16,7 +16,8 @@ const PATIENCE_WITHOUT_RECORD: Duration = Duration::from_secs(20);
 /// What this process knows of its key's past, and what follows from it.
 #[derive(Clone, Debug)]
 pub(crate) struct Speech {
-    since: Mono,
+    /// Until when links to a quorum are waited for; none when it was asked after that.
+    patience: Option<Mono>,
     /// The record, as it was at the start.
     record: Option<VotingRecord>,
     stored: Height,
@@ -71,8 +72,12 @@ impl Speech {
         hearing: Duration,
     ) -> Self {
         let left_open = record.as_ref().and_then(|record| record.question.clone());
+        let patience = match &record {
+            Some(record) if !record.says_nothing() => PATIENCE,
+            _ => PATIENCE_WITHOUT_RECORD,
+        };
         Self {
-            since: now,
+            patience: Some(now + patience),
             record,
             stored,
             certified: stored,
@@ -147,18 +152,11 @@ impl Speech {
         matches!(self.state, State::Answered(_))
     }
 
-    /// When to look again whether the question may be asked.
-    pub(crate) fn deadline(&self, now: Mono) -> Option<Mono> {
-        let ends = [Some(self.since + self.patience()), self.settled.map(|since| since + self.hearing)];
-        let ahead = ends.into_iter().flatten().filter(|at| *at > now);
-        ahead.min().filter(|_| self.state == State::Waiting)
-    }
-
-    fn patience(&self) -> Duration {
-        match &self.record {
-            Some(record) if !record.says_nothing() => PATIENCE,
-            _ => PATIENCE_WITHOUT_RECORD,
-        }
+    /// When to look again whether the question may be asked; it stands until it is looked at.
+    pub(crate) fn deadline(&self) -> Option<Mono> {
+        let heard = self.settled.map(|since| since + self.hearing);
+        let ends = [self.patience, heard];
+        ends.into_iter().flatten().min().filter(|_| self.state == State::Waiting)
     }
 
     /// Asks, if the time has come: a quorum is linked and was listened to, or was waited for long enough, and
@@ -170,7 +168,8 @@ impl Speech {
         tip: Height,
         tolerated: usize,
     ) -> Change {
-        let waited = now.since(self.since) >= self.patience();
+        self.patience = self.patience.filter(|until| *until > now);
+        let waited = self.patience.is_none();
         self.settled = match surroundings {
             Surroundings::Complete => self.settled.or(Some(now)),
             Surroundings::Syncing | Surroundings::Sparse => None,
@@ -252,6 +251,8 @@ mod tests {
         let mut speech = started(None);
         assert!(!ask(&mut speech, 1, Surroundings::Complete));
         assert!(speech.is_hearing());
+        // However late it is looked at, the time that it was to be looked at does not pass unnoticed.
+        assert_eq!(speech.deadline(), Some(at(2)));
         // Links are lost on the way: it listens anew.
         assert!(!ask(&mut speech, 1, Surroundings::Sparse));
         assert!(!ask(&mut speech, 2, Surroundings::Complete));
@@ -264,8 +265,9 @@ mod tests {
         for (record, patience) in [(None, 20), (Some(blank), 20), (Some(record), 10)] {
             let mut speech = started(record);
             assert!(!ask(&mut speech, patience - 1, Surroundings::Sparse));
-            assert_eq!(speech.deadline(at(patience - 1)), Some(at(patience)));
+            assert_eq!(speech.deadline(), Some(at(patience)));
             assert!(!ask(&mut speech, 3_600, Surroundings::Syncing));
+            assert_eq!(speech.deadline(), None, "it was looked at, and more blocks wake it");
             assert!(ask(&mut speech, 3_600, Surroundings::Sparse));
         }
     }
