@@ -26,6 +26,8 @@ pub(crate) struct Tally {
     pub(crate) accused: usize,
     /// Second proposals of a leader that a quorum has voted for.
     pub(crate) shown: usize,
+    /// Polkas that came too late for line 42, and that ours would have proposed again.
+    pub(crate) later_polkas: usize,
     /// Inputs that came with a second proposal, which could not be told in time.
     pub(crate) lost: usize,
 }
@@ -200,6 +202,7 @@ impl Network {
             self.tally.locked += usize::from(pair.consensus().locked().is_some());
             self.tally.decided += usize::from(pair.decided().is_some());
             self.tally.shown += pair.shown();
+            self.tally.later_polkas += pair.later_polkas();
             self.tally.accused += usize::from(ours != SeatSet::EMPTY);
         }
         self.tally

@@ -8,6 +8,9 @@
 //! - Of what a leader proposes for one round ours considers the first, the driver all in turn. So the driver is not
 //!   told of a second one before a quorum has voted for it; and then the time-out of the first comes before
 //!   ([`Pair::show`]).
+//! - Ours proposes the block of the latest polka that it knows, the driver that of the latest which came in its own
+//!   round (line 42), or else a fresh block. So ours does as line 18 says when the two differ
+//!   ([`Pair::as_of_line_18`]); what follows from its own choice is for `rounds_storm` and `rounds_explore` to see.
 //! - Ours keeps votes of so many rounds only: what is further away is lost on the way ([`Pair::reaches`]).
 //!
 //! Two differences are left, both of time-outs that come to nothing: see [`Answer`].
@@ -107,6 +110,9 @@ pub(crate) struct Pair {
     accused: SeatSet,
     given: Vec<Given>,
     shown: usize,
+    /// As line 42 sets it, in the order of the acts.
+    valid: Option<Polka>,
+    later_polkas: usize,
     decided: Option<Polka>,
 }
 
@@ -126,6 +132,8 @@ impl Pair {
             accused: SeatSet::EMPTY,
             given: Vec::new(),
             shown: 0,
+            valid: None,
+            later_polkas: 0,
             decided: None,
         }
     }
@@ -195,6 +203,23 @@ impl Pair {
     /// How many second proposals of leaders were needed.
     pub(crate) fn shown(&self) -> usize {
         self.shown
+    }
+
+    /// How often a polka was known that is later than line 42 knows.
+    pub(crate) fn later_polkas(&self) -> usize {
+        self.later_polkas
+    }
+
+    /// What line 18 proposes again where ours chooses this polka.
+    fn as_of_line_18(&mut self, chosen: Polka) -> Option<Polka> {
+        if self.valid != Some(chosen) {
+            let (round, block) = chosen;
+            assert!(self.valid.is_none_or(|(valid, _)| valid < round), "{chosen:?} before {:?}", self.valid);
+            let polka = self.ours.polka(round).expect("it is known");
+            assert_eq!(polka.block, block);
+            self.later_polkas += 1;
+        }
+        self.valid
     }
 
     fn hears(&self, vote: &Vote) -> bool {
@@ -302,7 +327,13 @@ impl Pair {
                     self.asked = Some(round);
                     said.push(Said::Ask(round));
                 }
-                Act::Propose(round, Some((shown, block))) => again = Some((round, shown, block)),
+                Act::Propose(round, Some(chosen)) => match self.as_of_line_18(chosen) {
+                    Some((shown, block)) => again = Some((round, shown, block)),
+                    None => {
+                        self.asked = Some(round);
+                        said.push(Said::Ask(round));
+                    }
+                },
                 Act::Schedule(timer) => {
                     self.timers.push(timer);
                     said.push(Said::Schedule(timer));
@@ -322,7 +353,7 @@ impl Pair {
                     }
                 }
                 // The driver has this in its state, where it is compared.
-                Act::Valid(_) => {}
+                Act::Valid(polka) => self.valid = Some((polka.round, polka.block)),
                 Act::Certified(_) | Act::Foreign(_) => panic!("{act:?}, as {:?} were given", self.given),
             }
         }
