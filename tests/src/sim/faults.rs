@@ -161,9 +161,13 @@ impl World {
     fn strike(&mut self, fault: Fault, lasts: Duration, backups: &mut BTreeMap<HostId, Snapshot>) {
         let mut a = HostId(self.draw(self.hosts.len()));
         if self.cx.ledger.is_some()
-            && matches!(fault, Fault::OldBackup | Fault::LostDirectory | Fault::WallStep)
+            && matches!(
+                fault,
+                Fault::OldBackup | Fault::LostDirectory | Fault::WallStep | Fault::BadJudgement
+            )
         {
-            // No chain survives that at more than a third: always the same one, and none of fewer than four.
+            // No chain survives that at more than a third: always the same one, and none of fewer than four. What
+            // an application has said of a block stays for the height, however short it was wrong.
             a = HostId(0);
             if self.host(a).config.registry.size() < 4 {
                 return;

@@ -81,9 +81,9 @@ fn prod_06_observers_that_were_restarted_are_registered_all_at_once_and_vote() {
         for host in observers {
             world.expect("it follows", secs(10), |world| world.host(host).disk.height() > Height(0));
             if world.random_below(2) == 0 {
-                world.kill(host)
+                world.kill(host);
             } else {
-                world.cut_power(host)
+                world.cut_power(host);
             }
             let pause = world.random(secs(2));
             world.run_for(pause);

@@ -139,7 +139,7 @@ impl Pair {
     }
 
     /// The height begins, before anything is heard of it: the driver takes nothing before.
-    pub(crate) fn start(&mut self) -> Result<(), Disagreement> {
+    pub(crate) fn start(&mut self) -> Result<(), Box<Disagreement>> {
         let acts = self.ours.start();
         let ours = self.carry_out(acts);
         let theirs = self.theirs.start();
@@ -148,14 +148,14 @@ impl Pair {
 
     /// Gives both an input, and before it what they need to act on it. False if that cannot be arranged: then the
     /// input is lost.
-    pub(crate) fn give(&mut self, given: Given, ledger: &Ledger) -> Result<bool, Disagreement> {
-        for (round, block) in self.quorums_after(&given) {
+    pub(crate) fn give(&mut self, given: &Given, ledger: &Ledger) -> Result<bool, Box<Disagreement>> {
+        for (round, block) in self.quorums_after(given) {
             if self.told.contains(&(round, block)) {
                 continue;
             }
             let proposal = ledger.get(&(round, block)).expect("a correct node has prevoted it");
             match self.ours.proposed(round) {
-                None => self.give_now(Given::Proposal(proposal.clone()))?,
+                None => self.give_now(&Given::Proposal(proposal.clone()))?,
                 Some(_) if round > self.ours.round() => return Ok(false),
                 Some(_) => self.show(proposal)?,
             }
@@ -242,11 +242,11 @@ impl Pair {
     }
 
     /// A second proposal of a leader, which a quorum has voted for.
-    fn show(&mut self, proposal: &SignedProposal) -> Result<(), Disagreement> {
+    fn show(&mut self, proposal: &SignedProposal) -> Result<(), Box<Disagreement>> {
         let round = proposal.round;
         if (self.ours.round(), self.ours.step()) == (round, Step::Propose) {
             let height = self.ground.height;
-            self.give_now(Given::TimeOut(Timer { height, round, timeout: Timeout::Propose }))?;
+            self.give_now(&Given::TimeOut(Timer { height, round, timeout: Timeout::Propose }))?;
         }
         self.shown += 1;
         self.given.push(Given::Proposal(proposal.clone()));
@@ -259,9 +259,9 @@ impl Pair {
         self.compare(&ours, &theirs)
     }
 
-    fn give_now(&mut self, given: Given) -> Result<(), Disagreement> {
+    fn give_now(&mut self, given: &Given) -> Result<(), Box<Disagreement>> {
         self.given.push(given.clone());
-        let (acts, theirs) = match &given {
+        let (acts, theirs) = match given {
             Given::Vote(vote) => {
                 let acts = if self.hears(vote) { self.ours.vote(vote) } else { Acts::new() };
                 (acts, self.theirs.vote(vote))
@@ -363,7 +363,7 @@ impl Pair {
         said
     }
 
-    fn compare(&self, ours: &[Said], theirs: &[Said]) -> Result<(), Disagreement> {
+    fn compare(&self, ours: &[Said], theirs: &[Said]) -> Result<(), Box<Disagreement>> {
         let progress = Progress {
             round: self.ours.round(),
             step: self.ours.step(),
@@ -375,6 +375,6 @@ impl Pair {
         if ours == theirs {
             return Ok(());
         }
-        Err(Disagreement { seat: self.seat, given: self.given.clone(), ours, theirs })
+        Err(Box::new(Disagreement { seat: self.seat, given: self.given.clone(), ours, theirs }))
     }
 }
