@@ -345,7 +345,10 @@ impl Peer {
                 self.dialing.settling = Some(now.mono + timings.fallback_after);
             }
             (CloseReason::Ghost | CloseReason::KnockLost, ClosedBy::Us) => self.dialing.backoff.clear(),
-            (CloseReason::Displaced | CloseReason::PoorLink | CloseReason::Banned, _) => {
+            (
+                CloseReason::Displaced | CloseReason::PoorLink | CloseReason::Banned | CloseReason::Abuse,
+                _,
+            ) => {
                 self.dialing.backoff.refused(now.mono, timings.backoff_refused, timings.backoff_other, rng);
             }
             _ => {

@@ -98,6 +98,7 @@ pub(super) fn chain(
         registry: config.registry.clone(),
         settings: settings.clone(),
         used: past.used,
+        boot: identity.boot.epoch,
         limits: &config.limits,
         rng: Rng::new(seed),
     };

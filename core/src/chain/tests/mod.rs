@@ -19,7 +19,7 @@ use crate::command::Command;
 use crate::config::{ConfigError, MinPeers};
 use crate::crypto::{Authenticity, Handshake, WeakKey};
 use crate::event::{CommittedVia, Offence};
-use crate::ids::{Round, Signature};
+use crate::ids::{BootEpoch, Round, Signature};
 use crate::input::PayloadVerdict;
 use crate::journal::{Record, RecordKey};
 use crate::limits::{Limits, MAX_ASSEMBLED};
@@ -215,6 +215,7 @@ impl Net {
             registry: self.registry.clone(),
             settings: self.settings.clone(),
             used: BootEpoch(u64::from(life)),
+            boot: BootEpoch(u64::from(life) + 1),
             limits: &limits,
             rng: Rng::new([u8::try_from(host).unwrap(); 32]),
         };
