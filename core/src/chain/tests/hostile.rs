@@ -91,7 +91,7 @@ fn ban_02a_what_another_state_may_explain_is_charged_to_nobody() {
     let message = signing::proposal(&GENESIS, Height(1), round, None, &led_by_another.header.hash(&GENESIS));
     led_by_another.signature = sign_as(&id(3), &message);
     // On another chain, or long ago, or of a slot that a clock does not see.
-    let mut of_another_parent = genuine.clone();
+    let mut of_another_parent = genuine;
     of_another_parent.header.parent = block;
     let message =
         signing::proposal(&GENESIS, Height(1), round, None, &of_another_parent.header.hash(&GENESIS));
