@@ -47,6 +47,11 @@ fn ends(world: &World, since: SimTime) -> Vec<(HostId, CloseReason)> {
     ends
 }
 
+/// Nobody is sought but the registry and those on the lists: no observer from the address book.
+fn by_list(config: &mut Config) {
+    config.limits.outbound = 0;
+}
+
 /// Few places: so many in all, so many of them for masternodes.
 fn places(config: &mut Config, max_peers: usize, masternode_slots: usize) {
     config.limits = Limits { max_peers, masternode_slots, ..config.limits.clone() };
@@ -56,7 +61,10 @@ fn places(config: &mut Config, max_peers: usize, masternode_slots: usize) {
 
 /// Masternodes among so many observers, who come first and take what they can.
 fn crowd(seed: u64, masternodes: Setup, observers: usize, max_peers: usize, slots: usize) -> World {
-    let setup = masternodes.observers(observers).config(move |_, config| places(config, max_peers, slots));
+    let setup = masternodes.observers(observers).config(move |_, config| {
+        places(config, max_peers, slots);
+        by_list(config);
+    });
     let mut world = World::new(seed, &setup);
     for host in world.ids().into_iter().rev() {
         world.start(host);
@@ -320,13 +328,17 @@ fn an_operator_is_told_when_there_is_no_place() {
 
 /// Two masternodes; an observer (host 2) that seeks another one (host 3), and knows a third (host 4) if it has met it.
 fn observers(meets: bool) -> World {
-    let mut world = World::new(seed(1), &Setup::new(null).masternodes(2).observers(3));
+    let setup = Setup::new(null).masternodes(2).observers(3).config(|_, config| by_list(config));
+    let mut world = World::new(seed(1), &setup);
     let [sought, own] = [3, 2].map(|host| world.host(HostId(host)).config.advertised.unwrap());
     world.host_mut(HostId(2)).config.bootstrap = vec![Bootstrap { addr: sought, id: None }];
     if meets {
         world.host_mut(HostId(4)).config.bootstrap = vec![Bootstrap { addr: own, id: None }];
     }
-    world.start_all();
+    // Who is not to be met is not there: its address would be told.
+    for host in hosts(0, if meets { 5 } else { 4 }) {
+        world.start(host);
+    }
     world.expect("the observers' link", secs(10), |world| world.link(HostId(2), HostId(3)).is_some());
     if meets {
         world.expect("the third one's", secs(10), |world| world.link(HostId(2), HostId(4)).is_some());
@@ -380,7 +392,7 @@ fn s_6_a_poor_link_is_kept_if_there_is_no_other() {
 
 #[test]
 fn s_6_poor_links_are_replaced_one_at_a_time_minutes_apart() {
-    let setup = Setup::new(null).masternodes(1).observers(9);
+    let setup = Setup::new(null).masternodes(1).observers(9).config(|_, config| by_list(config));
     let mut world = World::new(seed(1), &setup);
     let addr = |world: &World, host| world.host(HostId(host)).config.advertised.unwrap();
     // Host 1 seeks 2 to 5, and has met 6 to 9.

@@ -80,18 +80,20 @@ impl Node {
         longest.map(|(_, id)| id)
     }
 
-    /// Dials another observer, if there is a place and somebody to turn to: a candidate from the book, else one that
-    /// has been here. Of these it is any of those that have failed and refused least.
+    /// Dials another observer, if there is a place and somebody to turn to: a candidate from the book that has
+    /// neither failed nor refused, else one that has been here: any of those that have failed and refused least.
     fn turn_to_another(&mut self, now: Now) -> Option<NodeId> {
         if !self.pool.has_room() {
             return None;
         }
-        if let Some(candidate) = self.choose_candidates(now, 1).pop() {
+        let strikes = |peer: &Peer| peer.dialing.backoff.strikes();
+        let candidate = self.choose_candidates(now, 1).pop();
+        let blameless = |id: &NodeId| self.pool.get(id).is_none_or(|peer| strikes(peer) == 0);
+        if let Some(candidate) = candidate.filter(|candidate| blameless(&candidate.id)) {
             let id = candidate.id;
             self.dial_candidate(now, candidate);
             return Some(id);
         }
-        let strikes = |peer: &Peer| peer.dialing.backoff.strikes();
         let least = self.pool.replacements(now.mono).map(strikes).min()?;
         let known = self.pool.replacements(now.mono).filter(|peer| strikes(peer) == least);
         let known: Vec<NodeId> = known.map(|peer| peer.id).collect();

@@ -465,6 +465,7 @@ fn pex_02a_a_million_addresses_by_exchange_leave_the_tables_at_their_size() {
     const TRIED: u8 = 6;
     let limits = Limits {
         max_peers: 12,
+        masternode_slots: 3,
         unauthenticated: 4,
         unauthenticated_kept: 1,
         known_peers: 40,
@@ -547,6 +548,7 @@ fn address_of(number: u32) -> PeerAddress {
 fn c8_the_worst_case_bounds_what_bans_and_scores_can_make_a_node_hold() {
     let limits = Limits {
         max_peers: 12,
+        masternode_slots: 3,
         unauthenticated: 4,
         unauthenticated_kept: 1,
         dialing: 1,
