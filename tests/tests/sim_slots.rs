@@ -391,6 +391,22 @@ fn s_6_a_poor_link_is_kept_if_there_is_no_other() {
 }
 
 #[test]
+fn s_6_a_poor_link_is_kept_while_the_other_cannot_be_had() {
+    let mut world = observers(true);
+    // Known, and not there any more.
+    world.kill(HostId(4));
+    let began = world.now();
+    distance(&mut world, HostId(2), HostId(3), FAR);
+    world.run_for(secs(3600));
+    assert_eq!(ends(&world, began), []);
+    let gone = world.host(HostId(4)).config.advertised.unwrap();
+    let tried = world.seen(HostId(2)).facts_since(began);
+    let tried =
+        tried.filter(|event| matches!(event, Event::DialFailed { addr, .. } if *addr == gone)).count();
+    assert!(tried > 1, "it was tried {tried} times");
+}
+
+#[test]
 fn s_6_poor_links_are_replaced_one_at_a_time_minutes_apart() {
     let setup = Setup::new(null).masternodes(1).observers(9).config(|_, config| by_list(config));
     let mut world = World::new(seed(1), &setup);
