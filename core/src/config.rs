@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::addr::{AddrScope, CanonicalAddr};
 use crate::crypto::WeakKey;
 use crate::ids::{GenesisHash, Height, NodeId};
-use crate::limits::Limits;
+use crate::limits::{Limits, MAX_SEEDS};
 use crate::registry::Registry;
 use crate::time::Wall;
 
@@ -36,6 +36,15 @@ impl NetworkName {
 pub struct Bootstrap {
     /// Where it listens.
     pub addr: CanonicalAddr,
+    /// The key that it must prove, if known.
+    pub id: Option<NodeId>,
+}
+
+/// A peer to start from that is known by a name, which the shell resolves whenever it is told to
+/// ([`Command::Resolve`](crate::Command::Resolve)). Its place in [`Config::seeds`] is its
+/// [`SeedId`](crate::SeedId).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seed {
     /// The key that it must prove, if known.
     pub id: Option<NodeId>,
 }
@@ -133,6 +142,8 @@ pub struct Config {
     pub advertised: Option<CanonicalAddr>,
     /// Peers to start from, beside the registry.
     pub bootstrap: Vec<Bootstrap>,
+    /// Those of them that are known by name: 64 at most.
+    pub seeds: Vec<Seed>,
     /// Which addresses of nodes that are not registered are believed and told (rule P-3);
     /// [`AddrScope::suiting`] is the standard.
     pub addresses: AddrScope,
@@ -206,6 +217,9 @@ pub enum ConfigError {
         "the durable record {0:?} is damaged: restore the data directory from a backup, or start a new key"
     )]
     DamagedRecord(&'static str),
+    /// Too many names.
+    #[error("{0} peers are known by name, more than the {MAX_SEEDS} supported")]
+    TooManySeeds(usize),
     /// The stored blocks were made under another genesis file.
     #[error(
         "the stored chain, {0} blocks long, was not made under this genesis file: give this node the genesis.toml of \

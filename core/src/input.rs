@@ -76,7 +76,7 @@ pub enum Input<'a> {
         /// Blocks of consecutive heights from the one asked for; empty if that one is not stored.
         blocks: Vec<StoredBlock>,
     },
-    /// What a name stands for at present; answers [`Command::Resolve`](crate::Command::Resolve).
+    /// What a name stands for at present, or stood for when an earlier question was answered late; answers [`Command::Resolve`](crate::Command::Resolve).
     Resolved {
         /// As in the command.
         seed: SeedId,

@@ -27,6 +27,7 @@
 //!     registry,
 //!     advertised: Some(advertised),
 //!     bootstrap: vec![],
+//!     seeds: vec![],
 //!     addresses: AddrScope::suiting(Some(advertised)),
 //!     masternode: MasternodeMode::Auto,
 //!     chain: None, // links and heartbeats alone
@@ -44,6 +45,7 @@
 //!             Command::Close { conn, reason } => println!("drain transmit, close {conn}: {reason}; Closed"),
 //!             Command::Reading { conn, reading } => println!("{reading:?} the reading of {conn}"),
 //!             Command::Persist { ticket, .. } => node.handle(now(), Input::Persisted(ticket)), // once durable
+//!             Command::Resolve { seed } => println!("ask the name service about {seed:?}, then Resolved"),
 //!             Command::Produce { .. } | Command::Validate { .. } => println!("ask the application, then answer"),
 //!             Command::Commit { .. } | Command::Load { .. } => println!("store and load blocks, then answer"),
 //!             Command::Event(event) => println!("log, count, publish: {event:?}"),
@@ -134,7 +136,7 @@ pub use addr::{AddrClass, AddrError, AddrScope, CanonicalAddr};
 pub use ban::{Ban, BanCause, BanEnd, BanNote, BanTarget, BanTargetError, IpNet};
 pub use command::{Command, CommitPace, Reading, Transmit};
 pub use config::{
-    Bootstrap, ChainConfig, Config, ConfigError, MasternodeMode, MinPeers, NetworkName, Timings,
+    Bootstrap, ChainConfig, Config, ConfigError, MasternodeMode, MinPeers, NetworkName, Seed, Timings,
 };
 pub use event::{
     Activity, AddressCounts, Attempt, CloseReason, ClosedBy, CommittedVia, ConsensusInfo, Counters,

@@ -98,11 +98,17 @@ pub(crate) const FRAME_REUSED: usize = 8 * 1024;
 /// State of one connection beside its buffers and lanes.
 pub(crate) const CONNECTION_BYTES: usize = 3 * 1024;
 /// A known peer with its attempts, the times of its links, and its timer.
-pub(crate) const PEER_BYTES: usize = 2 * 1024;
+pub(crate) const PEER_BYTES: usize = 2 * 1024 + 512;
 /// An address that is sought without a key, with its attempts and its timer.
 pub(crate) const TARGET_BYTES: usize = 1024;
 /// A destination that waits for room to dial.
 pub(crate) const WAITING_BYTES: usize = 128;
+/// Bootstrap peers that are known by name, at most.
+pub const MAX_SEEDS: usize = 64;
+/// Addresses of one name at most.
+pub(crate) const SEED_ADDRESSES: usize = 16;
+/// Such a name, with its addresses.
+pub(crate) const SEED_BYTES: usize = 2 * 1024;
 /// An address in the book, in a tree and a bucket that may be half empty.
 pub(crate) const ADDRESS_BYTES: usize = 320;
 /// A book of fewer addresses than this has this many places: one in each bucket of each table at least.
@@ -274,6 +280,7 @@ impl Limits {
             + self.known_peers * (PEER_BYTES + TARGET_BYTES + 2 * WAITING_BYTES)
             + self.frame_pool * (FRAME_REUSED + FRAME_COST)
             + self.own_addrs * OWN_ADDR_BYTES
+            + MAX_SEEDS * SEED_BYTES
             + Self::book_bytes(self.address_book)
             // Once in the table, once in a record on its way.
             + 2 * self.bans * BAN_BYTES

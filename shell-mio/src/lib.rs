@@ -28,15 +28,18 @@
 //! | the loop, its sockets, its doors to other threads | `event_loop` |
 //! | durable records and blocks, group commit | `store` |
 //! | what blocks carry | [`application`] |
+//! | what the names of peers stand for | [`NameService`] |
 
 pub mod application;
 pub mod daemon;
 mod event_loop;
+mod names;
 mod store;
 mod threads;
 
 pub use event_loop::{
     BindError, Busy, Core, EventSink, Exit, LoopCounters, NoReply, PendingReply, Remote, Shell, ShellConfig,
-    ShellEvent, SocketOptions, StopCause, now,
+    ShellEvent, SocketOptions, StopCause, descriptors, now,
 };
+pub use names::NameService;
 pub use store::{BlockReader, Inclusion, Store, StoreError};

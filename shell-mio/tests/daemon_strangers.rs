@@ -9,7 +9,7 @@ mod operator;
 use std::path::Path;
 
 use daemons::{Network, SECOND};
-use operator::{run, text};
+use operator::{run, text, timed};
 
 fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir(to).unwrap();
@@ -75,6 +75,44 @@ fn dir_04_an_observer_without_an_address_dials_all_and_is_dialed_by_nobody() {
     network.start(201);
     network
         .eventually("it is back", 3 * SECOND, || hosts.iter().all(|mn| network.session(201, *mn).is_some()));
+}
+
+#[test]
+fn p_8_a_peer_known_by_name_is_linked_although_it_comes_later() {
+    let mut network = Network::standing(48, &[1]);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for host in [50, 51] {
+        network.init(host, &[]);
+        network.join(host);
+    }
+    // Nobody is there yet, and the other name is nobody's.
+    network.configure(50, "peers", &format!("[\"localhost:{port}\", \"no-such-host.invalid\"]"));
+    network.start(50);
+    network.eventually("the name is asked about", 5 * SECOND, || {
+        network.logged(50, &["dial failed", &format!("127.0.0.1:{port}")]) > 0
+    });
+    network.eventually("the other is told", 30 * SECOND, || {
+        network.logged(50, &["WARN", "cannot resolve", "no-such-host.invalid"]) > 0
+    });
+    let dir = network.path(51);
+    let listen = format!("127.0.0.1:{port}");
+    let api = format!("{}:8332", network.ip(51));
+    let mut command = timed(&[
+        "run",
+        "--data-dir",
+        text(&dir),
+        "--listen",
+        &listen,
+        "--api",
+        &api,
+        "--local-ip",
+        "127.0.0.1",
+    ]);
+    command.env("TIMED_NETWORK__PORT", port.to_string());
+    network.adopt_logged(51, &mut command);
+    network.eventually("the link stands", 30 * SECOND, || {
+        network.peers(50).iter().any(|peer| peer["node_id"] == network.id(51))
+    });
 }
 
 #[test]

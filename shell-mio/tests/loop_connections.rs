@@ -6,6 +6,7 @@ mod scripted;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -159,6 +160,61 @@ fn messages_of_one_turn_leave_in_one_write() {
     peer.read_exact(&mut received).unwrap();
     rig.act(|_| ());
     assert_eq!(rig.remote.counters().writes - before, 1);
+}
+
+#[test]
+fn hs_04_a_crowd_that_is_refused_is_closed_at_once_and_keeps_nobody_waiting() {
+    let rig = Rig::start();
+    let mut peer = connect(&rig);
+    rig.accepted();
+    rig.act(|script| {
+        script.on_data = OnData::Echo;
+        script.refuse = true;
+    });
+    let over = AtomicBool::new(false);
+    let begun = Instant::now();
+    let mut slowest = Duration::ZERO;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let crowd: Vec<_> = (0..16)
+                    .filter_map(|_| TcpStream::connect_timeout(&rig.addr, PATIENCE).ok())
+                    .inspect(|stream| _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)))
+                    .collect();
+                for mut stream in crowd {
+                    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                    assert!(matches!(stream.read(&mut [0]), Ok(0) | Err(_)), "closed without a word");
+                }
+            }
+        });
+        for _ in 0..200 {
+            let asked = Instant::now();
+            peer.write_all(b"echo").unwrap();
+            let mut echo = [0; 4];
+            peer.read_exact(&mut echo).unwrap();
+            slowest = slowest.max(asked.elapsed());
+            thread::sleep(Duration::from_millis(5));
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    let refused = rig.remote.counters().refused;
+    let lasted = begun.elapsed();
+    println!("{refused} refused in {lasted:?}, the slowest echo took {slowest:?}");
+    assert!(refused > 100 && refused as f64 <= 1024.0 + 5_100.0 * lasted.as_secs_f64());
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    let counters = rig.remote.counters();
+    assert_eq!((counters.open, counters.lingering), (1, 0), "nothing of the crowd is left");
+}
+
+#[test]
+fn a_close_with_nothing_said_waits_for_nobody() {
+    let rig = Rig::start();
+    let silent = connect(&rig);
+    let conn = rig.accepted();
+    rig.act(|script| script.close(conn));
+    rig.act(|_| ());
+    assert_eq!(rig.remote.counters().lingering, 0);
+    drop(silent);
 }
 
 #[test]

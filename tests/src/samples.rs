@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use timed_core::wire::message::{
     Answer, Ballot, Boot, DialerRank, Goodbye, Heartbeat, Hello, HelloAck, Intent, Introduction, LinkEntry,
-    Message, Ping, Pong, Role, Witness,
+    Message, Ping, Pong, ProvenBoot, Role, Witness,
 };
 use timed_core::wire::peers::{GetPeers, PeerAddress};
 use timed_core::wire::preamble::{NetworkId, VERSION, VersionRange};
@@ -26,7 +26,9 @@ pub fn introduction(key: NodeId, advertised: Option<CanonicalAddr>) -> Introduct
         node: key,
         advertised,
         boot: Boot { epoch: EPOCH, nonce: BootNonce(0x1122_3344_5566_7788) },
+        proof: Signature([0x5b; 64]),
         seen: None,
+        observed: "10.0.0.2:40000".parse().ok(),
         versions: VersionRange::OURS,
         chosen: VERSION,
         features: 0,
@@ -106,6 +108,7 @@ pub fn messages() -> Vec<(String, Message)> {
     let ack = HelloAck { signature: sign, ..hello_ack(key) };
     let beat = Heartbeat { signature: sign, ..heartbeat(key) };
     let boot = Boot { epoch: BootEpoch(u64::MAX), nonce: BootNonce(1) };
+    let seen = Some(ProvenBoot { boot, proof: Signature([0x5c; 64]) });
     let register = Ballot {
         epochs: (EPOCH, BootEpoch(2)),
         ordinal: DialOrdinal(6),
@@ -119,6 +122,7 @@ pub fn messages() -> Vec<(String, Message)> {
         ("hello_manual", Intent::Session(DialedBecause::Manual), None),
         ("hello_knock", Intent::Knock, None),
         ("hello_knock_register", Intent::Knock, Some(register)),
+        ("hello_probe", Intent::Probe, None),
         ("hello_knock_register_other", Intent::Knock, Some(Ballot { dialer: DialerRank::Other, ..register })),
     ] {
         all.push((name.to_owned(), Message::Hello(Box::new(Hello { intent, register, ..hello.clone() }))));
@@ -127,14 +131,16 @@ pub fn messages() -> Vec<(String, Message)> {
     all.push(("hello_bare_address".to_owned(), Message::Hello(Box::new(bare))));
     let observer = Introduction {
         advertised: None,
-        seen: Some(boot),
+        seen,
+        observed: None,
         features: u64::MAX,
         role: Role::Observer,
         agent: String::new(),
         ..hello.from
     };
     all.push(("hello_observer".to_owned(), Message::Hello(Box::new(Hello { from: observer, ..hello }))));
-    let longest = Introduction { agent: "~".repeat(32), seen: Some(boot), ..ack.from };
+    let observed = "[2001:db8::2]:40000".parse().ok();
+    let longest = Introduction { agent: "~".repeat(32), seen, observed, ..ack.from };
     let longest = Hello {
         from: longest,
         intent: Intent::Session(DialedBecause::Manual),
@@ -148,6 +154,7 @@ pub fn messages() -> Vec<(String, Message)> {
         ("hello_ack_will_dial", Answer::WillDial),
         ("hello_ack_have_session", Answer::HaveSession),
         ("hello_ack_refused", Answer::Refused(CloseReason::KeyInUse)),
+        ("hello_ack_here", Answer::Here),
         ("hello_ack_refused_unknown", Answer::Refused(CloseReason::from_code(60_000))),
     ] {
         all.push((name.to_owned(), Message::HelloAck(Box::new(HelloAck { answer, ..ack.clone() }))));

@@ -3,7 +3,7 @@
 use timed_core::crypto::{HANDSHAKE_INIT, Handshake, Provider, Session};
 use timed_core::wire::frame::{FrameKind, FrameReader, append_frame};
 use timed_core::wire::message::{
-    Answer, Ballot, Boot, Heartbeat, Hello, HelloAck, Intent, Introduction, Lane, Message, Role,
+    Answer, Ballot, Boot, Heartbeat, Hello, HelloAck, Intent, Introduction, Lane, Message, ProvenBoot, Role,
 };
 use timed_core::wire::preamble::{NetworkId, Opening, PREAMBLE, Preamble, VersionRange, read_opening};
 use timed_core::wire::record::{self, RecordReader};
@@ -25,6 +25,8 @@ pub struct Actor {
     provider: Box<dyn Provider>,
     /// What it says of itself; a script may lie.
     pub from: Introduction,
+    /// Whom its hellos name as the node that must answer.
+    pub to: Option<NodeId>,
     registry: RegistryTag,
     draws: u8,
 }
@@ -43,7 +45,9 @@ impl Actor {
             node,
             advertised,
             boot: Boot { epoch: BootEpoch(wall.0), nonce: BootNonce(7) },
+            proof: Signature::default(),
             seen: None,
+            observed: None,
             versions: VersionRange::OURS,
             chosen: VersionRange::OURS.max,
             features: 0,
@@ -54,7 +58,7 @@ impl Actor {
             role: if config.registry.get(&node).is_some() { Role::Masternode } else { Role::Observer },
             agent: "script".to_owned(),
         };
-        Self { provider, from, registry: config.registry.hash().tag(), draws: 0 }
+        Self { provider, from, to: None, registry: config.registry.hash().tag(), draws: 0 }
     }
 
     /// Its key.
@@ -107,9 +111,10 @@ impl Actor {
         intent: Intent,
         register: Option<Ballot>,
     ) -> Hello {
+        self.prove();
         let mut hello = Hello {
             from: self.from.clone(),
-            to: None,
+            to: self.to,
             ordinal,
             intent,
             register,
@@ -121,6 +126,7 @@ impl Actor {
 
     /// A signed answer to `hello`.
     pub fn ack(&mut self, line: &Line, hello: &Hello, answer: Answer) -> HelloAck {
+        self.prove();
         let mut ack = HelloAck {
             from: self.from.clone(),
             highest: hello.ordinal,
@@ -129,6 +135,17 @@ impl Actor {
         };
         ack.signature = self.provider.sign(&signing::hello_ack(&line.hash, hello, &ack));
         ack
+    }
+
+    /// Its own word for the start that it claims.
+    fn prove(&mut self) {
+        self.from.proof = self.proven(self.from.boot).proof;
+    }
+
+    /// A start of its key, with the proof of it.
+    pub fn proven(&mut self, boot: Boot) -> ProvenBoot {
+        let bytes = signing::boot(&self.from.genesis, &self.from.node, boot);
+        ProvenBoot { boot, proof: self.provider.sign(&bytes) }
     }
 
     /// Signs a heartbeat, whoever it names as its signer.

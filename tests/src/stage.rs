@@ -1,13 +1,14 @@
 //! One node and scripted peers, step by step.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::driver::{CAST, Crypto, NODE, START, actor, addr, config, start};
 use crate::scripted::{Actor, Line};
-use timed_core::wire::message::{Answer, Intent, Message, Ping, Pong};
+use timed_core::wire::message::{Answer, Hello, HelloAck, Intent, Message, Ping, Pong};
 use timed_core::{
-    CloseReason, Command, Config, ConnId, Counters, DialOrdinal, DialedBecause, Event, Input, Node, NodeId,
-    Now, Record, Reply, Request, RequestId, Ticket, Transmit, TransportCause,
+    CanonicalAddr, CloseReason, Command, Config, ConnId, Counters, DialOrdinal, DialedBecause, Event, Input,
+    Node, NodeId, Now, Record, Reply, Request, RequestId, Ticket, Transmit, TransportCause,
 };
 
 /// Seconds.
@@ -136,7 +137,14 @@ impl Stage {
     /// # Panics
     /// If it is refused.
     pub fn accept(&mut self, player: u8) -> ConnId {
-        let from = std::net::SocketAddr::new(addr(player).ip(), 40_000);
+        self.accept_from(SocketAddr::new(addr(player).ip(), 40_000))
+    }
+
+    /// A connection comes in.
+    ///
+    /// # Panics
+    /// If it is refused.
+    pub fn accept_from(&mut self, from: SocketAddr) -> ConnId {
         let conn = self.node.accept(self.now, from).expect("the script goes as planned");
         self.drain();
         conn
@@ -147,7 +155,11 @@ impl Stage {
     /// # Panics
     /// If it does not get there.
     pub fn opened(&mut self, actor: &mut Actor, from: u8) -> (ConnId, Line) {
-        let conn = self.accept(from);
+        self.opened_from(actor, SocketAddr::new(addr(from).ip(), 40_000))
+    }
+
+    fn opened_from(&mut self, actor: &mut Actor, from: SocketAddr) -> (ConnId, Line) {
+        let conn = self.accept_from(from);
         let (dialing, opening) = actor.dial();
         self.data(conn, &opening);
         let reply = self.sent(conn);
@@ -159,7 +171,16 @@ impl Stage {
     /// # Panics
     /// If it does not get there.
     pub fn introduced(&mut self, actor: &mut Actor, from: u8, intent: Intent) -> (ConnId, Answer) {
-        let (conn, mut line) = self.opened(actor, from);
+        let (conn, ack) = self.called(actor, SocketAddr::new(addr(from).ip(), 40_000), intent);
+        (conn, ack.answer)
+    }
+
+    /// As [`Stage::introduced`], from any source, with the whole answer.
+    ///
+    /// # Panics
+    /// If it does not get there.
+    pub fn called(&mut self, actor: &mut Actor, from: SocketAddr, intent: Intent) -> (ConnId, Box<HelloAck>) {
+        let (conn, mut line) = self.opened_from(actor, from);
         let hello = actor.hello(&line, DialOrdinal(1), intent, None);
         let bytes = line.say(&Message::Hello(Box::new(hello)));
         self.data(conn, &bytes);
@@ -167,8 +188,46 @@ impl Stage {
         let first = line.hear(&bytes).expect("the script goes as planned").into_iter().next();
         self.lines.push((conn, line));
         match first {
-            Some(Message::HelloAck(ack)) => (conn, ack.answer),
+            Some(Message::HelloAck(ack)) => (conn, ack),
             other => panic!("no answer: {other:?}"),
+        }
+    }
+
+    /// An actor takes a dial of the node and answers its `Hello`.
+    ///
+    /// # Panics
+    /// If it does not get there.
+    pub fn answered(&mut self, conn: ConnId, actor: &mut Actor, answer: Answer) -> Box<Hello> {
+        self.handle(Input::Dialed { conn, local: addr(NODE).socket() });
+        let opening = self.sent(conn);
+        let (mut line, reply) = actor.answer(&opening).expect("the script goes as planned");
+        self.data(conn, &reply);
+        let bytes = self.sent(conn);
+        let first = line.hear(&bytes).expect("the script goes as planned").into_iter().next();
+        let Some(Message::Hello(hello)) = first else { panic!("no Hello: {first:?}") };
+        let ack = actor.ack(&line, &hello, answer);
+        let bytes = line.say(&Message::HelloAck(Box::new(ack)));
+        self.lines.push((conn, line));
+        self.data(conn, &bytes);
+        hello
+    }
+
+    /// Time goes on until the node dials an address, for so long at most.
+    pub fn dials_within(&mut self, to: CanonicalAddr, time: Duration) -> Option<ConnId> {
+        let end = self.now.mono + time;
+        loop {
+            let dial = self
+                .commands
+                .iter()
+                .position(|command| matches!(command, Command::Dial { addr, .. } if *addr == to));
+            if let Some(at) = dial
+                && let Command::Dial { conn, .. } = self.commands.remove(at)
+            {
+                return Some(conn);
+            }
+            let due = self.node.deadline().filter(|due| *due <= end)?;
+            self.now = self.later(due.since(self.now.mono));
+            self.handle(Input::Tick);
         }
     }
 

@@ -516,7 +516,9 @@ fn c8_the_worst_case_bounds_what_bans_and_scores_can_make_a_node_hold() {
     for number in 0_u32..8_000 {
         let mut key = [0xdd; 32];
         key[..4].copy_from_slice(&number.to_le_bytes());
-        let (target, note) = (BanTarget::Key(NodeId(key)), BanNote::new(&"n".repeat(BanNote::MAX)));
+        let target = BanTarget::Key(NodeId(key));
+        // The node takes it over.
+        let note = counted(|| BanNote::new(&"n".repeat(BanNote::MAX)));
         let request = Request::Ban { target, lasts: None, note };
         host.handle(Input::Request { id: RequestId(1), request });
         // One record is under way, the next is written after it; what is too many is refused meanwhile.

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use timed_core::{Bootstrap, CloseReason, ClosedBy, Event, PeerRef, Reply, Request, Warning};
-use timed_tests::sim::{Exit, HostId, Packets, Profile, Setup, World, noise, null, seed, seeds};
+use timed_core::{
+    Bootstrap, CanonicalAddr, CloseReason, ClosedBy, Event, PeerRef, Reply, Request, Seed, Warning,
+};
+use timed_tests::sim::{
+    Exit, HostId, HostPlan, Packets, Profile, Setup, World, derived_key, noise, null, seed, seeds,
+};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -362,6 +366,40 @@ fn a_peer_list_that_knows_only_one_node_is_enough_for_a_masternode() {
     world.start_all();
     world.expect("6 links", secs(1), World::is_meshed);
     assert_eq!(world.wrong_direction(), []);
+}
+
+#[test]
+fn p_8_a_peer_known_by_name_is_found_again_where_it_has_moved() {
+    let setup = Setup::new(null).masternodes(3).observers(2).config(|host, config| {
+        if host == HostId(4) {
+            config.seeds = vec![Seed::default()];
+        }
+    });
+    let (named, seeker) = (HostId(3), HostId(4));
+    let mut world = World::new(seed(1), &setup);
+    let home = |world: &World, host: HostId| world.host(host).config.advertised.expect("an address");
+    world.host_mut(seeker).application.names = vec![vec![home(&world, named)]];
+    world.start_all();
+    let id = world.host(named).node_id;
+    world.expect("the name leads to it", secs(3), |world| world.seen(seeker).link(&id).is_some());
+    world.run_for(secs(60));
+    // The same node on another machine, with another address.
+    world.kill(named);
+    let mut config = world.host(named).config.clone();
+    let ip = std::net::IpAddr::from([10, 1, 7, 7]);
+    config.advertised = CanonicalAddr::new((ip, 24_100).into()).ok();
+    let key = derived_key(world.seed(), 3);
+    let moved = world.add_host(HostPlan { key, ip, seen_as: ip, port: 24_100, config });
+    let there = home(&world, moved);
+    world.host_mut(seeker).application.names = vec![vec![there]];
+    world.start(moved);
+    world.expect("it is found again", secs(60), |world| {
+        world.seen(seeker).link(&id).is_some()
+            && world.seen(moved).link(&world.host(seeker).node_id).is_some()
+    });
+    let began = world.now();
+    world.run_for(secs(300));
+    assert_eq!(world.seen(seeker).dials_since(began), 0, "the old address is forgotten");
 }
 
 #[test]

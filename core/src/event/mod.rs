@@ -206,6 +206,15 @@ pub enum Event {
     },
     /// A fresh snapshot for health checks and scrapes, at most every 250 ms.
     Summary(Summary),
+    /// A probe of the address that a peer advertises is over (rule P-6).
+    Probed {
+        /// The peer.
+        peer: NodeId,
+        /// Its address.
+        addr: CanonicalAddr,
+        /// [`CloseReason::ProbeDone`] if the address leads to the peer, else how the dial ended.
+        reason: CloseReason,
+    },
     /// Something an operator should know.
     Warning(Warning),
     /// The answer to a request.
@@ -327,7 +336,7 @@ pub enum Warning {
     /// A quorum of the masternodes sees this node at another IP address than the one it advertises.
     SeenElsewhere {
         /// What this node advertises.
-        advertised: Option<CanonicalAddr>,
+        advertised: CanonicalAddr,
         /// Where they see it.
         seen: IpAddr,
     },

@@ -1,6 +1,6 @@
 //! Answers to requests: plain values, taken from the node's one pool at one instant.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::addr::CanonicalAddr;
@@ -136,6 +136,10 @@ pub struct Status {
     pub masternode: Option<MasternodeIndex>,
     /// Boot epoch of this start.
     pub epoch: BootEpoch,
+    /// The IP address at which a quorum of the masternodes has seen this node last (rule P-7).
+    pub external_ip: Option<IpAddr>,
+    /// At which addresses the linked masternodes see it, and how many at each; most first.
+    pub seen_as: Vec<(IpAddr, usize)>,
     /// What health checks see.
     pub summary: Summary,
     /// Bans in force, in the order of [`BanCause::ALL`].
@@ -147,10 +151,14 @@ pub struct Status {
 /// Totals since the start: every one only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Dials made, knocks included.
+    /// Dials made, knocks and probes included.
     pub dials: u64,
     /// Knocks made.
     pub knocks: u64,
+    /// Probes of advertised addresses made.
+    pub probes: u64,
+    /// Probes of others answered.
+    pub probes_answered: u64,
     /// Links that became live.
     pub links_up: u64,
     /// Live links that ended.

@@ -10,7 +10,7 @@ use crate::ids::{BlockHash, DialOrdinal, GenesisHash, Height, NodeId, SessionHas
 use crate::limits::HELLO_RECORD;
 use crate::link::{Channel, Link, Phase, REPLY};
 use crate::rng::Rng;
-use crate::wire::message::{Answer, Ballot, Boot, Hello, HelloAck, Intent, Introduction, Role};
+use crate::wire::message::{Answer, Ballot, Boot, Hello, HelloAck, Intent, Introduction, ProvenBoot, Role};
 use crate::wire::preamble::{NetworkId, Opening, PREAMBLE, Preamble, VersionRange, read_opening};
 use crate::wire::record::RecordReader;
 use crate::wire::signing;
@@ -21,6 +21,8 @@ pub(crate) struct Identity {
     pub(crate) node: NodeId,
     pub(crate) advertised: Option<CanonicalAddr>,
     pub(crate) boot: Boot,
+    /// Our own signature over `boot` (rule E-7).
+    pub(crate) proof: Signature,
     pub(crate) network: NetworkId,
     pub(crate) genesis: GenesisHash,
     pub(crate) role: Role,
@@ -34,13 +36,20 @@ impl Identity {
         Preamble { network: self.network, versions: VersionRange::OURS }
     }
 
-    fn introduce(&self, theirs: &Preamble, seen: Option<Boot>) -> Introduction {
+    /// Signs the boot anew, after a change of its epoch.
+    pub(crate) fn prove(&mut self, crypto: &mut dyn Provider) {
+        self.proof = crypto.sign(&signing::boot(&self.genesis, &self.node, self.boot));
+    }
+
+    fn introduce(&self, theirs: &Preamble, regard: Regard) -> Introduction {
         let versions = VersionRange::OURS;
         Introduction {
             node: self.node,
             advertised: self.advertised,
             boot: self.boot,
-            seen,
+            proof: self.proof,
+            seen: regard.seen,
+            observed: regard.observed,
             versions,
             // A preamble without a common version never gets this far.
             chosen: versions.common(theirs.versions).unwrap_or(versions.max),
@@ -53,6 +62,15 @@ impl Identity {
             agent: self.agent.clone(),
         }
     }
+}
+
+/// What this node says of the other end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Regard {
+    /// The highest boot of its key that was seen here.
+    pub(crate) seen: Option<ProvenBoot>,
+    /// Where it is, seen from here (rule P-7).
+    pub(crate) observed: Option<CanonicalAddr>,
 }
 
 /// Why the opening of a connection failed, and what the cleartext says about it.
@@ -191,7 +209,7 @@ pub(crate) struct HelloTerms {
     pub(crate) to: Option<NodeId>,
     pub(crate) ordinal: DialOrdinal,
     pub(crate) intent: Intent,
-    pub(crate) seen: Option<Boot>,
+    pub(crate) regard: Regard,
     pub(crate) register: Option<Ballot>,
 }
 
@@ -203,7 +221,7 @@ pub(crate) fn compose_hello(
     crypto: &mut dyn Provider,
 ) -> Hello {
     let mut hello = Hello {
-        from: ours.introduce(&channel.theirs, terms.seen),
+        from: ours.introduce(&channel.theirs, terms.regard),
         to: terms.to,
         ordinal: terms.ordinal,
         intent: terms.intent,
@@ -219,13 +237,13 @@ pub(crate) fn compose_ack(
     channel: &Channel,
     ours: &Identity,
     hello: &Hello,
-    seen: Option<Boot>,
+    regard: Regard,
     highest: DialOrdinal,
     answer: Answer,
     crypto: &mut dyn Provider,
 ) -> HelloAck {
     let mut ack = HelloAck {
-        from: ours.introduce(&channel.theirs, seen),
+        from: ours.introduce(&channel.theirs, regard),
         highest,
         answer,
         signature: Signature::default(),

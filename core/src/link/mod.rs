@@ -20,7 +20,7 @@ use crate::link::outbound::{Frame, Outbound, Queued};
 use crate::link::rates::Meter;
 use crate::time::{Mono, Wall};
 use crate::wire::frame::FrameReader;
-use crate::wire::message::{Ballot, Boot, Hello, Intent, Lane};
+use crate::wire::message::{Ballot, Hello, Intent, Lane, ProvenBoot};
 use crate::wire::preamble::{PREAMBLE, Preamble};
 use crate::wire::record::RecordReader;
 
@@ -82,10 +82,12 @@ impl Channel {
 #[derive(Clone, Debug)]
 pub(crate) struct Peering {
     pub(crate) peer: NodeId,
-    pub(crate) boot: Boot,
+    pub(crate) boot: ProvenBoot,
     pub(crate) ballot: Ballot,
     pub(crate) because: DialedBecause,
     pub(crate) advertised: Option<CanonicalAddr>,
+    /// Where the peer sees us.
+    pub(crate) observed: Option<CanonicalAddr>,
     pub(crate) agent: String,
     pub(crate) height: Height,
     pub(crate) since: Mono,

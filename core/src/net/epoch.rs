@@ -89,6 +89,13 @@ pub fn supersedes(seen: Boot, told: Boot) -> bool {
     seen.epoch > told.epoch || (seen.epoch == told.epoch && seen.nonce != told.nonce)
 }
 
+/// Whether a boot of our own key that a peer names is later than ours, and one that anybody could have seen: an
+/// epoch that is refused everywhere (rule E-3) was not.
+#[must_use]
+pub fn may_supersede(other: Boot, ours: Boot, wall: Wall) -> bool {
+    supersedes(other, ours) && other.epoch.0 <= (wall + MAX_EPOCH_LEAD).0
+}
+
 /// Whether this process ever had a link that both ends confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -144,10 +151,10 @@ pub struct Circumstances {
     pub wall: Wall,
 }
 
-/// Rules E-5 and E-6. An epoch that nobody would have accepted (rule E-3) cannot have been seen and is ignored.
+/// Rules E-5 and E-6, for a boot that is proven (rule E-7).
 #[must_use]
 pub fn remedy(ours: Boot, other: Boot, known: Circumstances) -> Remedy {
-    if !supersedes(other, ours) || other.epoch.0 > (known.wall + MAX_EPOCH_LEAD).0 {
+    if !may_supersede(other, ours, known.wall) {
         return Remedy::None;
     }
     match (known.source, known.standing) {

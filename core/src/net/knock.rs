@@ -1,5 +1,8 @@
 //! What a knock is answered (rule D-3).
 
+use std::net::IpAddr;
+
+use crate::addr::CanonicalAddr;
 use crate::event::{CloseReason, KnockAnswer};
 use crate::wire::message::{Ballot, Boot};
 
@@ -36,6 +39,30 @@ pub fn judge(held: Option<Held>, knocker: Boot, register: Option<Ballot>) -> Ver
     }
 }
 
+/// Where a knocker would be dialed, and what is known of that place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The address.
+    pub addr: CanonicalAddr,
+    /// Where the knock came from.
+    pub source: IpAddr,
+    /// The knocker's address in the registry, if it is there.
+    pub registered: Option<CanonicalAddr>,
+    /// Where this node itself reached the knocker last.
+    pub reached: Option<CanonicalAddr>,
+}
+
+impl Place {
+    /// Whether more than the knocker's word says that it is there. A knock must not aim our dials at a third
+    /// party: anybody can advertise any address.
+    #[must_use]
+    pub fn is_vouched(&self) -> bool {
+        self.addr.ip() == self.source.to_canonical()
+            || self.registered == Some(self.addr)
+            || self.reached == Some(self.addr)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +93,18 @@ mod tests {
         }
         assert_eq!(answer(None, 11).drop, Some(CloseReason::Ghost));
         assert_eq!(judge(None, boot(10), None).answer, KnockAnswer::WillDial);
+    }
+
+    #[test]
+    fn a_place_is_vouched_by_the_source_the_registry_or_an_earlier_meeting() {
+        let addr = |text: &str| -> CanonicalAddr { text.parse().unwrap() };
+        let (there, elsewhere) = (addr("10.0.0.1:24100"), addr("10.0.0.2:24100"));
+        let alone = Place { addr: there, source: elsewhere.ip(), registered: None, reached: None };
+        assert!(!alone.is_vouched());
+        assert!(Place { source: "::ffff:10.0.0.1".parse().unwrap(), ..alone }.is_vouched());
+        assert!(Place { registered: Some(there), ..alone }.is_vouched());
+        assert!(Place { reached: Some(there), ..alone }.is_vouched());
+        let other = Some(elsewhere);
+        assert!(!Place { registered: other, reached: other, ..alone }.is_vouched());
     }
 }

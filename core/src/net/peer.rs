@@ -13,10 +13,11 @@ use crate::net::ballot::Register;
 use crate::net::bans::Grounds;
 use crate::net::dialer::{Flight, Order, Passive, Place, Session, Side, Situation, Wanted};
 use crate::net::exchange::Exchange;
+use crate::net::probe::Probes;
 use crate::registry::{MasternodeIndex, Registry};
 use crate::rng::Rng;
 use crate::time::{Mono, Now, Wall};
-use crate::wire::message::{Boot, Intent};
+use crate::wire::message::{Boot, Intent, ProvenBoot};
 
 /// Times of `LinkUp` kept for the reconnect count.
 pub(super) const UPS_KEPT: usize = 64;
@@ -96,6 +97,8 @@ impl Dialing {
             _ => self.hints = 0,
         }
         match (intent, outcome) {
+            // A probe is no attempt at a link.
+            (Intent::Probe, _) => return,
             (Intent::Knock, Outcome::KnockAnswered) => {
                 self.backoff.clear();
                 self.passive = Passive::FallbackAt(now + timings.fallback_after);
@@ -202,8 +205,11 @@ pub(crate) struct Peer {
     pub(crate) addr: Option<CanonicalAddr>,
     /// The bootstrap address that led to it, if it was configured without a key.
     pub(crate) found_at: Option<CanonicalAddr>,
+    /// Where this node dialed it last and it proved its key, and when.
+    pub(crate) reached: Option<(CanonicalAddr, Mono)>,
+    pub(crate) probes: Probes,
     /// The highest boot of its key that answered on a live link.
-    pub(crate) seen: Option<Boot>,
+    pub(crate) seen: Option<ProvenBoot>,
     /// The highest dial ordinal of the pair.
     pub(crate) highest: DialOrdinal,
     pub(crate) register: Register,
@@ -229,6 +235,8 @@ impl Peer {
             wanted,
             addr,
             found_at: None,
+            reached: None,
+            probes: Probes::default(),
             seen: None,
             highest: DialOrdinal(0),
             register: Register::default(),
@@ -244,11 +252,21 @@ impl Peer {
         if self.live.is_some() { Session::Live } else { Session::None }
     }
 
+    /// Whether a link to it is sought, and it is at this address or was found there.
+    pub(crate) fn is_sought_at(&self, addr: &CanonicalAddr) -> bool {
+        self.wanted == Wanted::Yes && (self.addr == Some(*addr) || self.found_at == Some(*addr))
+    }
+
     /// Learns the boot of a process that has answered on a live link.
-    pub(crate) fn saw(&mut self, boot: Boot) {
-        if self.seen.is_none_or(|seen| boot.epoch > seen.epoch) {
-            self.seen = Some(boot);
+    pub(crate) fn saw(&mut self, start: ProvenBoot) {
+        if self.seen.is_none_or(|seen| start.boot.epoch > seen.boot.epoch) {
+            self.seen = Some(start);
         }
+    }
+
+    /// That boot alone.
+    pub(crate) fn seen_boot(&self) -> Option<Boot> {
+        self.seen.map(|seen| seen.boot)
     }
 
     /// Learns where the peer says that it listens. A masternode's address is the registry's, and nobody else's

@@ -39,6 +39,8 @@ pub(crate) struct Pool {
     peers: BTreeMap<NodeId, Box<Peer>>,
     targets: BTreeMap<CanonicalAddr, Dialing>,
     own_addrs: BTreeSet<CanonicalAddr>,
+    /// Where the other masternodes see this node (rule P-7).
+    seen_at: Option<CanonicalAddr>,
     timings: Timings,
     known_bound: usize,
     own_bound: usize,
@@ -53,6 +55,7 @@ impl Pool {
             peers: BTreeMap::new(),
             targets: BTreeMap::new(),
             own_addrs: addr.into_iter().collect(),
+            seen_at: None,
             timings: config.timings.clone(),
             known_bound: config.limits.known_peers,
             own_bound: config.limits.own_addrs,
@@ -109,7 +112,7 @@ impl Pool {
         now: Now,
         rng: &mut Rng,
     ) -> Option<Destination> {
-        if self.own_addrs.contains(&addr) || id == Some(self.me.id) {
+        if self.owns(&addr) || id == Some(self.me.id) {
             return None;
         }
         let found =
@@ -255,7 +258,7 @@ impl Pool {
     }
 
     fn place(&self, addr: &CanonicalAddr) -> Place {
-        if self.own_addrs.contains(addr) { Place::Own } else { Place::Known }
+        if self.owns(addr) { Place::Own } else { Place::Known }
     }
 
     /// The longest back-off towards a destination.
@@ -270,7 +273,17 @@ impl Pool {
 
     /// Whether an address is known to be our own.
     pub(crate) fn owns(&self, addr: &CanonicalAddr) -> bool {
-        self.own_addrs.contains(addr)
+        self.own_addrs.contains(addr) || self.seen_at == Some(*addr)
+    }
+
+    /// Where the other masternodes see this node: not dialed while they do. Unless it is known to be another's:
+    /// behind one address there may be several nodes, and a quorum of a small registry may be a single liar.
+    pub(crate) fn seen_at(&mut self, addr: Option<CanonicalAddr>, registry: &Registry) {
+        let others = |addr: &CanonicalAddr| {
+            let registered = registry.by_addr(addr).is_some_and(|entry| entry.id != self.me.id);
+            registered || self.peers.values().any(|peer| peer.reached.is_some_and(|(at, _)| at == *addr))
+        };
+        self.seen_at = addr.filter(|addr| !others(addr));
     }
 
     /// An address turned out to be our own: never dialed again.
@@ -279,6 +292,25 @@ impl Pool {
             self.own_addrs.insert(addr);
         }
         self.targets.remove(&addr);
+    }
+
+    /// Whether a link to whoever is at an address is sought already.
+    pub(crate) fn seeks_at(&self, addr: &CanonicalAddr) -> bool {
+        self.targets.contains_key(addr) || self.peers.values().any(|peer| peer.is_sought_at(addr))
+    }
+
+    /// Nobody is sought any more for being at an address, but for masternodes; links stay. Answers whose
+    /// situation is another now.
+    pub(crate) fn unwant(&mut self, addr: &CanonicalAddr) -> Vec<Destination> {
+        self.targets.remove(addr);
+        let mut changed = Vec::new();
+        for peer in self.peers.values_mut() {
+            if peer.masternode.is_none() && peer.is_sought_at(addr) {
+                peer.wanted = Wanted::No;
+                changed.push(Destination::Peer(peer.id));
+            }
+        }
+        changed
     }
 
     /// The node behind a bare address proved its identity: from now on it is sought by its key.

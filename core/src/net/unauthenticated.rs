@@ -1,7 +1,7 @@
 //! Which inbound connection gives way when too many have not proven an identity (rule S-1): never the newest,
 //! always the oldest of the source prefix that holds most.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use crate::ids::ConnId;
@@ -55,12 +55,14 @@ pub fn victim(waiting: &[Waiting], origin: Origin, places: usize, kept: usize) -
     }
     // A stranger never pushes out a registered source; a registered one pushes strangers out first.
     let pool = if strangers > 0 { Origin::Stranger } else { Origin::Registered };
-    let mut sizes: BTreeMap<[u8; 7], usize> = BTreeMap::new();
-    for w in waiting.iter().filter(|w| w.origin == pool) {
-        *sizes.entry(prefix(w.ip)).or_default() += 1;
-    }
-    let largest = sizes.values().copied().max()?;
-    waiting.iter().find(|w| w.origin == pool && sizes.get(&prefix(w.ip)) == Some(&largest)).map(|w| w.conn)
+    let candidates = waiting.iter().enumerate().filter(|(_, w)| w.origin == pool);
+    let mut by_prefix: Vec<([u8; 7], usize)> = candidates.map(|(age, w)| (prefix(w.ip), age)).collect();
+    by_prefix.sort_unstable();
+    let crowds = by_prefix.chunk_by(|a, b| a.0 == b.0);
+    // The largest; of several, the one with the oldest connection.
+    let (_, Reverse(oldest)) =
+        crowds.filter_map(|crowd| Some((crowd.len(), Reverse(crowd.first()?.1)))).max()?;
+    waiting.get(oldest).map(|w| w.conn)
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl Node {
         }
     }
 
-    fn rank(&self, id: &NodeId) -> Rank {
+    pub(super) fn rank(&self, id: &NodeId) -> Rank {
         if self.config.registry.get(id).is_some() { Rank::Registered } else { Rank::Other }
     }
 
@@ -159,13 +159,7 @@ impl Node {
         self.came_into_force(set);
         if masternodes > 0 {
             let registry = &self.config.registry;
-            let kept = |id: &NodeId, ip| {
-                *id == self.identity.node
-                    || !matches!(
-                        verdict(now.mono, &self.bans.grounds(Some(id), Some(ip))),
-                        Verdict::Banned(_)
-                    )
-            };
+            let kept = |id: &NodeId, ip| *id == self.identity.node || !self.bans.concern(now.mono, id, ip);
             let left = registry.entries().iter().filter(|entry| kept(&entry.id, entry.addr.ip())).count();
             let quorum = registry.quorum();
             self.event(Event::Warning(Warning::MasternodesBanned { target, masternodes, left, quorum }));

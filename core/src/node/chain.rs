@@ -173,7 +173,7 @@ impl Node {
 
     /// A link is live, or has replaced the one that was.
     pub(super) fn chain_link_up(&mut self, now: Now, them: &Introduction) {
-        let other = them.seen.filter(|seen| seen.nonce != self.identity.boot.nonce);
+        let other = them.seen.map(|seen| seen.boot).filter(|seen| seen.nonce != self.identity.boot.nonce);
         self.with_chain(now, |chain, crypto, effects| {
             chain.link_up(now, them.node, (them.height, them.tip), other, crypto, effects);
         });

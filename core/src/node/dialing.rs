@@ -119,6 +119,11 @@ impl Node {
         let destination = expect.map_or(Destination::Addr(addr), Destination::Peer);
         let proven = self.links.get(conn).and_then(|link| link.peer);
         self.leave_dialing(conn);
+        if intent == Intent::Probe {
+            self.probe_over(now, (addr, expect, proven), outcome(reason, by, proven), reason);
+            self.next_waiting(now);
+            return;
+        }
         if !self.flies(destination, conn) {
             self.next_waiting(now);
             return;
@@ -147,7 +152,13 @@ impl Node {
     }
 
     /// What the end of a dial tells about the address.
-    fn dial_learned(&mut self, now: Now, addr: CanonicalAddr, expect: Option<NodeId>, reason: CloseReason) {
+    pub(super) fn dial_learned(
+        &mut self,
+        now: Now,
+        addr: CanonicalAddr,
+        expect: Option<NodeId>,
+        reason: CloseReason,
+    ) {
         match reason {
             CloseReason::SelfConnection => {
                 self.pool.is_own(addr);

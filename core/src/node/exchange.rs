@@ -262,9 +262,10 @@ impl Node {
             |(_, conn): (&Peer, ConnId)| self.links.get(conn).map(|link| Group::of(link.remote.ip()));
         let linked: BTreeSet<_> = self.pool.live().filter_map(remote).collect();
         // What is registered is not in the book, but addresses of our own are learned one by one.
-        let (pool, me) = (&self.pool, self.identity.node);
+        let (pool, bans, me) = (&self.pool, &self.bans, self.identity.node);
         let fitness = |id: &NodeId, addr: &CanonicalAddr| {
-            if *id == me || pool.owns(addr) || !pool.get(id).is_none_or(|peer| is_idle(peer, now.mono)) {
+            let idle = pool.get(id).is_none_or(|peer| is_idle(peer, now.mono));
+            if *id == me || pool.owns(addr) || !idle || bans.concern(now.mono, id, addr.ip()) {
                 Fitness::Unfit
             } else if linked.contains(&Group::of(addr.ip())) {
                 Fitness::Spare

@@ -42,6 +42,7 @@ impl Node {
             }
         }
         self.read_records(now, conn, input);
+        self.slow_down(now, conn);
     }
 
     fn read_records(&mut self, now: Now, conn: ConnId, mut input: &[u8]) {

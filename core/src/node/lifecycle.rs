@@ -8,13 +8,14 @@ use bytes::Bytes;
 use crate::chain::{self, Chain};
 use crate::command::Command;
 use crate::config::{Config, ConfigError, MasternodeMode};
-use crate::event::{CloseReason, ClosedBy, Event, Fatal, LinkCounts, Summary, Warning};
-use crate::ids::{BlockHash, BootNonce, ConnId, Height, NodeId, Ticket};
+use crate::crypto::Provider;
+use crate::event::{CloseReason, ClosedBy, Event, Fatal, LinkCounts, Summary};
+use crate::ids::{BlockHash, BootNonce, ConnId, Height, NodeId, Signature, Ticket};
 use crate::journal::{Record, RecordKey};
-use crate::limits::MAX_AGENT;
+use crate::limits::{MAX_AGENT, MAX_SEEDS};
 use crate::link::handshake::Identity;
 use crate::masternode::{Masternode, Setup};
-use crate::net::epoch::{self, Circumstances, Past, Remedy, Source, Standing, Witness};
+use crate::net::epoch::{self, Past, Standing};
 use crate::net::pool::Destination;
 use crate::node::{Node, Parked, Run, TimerKey};
 use crate::rng::Rng;
@@ -29,6 +30,9 @@ const SUMMARY_EVERY: Duration = Duration::from_millis(250);
 pub(super) fn check(config: &Config, me: NodeId) -> Result<(), ConfigError> {
     if config.agent.len() > MAX_AGENT || !config.agent.bytes().all(|b| (0x20..0x7f).contains(&b)) {
         return Err(ConfigError::Agent);
+    }
+    if config.seeds.len() > MAX_SEEDS {
+        return Err(ConfigError::TooManySeeds(config.seeds.len()));
     }
     let t = &config.timings;
     if t.ping_after >= t.silent_after {
@@ -97,19 +101,29 @@ pub(super) fn chain(
 }
 
 /// Who this process is: the key, the place, and a boot epoch above every earlier one.
-pub(super) fn identity(config: &Config, me: NodeId, nonce: BootNonce, past: Past, wall: Wall) -> Identity {
+pub(super) fn identity(
+    config: &Config,
+    crypto: &mut dyn Provider,
+    nonce: BootNonce,
+    past: Past,
+    wall: Wall,
+) -> Identity {
+    let me = crypto.node_id();
     let acts = config.registry.get(&me).is_some() && config.masternode != MasternodeMode::Disabled;
-    Identity {
+    let mut identity = Identity {
         node: me,
         advertised: config.advertised,
         boot: Boot { epoch: epoch::next_epoch(past, wall), nonce },
+        proof: Signature::default(),
         network: NetworkId::of(&config.network),
         genesis: config.genesis,
         role: if acts { Role::Masternode } else { Role::Observer },
         agent: config.agent.clone(),
         height: Height(0),
         tip: BlockHash::default(),
-    }
+    };
+    identity.prove(crypto);
+    identity
 }
 
 /// The heartbeats machine of this process.
@@ -136,6 +150,7 @@ impl Node {
         for destination in destinations {
             self.pursue(now, destination);
         }
+        self.ask_for_names(now);
         self.timers.set(TimerKey::PeerCheck, Some(now.mono + self.config.timings.peer_check));
         self.arm_exchange(now);
         self.arm_bans();
@@ -145,12 +160,12 @@ impl Node {
     }
 
     /// Makes our epoch durable; until it is, no signed word leaves (rule E-2).
-    fn persist_boot(&mut self) {
+    pub(super) fn persist_boot(&mut self) {
         self.past.used = self.identity.boot.epoch;
         self.boot_ticket = self.persist_past();
     }
 
-    fn persist_past(&mut self) -> Ticket {
+    pub(super) fn persist_past(&mut self) -> Ticket {
         let ticket = self.gate.issue();
         let record = Bytes::copy_from_slice(&self.past.encode());
         self.commands.push_back(Command::Persist { ticket, key: RecordKey::Boot, record });
@@ -192,51 +207,6 @@ impl Node {
         self.halt(now, Fatal::PersistFailed);
     }
 
-    /// Another boot of our own key was proven: rules E-5 and E-6.
-    pub(super) fn other_boot(&mut self, now: Now, peer: NodeId, other: Boot, source: Source) {
-        let ours = self.identity.boot;
-        let known = self.pool.get(&peer).and_then(|peer| peer.masternode);
-        let witness = if known.is_some() || peer == self.identity.node {
-            Witness::Registered
-        } else {
-            Witness::Stranger
-        };
-        let circumstances =
-            Circumstances { source, witness, standing: self.standing, raises: self.raises, wall: now.wall };
-        match epoch::remedy(ours, other, circumstances) {
-            Remedy::None => {}
-            Remedy::BackOff => {
-                self.event(Event::Warning(Warning::KeyInUse { peer, epoch: other.epoch }));
-            }
-            Remedy::Halt => {
-                // If the other boot is only remembered, as after a backup and a clock set back, the next start
-                // must be above it; else it would halt again.
-                self.past.used = self.past.used.max(other.epoch);
-                self.persist_past();
-                self.halt(now, Fatal::KeyInUse { peer, ours: ours.epoch, other: other.epoch });
-            }
-            Remedy::Raise(to) => {
-                self.raises += 1;
-                self.identity.boot.epoch = to;
-                self.persist_boot();
-                self.masternode.epoch_raised(now, to);
-                self.arm_masternode();
-                self.event(Event::Warning(Warning::EpochRaised { to }));
-                // Whatever is under way was signed, or is about to be judged, with the stale epoch.
-                for conn in self.open_links() {
-                    self.end(now, conn, CloseReason::StaleEpoch, ClosedBy::Us);
-                }
-                let destinations: Vec<Destination> = self.pool.destinations().collect();
-                for destination in destinations {
-                    if let Some(dialing) = self.pool.dialing_mut(destination) {
-                        dialing.backoff.clear();
-                    }
-                    self.pursue(now, destination);
-                }
-            }
-        }
-    }
-
     pub(super) fn open_links(&self) -> Vec<ConnId> {
         self.links.iter().filter(|(_, link)| !link.is_closing()).map(|(conn, _)| conn).collect()
     }
@@ -262,9 +232,15 @@ impl Node {
             self.write_book(now);
         }
         self.save_bans_at_last(now, reason);
-        let timers =
-            [TimerKey::Masternode, TimerKey::PeerCheck, TimerKey::Exchange, TimerKey::Bans, TimerKey::Chain];
-        for key in timers {
+        for key in [
+            TimerKey::Masternode,
+            TimerKey::PeerCheck,
+            TimerKey::Probes,
+            TimerKey::Names,
+            TimerKey::Exchange,
+            TimerKey::Bans,
+            TimerKey::Chain,
+        ] {
             self.timers.set(key, None);
         }
         self.waiting.clear();

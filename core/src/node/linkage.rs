@@ -11,7 +11,7 @@ use crate::link::liveness::{Pulse, pulse};
 use crate::link::outbound::{Frame, Queued};
 use crate::link::{Confirmed, Link, Origin, Peering, Phase};
 use crate::net::pool::Destination;
-use crate::net::unauthenticated::{self, Waiting};
+use crate::net::unauthenticated::Waiting;
 use crate::node::{Node, TimerKey};
 use crate::time::Now;
 use crate::wire::message::{Goodbye, Lane, Message, Ping};
@@ -19,36 +19,12 @@ use crate::wire::message::{Goodbye, Lane, Message, Ping};
 impl Node {
     pub(super) fn accepted(&mut self, now: Now, from: SocketAddr) -> ConnId {
         let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-        self.make_room(now, from);
+        let origin = self.source_of(from);
+        self.make_room(now, origin);
         let conn = self.links.insert_with(|conn| Link::new(conn, from, Origin::Accepted));
-        self.unauthenticated.push(conn);
+        self.unauthenticated.push(Waiting { conn, ip: from.ip(), origin });
         self.timers.set(TimerKey::Link(conn), Some(now.mono + self.config.timings.handshake_timeout));
         conn
-    }
-
-    /// Rule S-1: the newcomer is taken, the oldest of the largest crowd gives way.
-    fn make_room(&mut self, now: Now, from: SocketAddr) {
-        let waiting: Vec<Waiting> = self
-            .unauthenticated
-            .iter()
-            .filter_map(|conn| self.links.get(*conn))
-            .map(|link| Waiting {
-                conn: link.conn,
-                ip: link.remote.ip(),
-                origin: self.source_of(link.remote),
-            })
-            .collect();
-        let limits = &self.config.limits;
-        let victim = unauthenticated::victim(
-            &waiting,
-            self.source_of(from),
-            limits.unauthenticated,
-            limits.unauthenticated_kept,
-        );
-        if let Some(victim) = victim {
-            self.counters.inbound_refused += 1;
-            self.end(now, victim, CloseReason::Evicted, ClosedBy::Us);
-        }
     }
 
     /// The shell reports that a socket is gone.
@@ -89,13 +65,13 @@ impl Node {
         }
         link.raw_in = Vec::new();
         self.timers.set(TimerKey::Link(conn), None);
-        self.unauthenticated.retain(|waiting| *waiting != conn);
+        self.unauthenticated.retain(|waiting| waiting.conn != conn);
         if let Some(peering) = peering {
             self.live_ended(now, conn, &peering, reason, by);
         } else {
             match origin {
                 Origin::Dialed { .. } => self.dial_over(now, conn, reason, by),
-                Origin::Accepted if reason == CloseReason::KnockDone => {}
+                Origin::Accepted if matches!(reason, CloseReason::KnockDone | CloseReason::ProbeDone) => {}
                 Origin::Accepted => {
                     self.event(Event::InboundFailed { from: remote, peer: proven, reason, by });
                 }
@@ -134,6 +110,7 @@ impl Node {
         if current {
             self.chain_link_down(now, peer);
             self.pursue(now, destination);
+            self.ask_for_names(now);
             self.arm_exchange(now);
         }
     }

@@ -8,8 +8,10 @@ mod frames;
 mod handshake;
 mod lifecycle;
 mod linkage;
+mod names;
 mod observe;
 mod rates;
+mod reach;
 mod registry;
 mod requests;
 mod unproven;
@@ -39,10 +41,13 @@ use crate::net::effort::Effort;
 use crate::net::epoch::{Past, Standing};
 use crate::net::pool::{Destination, Pool};
 use crate::net::scores::Scores;
+use crate::net::seeds::Seeds;
+use crate::net::unauthenticated::Waiting;
 use crate::node::bans::Saving;
 use crate::node::chain::Outbox;
 use crate::node::exchange::Addresses;
 use crate::node::rates::Rates;
+use crate::node::reach::Reach;
 use crate::rng::Rng;
 use crate::time::{Clock, Mono, Now, Reading};
 use crate::timers::Timers;
@@ -64,6 +69,10 @@ enum TimerKey {
     Masternode,
     /// The periodic check of all peers.
     PeerCheck,
+    /// The earliest probe of an advertised address.
+    Probes,
+    /// The next question to the name service.
+    Names,
     /// Addresses to be asked for, dialed or written down.
     Exchange,
     /// The end of the next ban, or the writing of those that are not written.
@@ -117,15 +126,17 @@ pub struct Node {
     run: Run,
     links: ConnSlab<Link>,
     /// Inbound connections without a proven identity, oldest first.
-    unauthenticated: Vec<ConnId>,
+    unauthenticated: Vec<Waiting>,
     /// Of these, the ones that wait for a key agreement or an answer, longest waiting first.
-    deferred: VecDeque<ConnId>,
+    deferred: VecDeque<Waiting>,
     effort: Effort,
     /// Own dials whose handshake is not done.
     dialing: BTreeSet<ConnId>,
     /// Destinations that may dial as soon as there is room in `dialing`.
     waiting: VecDeque<Destination>,
     pool: Pool,
+    reach: Reach,
+    seeds: Seeds,
     addresses: Addresses,
     scores: Scores,
     bans: Bans,
@@ -164,7 +175,7 @@ impl Node {
         let nonce = BootNonce(rng.next_u64());
         let (past, mut records) = lifecycle::past(journal)?;
         let (bans, damaged) = bans::recall(&mut records, &config, now);
-        let identity = lifecycle::identity(&config, crypto.node_id(), nonce, past, now.wall);
+        let identity = lifecycle::identity(&config, crypto.as_mut(), nonce, past, now.wall);
         let pool = Pool::new(&config, identity.node, now, &mut rng);
         let masternode = lifecycle::masternode(&config, &identity, now, &mut rng);
         let (addresses, set_aside) = exchange::recall(&mut records, &config, seed, now);
@@ -189,6 +200,8 @@ impl Node {
             dialing: BTreeSet::new(),
             waiting: VecDeque::new(),
             pool,
+            reach: Reach::default(),
+            seeds: Seeds::new(&config.seeds, config.timings.backoff_other, now.mono),
             addresses,
             scores: Scores::new(config.limits.scores),
             bans,
@@ -245,7 +258,7 @@ impl Node {
             | Input::Validated { .. }
             | Input::Committed { .. }
             | Input::Loaded { .. } => self.chain_input(now, input),
-            Input::Resolved { seed: _, addrs: _ } => {}
+            Input::Resolved { seed, addrs } => self.resolved(now, seed, &addrs),
             Input::Request { id, request } => self.request(now, id, request),
         }
         self.arm_chain(now);
@@ -312,6 +325,8 @@ impl Node {
                 TimerKey::Dial(destination) => self.pursue(now, destination),
                 TimerKey::Masternode => self.masternode_due(now),
                 TimerKey::PeerCheck => self.check_peers(now),
+                TimerKey::Probes => self.probes_due(now),
+                TimerKey::Names => self.ask_for_names(now),
                 TimerKey::Exchange => self.exchange_due(now),
                 TimerKey::Bans => self.bans_due(now),
                 TimerKey::Summary => self.summarise(now),

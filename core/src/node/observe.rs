@@ -43,6 +43,8 @@ impl Node {
             dialing,
             waiting,
             pool,
+            reach,
+            seeds,
             // Exploration is of masternodes, which dial nobody from their book.
             addresses: _,
             scores,
@@ -66,7 +68,7 @@ impl Node {
         let _ = write!(
             feed,
             "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{deferred:?}{dialing:?}\
-             {waiting:?}{clock:?}{timers:?}{scores:?}{bans:?}",
+             {waiting:?}{clock:?}{timers:?}{reach:?}{seeds:?}{scores:?}{bans:?}",
             identity.boot,
         );
         for (conn, link) in links.iter() {
@@ -79,7 +81,7 @@ impl Node {
             let _ = write!(feed, "{destination:?}{decision:?}{plan:?}");
         }
         for peer in pool.peers() {
-            let place = (peer.wanted, peer.addr, peer.found_at);
+            let place = (peer.wanted, peer.addr, peer.found_at, peer.reached, peer.probes);
             let pair = (peer.seen, peer.highest, peer.register, peer.live);
             let _ = write!(feed, "{place:?}{pair:?}");
         }

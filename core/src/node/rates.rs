@@ -12,6 +12,7 @@ use crate::event::{Enforce, Event, Excessive, Handling, Offence, SyncState, Traf
 use crate::ids::{ConnId, NodeId};
 use crate::link::rates::{Excess, Meter, News, Passage, Pinged, Toll};
 use crate::link::{Link, Pause};
+use crate::net::scores::{Pace, Rank};
 use crate::node::{Node, TimerKey};
 use crate::registry::MAX_MASTERNODES;
 use crate::time::{Mono, Now};
@@ -87,7 +88,7 @@ impl Node {
             return Metered::Handle;
         };
         self.tell_excess(peer, excess, Enforce::On);
-        let slowed = self.is_slowed_at_most(&peer);
+        let slowed = self.rank(&peer) != Rank::Other;
         let Some(peering) = self.links.get_mut(conn).and_then(Link::peering_mut) else {
             return Metered::Handle;
         };
@@ -101,11 +102,6 @@ impl Node {
             self.offended(now, peer, Offence::Flood);
         }
         Metered::Drop
-    }
-
-    /// Whether a peer is one of those that are never cut off: what they send is handled, if later (rule A-6).
-    fn is_slowed_at_most(&self, peer: &NodeId) -> bool {
-        self.pool.get(peer).is_some_and(|peer| peer.masternode.is_some())
     }
 
     fn tell_excess(&mut self, peer: NodeId, Excess { class, news }: Excess, enforce: Enforce) {
@@ -168,6 +164,15 @@ impl Node {
     }
 
     // Reading more slowly.
+
+    /// Bytes of a link were handled. One whose peer has the score for it, and is not banned for it, is left alone for
+    /// a while (rule A-6).
+    pub(super) fn slow_down(&mut self, now: Now, conn: ConnId) {
+        let peer = self.links.get(conn).and_then(Link::peering).map(|peering| peering.peer);
+        if peer.is_some_and(|peer| self.pace(now, &peer) == Pace::Slowed) {
+            self.pause(now, conn, Duration::MAX);
+        }
+    }
 
     /// Leaves what a peer sends in the socket for a while.
     fn pause(&mut self, now: Now, conn: ConnId, wait: Duration) {
@@ -237,8 +242,8 @@ impl Node {
         let enforce = self.config.limits.rates.of(class).enforce;
         let handling = match enforce {
             Enforce::Observe => Handling::Observed,
-            Enforce::On if self.is_slowed_at_most(peer) => Handling::Slowed,
-            Enforce::On => Handling::Dropped,
+            Enforce::On if self.rank(peer) == Rank::Other => Handling::Dropped,
+            Enforce::On => Handling::Slowed,
         };
         Some(Excessive { class, handling })
     }

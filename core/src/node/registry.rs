@@ -29,6 +29,7 @@ impl Node {
         self.masternode.registry_changed(now, registry.clone(), seat.filter(|_| acts), &mut events);
         self.pool.registry_changed(&registry, now, &mut self.rng);
         self.config.registry = registry;
+        self.sources_changed();
         self.forget_registered();
         self.pardon_registered(now);
         // Sessions that stand belong to masternodes that are new as such.
@@ -46,6 +47,8 @@ impl Node {
         }
         self.emit(now, events);
         self.arm_masternode();
+        self.count_votes();
+        self.arm_probes(now);
         let destinations: Vec<Destination> = self.pool.destinations().collect();
         for destination in destinations {
             self.pursue(now, destination);

@@ -9,6 +9,7 @@ use crate::limits::MAX_DATAGRAM;
 use crate::link::liveness::health;
 use crate::net::bans::{self, Verdict};
 use crate::net::dialer::Decision;
+use crate::net::observed;
 use crate::net::peer::Peer;
 use crate::net::pool::Destination;
 use crate::node::{Node, Run};
@@ -110,6 +111,8 @@ impl Node {
             advertised: self.identity.advertised,
             masternode: self.config.registry.index_of(&self.identity.node),
             epoch: self.identity.boot.epoch,
+            external_ip: self.reach.observed.learned(),
+            seen_as: observed::tally(self.votes()),
             summary: self.summary(now),
             bans: self.bans.count(),
             counters,
@@ -170,10 +173,14 @@ impl Node {
         if let Verdict::Banned(_) = bans::verdict(now.mono, &self.pool.grounds(&self.bans, destination)) {
             return Reply::Refused("a ban on this peer is in force: lift it first");
         }
-        if self.pool.addr_of(destination).is_none() {
+        let Some(addr) = self.pool.addr_of(destination) else {
             return Reply::Refused("no address of this peer is known");
-        }
+        };
+        self.seeds.keep(&addr);
         if let Destination::Peer(id) = destination {
+            if let Some(found_at) = self.pool.get(&id).and_then(|peer| peer.found_at) {
+                self.seeds.keep(&found_at);
+            }
             if self.pool.get(&id).is_some_and(|peer| peer.live.is_some()) {
                 if let Some(dialing) = self.pool.dialing_mut(destination) {
                     dialing.held = None;

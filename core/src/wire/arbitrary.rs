@@ -17,7 +17,7 @@ use crate::registry::{MAX_MASTERNODES, MasternodeIndex};
 use crate::time::Wall;
 use crate::wire::message::{
     Answer, Ballot, Boot, DialerRank, Goodbye, Heartbeat, Hello, HelloAck, Intent, Introduction, LinkEntry,
-    Message, Ping, Pong, Role, Witness,
+    Message, Ping, Pong, ProvenBoot, Role, Witness,
 };
 use crate::wire::peers::{GetPeers, PeerAddress};
 use crate::wire::preamble::{NetworkId, Version, VersionRange};
@@ -66,7 +66,7 @@ prop_compose! {
         ordinal in any::<u64>().prop_map(DialOrdinal),
         intent in intent(),
         register in option::of(ballot()),
-        signature in any::<[u8; 64]>().prop_map(Signature),
+        signature in signature(),
     ) -> Hello {
         Hello { from, to, ordinal, intent, register, signature }
     }
@@ -77,7 +77,7 @@ prop_compose! {
         from in introduction(),
         highest in any::<u64>().prop_map(DialOrdinal),
         answer in answer(),
-        signature in any::<[u8; 64]>().prop_map(Signature),
+        signature in signature(),
     ) -> HelloAck {
         HelloAck { from, highest, answer, signature }
     }
@@ -93,7 +93,7 @@ prop_compose! {
         registry in any::<[u8; 8]>().prop_map(RegistryTag),
         duplicates in any::<u16>(),
         witnessed in btree_map(index(), (any::<u64>(), any::<[u8; 8]>()), 0..=MAX_MASTERNODES),
-        signature in any::<[u8; 64]>().prop_map(Signature),
+        signature in signature(),
     ) -> Heartbeat {
         let [epoch, sequence, wall, height] = numbers;
         Heartbeat {
@@ -126,7 +126,9 @@ prop_compose! {
         keys in any::<[[u8; 32]; 3]>(),
         advertised in option::of(addr()),
         boot in boot(),
-        seen in option::of(boot()),
+        proof in signature(),
+        seen in option::of((boot(), signature()).prop_map(|(boot, proof)| ProvenBoot { boot, proof })),
+        observed in option::of(addr()),
         versions in any::<[u16; 3]>(),
         numbers in any::<[u64; 2]>(),
         network in any::<[u8; 4]>().prop_map(NetworkId),
@@ -140,7 +142,9 @@ prop_compose! {
             node: NodeId(node),
             advertised,
             boot,
+            proof,
             seen,
+            observed,
             versions: VersionRange { min: a.min(b), max: a.max(b) },
             chosen,
             features,
@@ -170,6 +174,10 @@ fn boot() -> impl Strategy<Value = Boot> {
     any::<[u64; 2]>().prop_map(|[epoch, nonce]| Boot { epoch: BootEpoch(epoch), nonce: BootNonce(nonce) })
 }
 
+fn signature() -> impl Strategy<Value = Signature> {
+    any::<[u8; 64]>().prop_map(Signature)
+}
+
 fn addr() -> impl Strategy<Value = CanonicalAddr> {
     (any::<IpAddr>(), 1..=u16::MAX).prop_filter_map("no address to dial", |(ip, port)| {
         CanonicalAddr::new(SocketAddr::new(ip, port)).ok()
@@ -177,7 +185,7 @@ fn addr() -> impl Strategy<Value = CanonicalAddr> {
 }
 
 fn intent() -> impl Strategy<Value = Intent> {
-    prop_oneof![3 => because().prop_map(Intent::Session), 1 => Just(Intent::Knock)]
+    prop_oneof![3 => because().prop_map(Intent::Session), 1 => Just(Intent::Knock), 1 => Just(Intent::Probe)]
 }
 
 fn answer() -> impl Strategy<Value = Answer> {
@@ -185,6 +193,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         Just(Answer::Accepted),
         Just(Answer::WillDial),
         Just(Answer::HaveSession),
+        Just(Answer::Here),
         reason().prop_map(Answer::Refused)
     ]
 }

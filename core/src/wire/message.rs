@@ -231,6 +231,15 @@ pub struct Boot {
     pub nonce: BootNonce,
 }
 
+/// A start of a key's process, and that key's word that there was one: nobody else can make it up (rule E-7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProvenBoot {
+    /// The start.
+    pub boot: Boot,
+    /// Over `signing::boot`, by the key whose process started.
+    pub proof: Signature,
+}
+
 /// What a handshake is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Intent {
@@ -238,6 +247,8 @@ pub enum Intent {
     Session(DialedBecause),
     /// To make the canonical dialer dial (rule D-3); never becomes live.
     Knock,
+    /// To learn whether the address leads to the node that advertises it (rule P-6); never becomes live.
+    Probe,
 }
 
 impl Intent {
@@ -247,6 +258,7 @@ impl Intent {
         match self {
             Self::Session(because) => because.as_str(),
             Self::Knock => "knock",
+            Self::Probe => "probe",
         }
     }
 }
@@ -292,8 +304,12 @@ pub struct Introduction {
     pub advertised: Option<CanonicalAddr>,
     /// This start of its process.
     pub boot: Boot,
+    /// Over `signing::boot`: what others show of this start to a process with the same key.
+    pub proof: Signature,
     /// The highest start of the *other* end's key that it has seen.
-    pub seen: Option<Boot>,
+    pub seen: Option<ProvenBoot>,
+    /// Where it sees the other end: the dialer where it dialed, the acceptor the source (rule P-7).
+    pub observed: Option<CanonicalAddr>,
     /// The versions it speaks.
     pub versions: VersionRange,
     /// The version of this link, chosen from both preambles.
@@ -355,6 +371,8 @@ pub enum Answer {
     HaveSession,
     /// Refused, with the reason.
     Refused(CloseReason),
+    /// To a probe: this is the node that was meant.
+    Here,
 }
 
 /// The last frame of a side that closes in order.

@@ -8,12 +8,13 @@ use std::net::IpAddr;
 
 use crate::addr::CanonicalAddr;
 use crate::event::{DialedBecause, Direction, Statement};
-use crate::ids::{BlockHash, GenesisHash, Height, Round, SessionHash};
+use crate::ids::{BlockHash, GenesisHash, Height, NodeId, Round, SessionHash};
 use crate::wire::block::VoteKind;
 use crate::wire::message::{
     Answer, Ballot, Boot, DialerRank, Heartbeat, Hello, HelloAck, Intent, Introduction, Role,
 };
 
+const DOMAIN_BOOT: &[u8] = b"timed-boot-v1";
 const DOMAIN_HELLO: &[u8] = b"timed-hello-v1";
 const DOMAIN_HEARTBEAT: &[u8] = b"timed-heartbeat-v1";
 const DOMAIN_PROPOSAL: &[u8] = b"timed-proposal-v1";
@@ -21,10 +22,21 @@ const DOMAIN_VOTE: &[u8] = b"timed-vote-v1";
 const DIALER: u8 = 0;
 const ACCEPTOR: u8 = 1;
 
+/// What a process signs once, at its start: domain ‖ genesis hash ‖ its key ‖ boot epoch ‖ boot nonce.
+#[must_use]
+pub fn boot(genesis: &GenesisHash, node: &NodeId, boot: Boot) -> Vec<u8> {
+    let mut out = Vec::with_capacity(96);
+    out.extend_from_slice(DOMAIN_BOOT);
+    out.extend_from_slice(&genesis.0);
+    out.extend_from_slice(&node.0);
+    put_boot(&mut out, boot);
+    out
+}
+
 /// What the dialer signs: domain ‖ 0 ‖ handshake hash ‖ every field of the `Hello` but the signature.
 #[must_use]
 pub fn hello(session: &SessionHash, hello: &Hello) -> Vec<u8> {
-    let mut out = Vec::with_capacity(512);
+    let mut out = Vec::with_capacity(640);
     out.extend_from_slice(DOMAIN_HELLO);
     out.push(DIALER);
     out.extend_from_slice(&session.0);
@@ -36,7 +48,7 @@ pub fn hello(session: &SessionHash, hello: &Hello) -> Vec<u8> {
 /// every field of the `Hello` that it answers, its signature included.
 #[must_use]
 pub fn hello_ack(session: &SessionHash, hello: &Hello, ack: &HelloAck) -> Vec<u8> {
-    let mut out = Vec::with_capacity(768);
+    let mut out = Vec::with_capacity(1024);
     out.extend_from_slice(DOMAIN_HELLO);
     out.push(ACCEPTOR);
     out.extend_from_slice(&session.0);
@@ -50,6 +62,7 @@ pub fn hello_ack(session: &SessionHash, hello: &Hello, ack: &HelloAck) -> Vec<u8
             out.push(3);
             out.extend_from_slice(&reason.code().to_le_bytes());
         }
+        Answer::Here => out.push(4),
     }
     put_hello(&mut out, hello);
     out.extend_from_slice(&hello.signature.0);
@@ -187,6 +200,7 @@ fn put_hello(out: &mut Vec<u8>, hello: &Hello) {
     match hello.intent {
         Intent::Session(why) => out.extend_from_slice(&[0, because(why)]),
         Intent::Knock => out.push(1),
+        Intent::Probe => out.push(2),
     }
     match &hello.register {
         None => out.push(0),
@@ -201,13 +215,16 @@ fn put_introduction(out: &mut Vec<u8>, from: &Introduction) {
     out.extend_from_slice(&from.node.0);
     put_addr(out, from.advertised);
     put_boot(out, from.boot);
+    out.extend_from_slice(&from.proof.0);
     match from.seen {
         None => out.push(0),
-        Some(boot) => {
+        Some(seen) => {
             out.push(1);
-            put_boot(out, boot);
+            put_boot(out, seen.boot);
+            out.extend_from_slice(&seen.proof.0);
         }
     }
+    put_addr(out, from.observed);
     for version in [from.versions.min, from.versions.max, from.chosen] {
         out.extend_from_slice(&version.0.to_le_bytes());
     }
@@ -279,7 +296,7 @@ mod tests {
 
     use super::*;
     use crate::event::SignedProposal;
-    use crate::ids::{NodeId, Signature};
+    use crate::ids::{BootEpoch, BootNonce, Signature};
     use crate::wire::arbitrary;
     use crate::wire::block::Outline;
     use crate::wire::codec::{decode_body, encode_body};
@@ -424,6 +441,24 @@ mod tests {
         words.sort();
         words.dedup();
         assert_eq!(words.len(), count);
+    }
+
+    /// A start of another network, key, epoch or process is another word.
+    #[test]
+    fn a_boot_is_bound_to_its_network_key_epoch_and_nonce() {
+        let start = |epoch, nonce| Boot { epoch: BootEpoch(epoch), nonce: BootNonce(nonce) };
+        let node = NodeId([4; 32]);
+        let mut words = vec![
+            boot(&GENESIS, &node, start(1, 2)),
+            boot(&GENESIS, &node, start(2, 1)),
+            boot(&GENESIS, &node, start(1, 1)),
+            boot(&GENESIS, &NodeId([5; 32]), start(1, 2)),
+            boot(&GenesisHash([8; 32]), &node, start(1, 2)),
+        ];
+        assert!(words.iter().all(|word| word.starts_with(b"timed-boot-v1")));
+        words.sort();
+        words.dedup();
+        assert_eq!(words.len(), 5);
     }
 
     #[test]

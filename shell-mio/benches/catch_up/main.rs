@@ -223,6 +223,7 @@ fn node(
         registry: registry.clone(),
         advertised,
         bootstrap,
+        seeds: Vec::new(),
         addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,
         agent: "bench".to_owned(),

@@ -13,6 +13,7 @@ mod idle;
 mod loopback;
 #[path = "../../../core/benches/measure/mod.rs"]
 mod measure;
+mod refused;
 mod star;
 mod swarm;
 mod traffic;
@@ -40,6 +41,9 @@ fn main() {
     }
     if wanted("idle") {
         idle::print();
+    }
+    if wanted("refused") {
+        refused::print();
     }
     if wanted("crowd") {
         crowd::print();

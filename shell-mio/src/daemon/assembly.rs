@@ -2,7 +2,7 @@
 
 use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
-use timed_core::{Bootstrap, ChainConfig, GenesisHash, MasternodeMode, MinPeers, NodeId, Wall};
+use timed_core::{ChainConfig, GenesisHash, MasternodeMode, MinPeers, NodeId, Wall};
 
 use super::arguments::NodeArgs;
 use super::config::{Auto, Config, PeerEntry, Sources, lines};
@@ -10,6 +10,7 @@ use super::data_dir::{self, DataDir};
 use super::failure::{Exit, Failure};
 use super::genesis::Genesis;
 use super::keys::NodeKey;
+use super::names::{self, HostNames};
 
 /// The files of one node, read and found to fit together.
 pub(crate) struct Assembly {
@@ -81,13 +82,14 @@ impl Assembly {
     }
 
     /// What the core is told.
-    pub(crate) fn core_config(&self, bootstrap: Vec<Bootstrap>) -> timed_core::Config {
+    pub(crate) fn core_config(&self) -> timed_core::Config {
         timed_core::Config {
             network: self.genesis.network.clone(),
             genesis: self.genesis_hash,
             registry: self.genesis.registry.clone(),
             advertised: self.config.advertised(),
-            bootstrap,
+            bootstrap: names::by_address(&self.config),
+            seeds: HostNames::seeds(&self.config),
             addresses: self.config.addresses(),
             masternode: match self.config.masternode.enabled {
                 Auto::Auto => MasternodeMode::Auto,

@@ -291,8 +291,10 @@ fn lateness(out: &mut Text, totals: &Totals) {
 
 fn core_counters(out: &mut Text, counters: &Counters) {
     for (name, help, value) in [
-        ("dials_total", "Dials made, knocks included.", counters.dials),
+        ("dials_total", "Dials made, knocks and probes included.", counters.dials),
         ("knocks_total", "Knocks made.", counters.knocks),
+        ("probes_total", "Probes of advertised addresses made.", counters.probes),
+        ("probes_answered_total", "Probes of others answered.", counters.probes_answered),
         ("links_up_total", "Links that became live.", counters.links_up),
         ("links_down_total", "Live links that ended.", counters.links_down),
         ("stale_inputs_total", "Inputs about connections that were gone.", counters.stale_inputs),

@@ -8,12 +8,14 @@ mod cli;
 mod client;
 mod config;
 mod data_dir;
+mod descriptors;
 mod devnet;
 mod failure;
 mod genesis;
 mod keys;
 mod logging;
 mod metrics;
+mod names;
 mod run;
 
 use std::process::ExitCode;

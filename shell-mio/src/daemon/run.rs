@@ -1,30 +1,28 @@
 //! `timed run`: one node in the foreground, from its files to its exit code.
 
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
 
-use timed_core::{Bootstrap, CanonicalAddr, Event, Node};
+use timed_core::{Event, Node};
 use tracing::{info, warn};
 
 use super::api::{self, ApiFacts, Feed};
 use super::arguments::{NodeArgs, RunArgs};
 use super::assembly::{Assembly, read_config};
-use super::config::{Config, PeerEntry};
+use super::config::Config;
 use super::data_dir::{DataDir, Existing, Secrecy, write_durably};
+use super::descriptors;
 use super::failure::{Exit, Failure};
 use super::keys::{fill_random, hex};
 use super::logging::{self, Introduction, LogSink, Verbosity};
 use super::metrics::Totals;
+use super::names::HostNames;
 use crate::{EventSink, Shell, ShellConfig, ShellEvent, SocketOptions, Store, StoreError};
 
 /// Names the process whose end is this one's too. Set by `timed devnet` for its children.
 pub(crate) const PARENT: &str = "TIMED_DEVNET_PARENT";
-
-/// How long names in the peer list may take to resolve, all together.
-const RESOLVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs a node until it is stopped or halts.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
@@ -38,17 +36,17 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     }
 
     let config = &assembly.config;
-    let bootstrap = bootstrap(config);
+    descriptors::secure(&config.core_limits(assembly.genesis.registry.size()))?;
     let mut seed = zeroize::Zeroizing::new([0; 32]);
     fill_random(&mut *seed)?;
     let (store, journal) = Store::open(dir.store()).map_err(|error| store_failure(&error))?;
-    let core = assembly.core_config(bootstrap);
-    let node = Node::new(core, assembly.crypto(), *seed, journal, crate::now())
+    let node = Node::new(assembly.core_config(), assembly.crypto(), *seed, journal, crate::now())
         .map_err(|error| Failure::config(error.to_string()))?;
     drop(seed);
 
     let mut shell = Shell::bind(shell_config(config)).map_err(|error| Failure::failed(error.to_string()))?;
     shell.take_signals().map_err(|error| Failure::failed(format!("cannot handle signals: {error}")))?;
+    shell.use_names(Arc::new(HostNames::of(config)));
     let totals = Arc::new(Totals::new());
     let api = if config.api.enabled {
         let listener = bind_api(config.api.listen)?;
@@ -180,42 +178,6 @@ fn store_failure(error: &StoreError) -> Failure {
         _ => Exit::Failed,
     };
     Failure { exit, message: error.to_string() }
-}
-
-/// The peers to start from; names become the addresses they have now.
-fn bootstrap(config: &Config) -> Vec<Bootstrap> {
-    let entries = config.network.peers.iter().chain(&config.network.reserved_peers);
-    let until = Instant::now() + RESOLVE_WITHIN;
-    let mut peers = Vec::new();
-    for entry in entries {
-        match entry {
-            PeerEntry::Addr { id, addr } => peers.push(Bootstrap { addr: *addr, id: *id }),
-            PeerEntry::Dns { id, host, port } => {
-                let port = port.unwrap_or(config.network.port);
-                let found = resolve(host, port, until.saturating_duration_since(Instant::now()));
-                peers.extend(found.into_iter().map(|addr| Bootstrap { addr, id: *id }));
-            }
-        }
-    }
-    peers
-}
-
-/// Asks the system's resolver, which knows no time-out of its own, from a thread that may be left behind.
-fn resolve(host: &str, port: u16, within: Duration) -> Vec<CanonicalAddr> {
-    let (tell, found) = mpsc::channel();
-    let question = (host.to_owned(), port);
-    thread::spawn(move || tell.send(question.to_socket_addrs().map(Iterator::collect::<Vec<_>>)));
-    match found.recv_timeout(within) {
-        Ok(Ok(addrs)) => addrs.into_iter().filter_map(|addr| CanonicalAddr::new(addr).ok()).collect(),
-        Ok(Err(error)) => {
-            warn!(host, %error, "cannot resolve this peer's name");
-            Vec::new()
-        }
-        Err(_) => {
-            warn!(host, "this peer's name was not resolved in time");
-            Vec::new()
-        }
-    }
 }
 
 /// What SIGHUP needs to read the configuration again.

@@ -1,12 +1,14 @@
 //! What other threads do for the core, handed over and answered: records and blocks made durable, payloads built
-//! and judged, blocks read.
+//! and judged, blocks read, names resolved.
 
-use timed_core::Input;
+use std::collections::BTreeSet;
+
+use timed_core::{Input, SeedId};
 
 use super::core::Core;
 use super::driver::Driver;
 use super::sink::{EventSink, ShellEvent, StopCause};
-use super::workers::{Load, Loaded, Question, Word};
+use super::workers::{Load, Loaded, Question, Resolved, Word, Worker};
 use crate::application::{ApplicationError, Commitment, Offer};
 use crate::store::{Answer, StoreError};
 
@@ -17,6 +19,8 @@ pub(super) struct Standing {
     behind: bool,
     /// That a block cannot be read was told.
     load_failed: bool,
+    /// Names that the name service was asked about and has not answered.
+    resolving: BTreeSet<SeedId>,
     /// Why the application cannot go on.
     pub(super) application_failed: Option<ApplicationError>,
 }
@@ -52,6 +56,19 @@ impl<C: Core, S: EventSink> Driver<C, S> {
         }
     }
 
+    /// Asks the name service. A question that has no answer yet is not asked twice; where there is nobody to ask,
+    /// or too many names wait, nothing is known now.
+    pub(super) fn resolve(&mut self, seed: SeedId) {
+        if self.state.standing.resolving.contains(&seed) {
+            return;
+        }
+        if self.resolver.as_ref().is_some_and(|resolver| resolver.offer(seed).is_ok()) {
+            self.state.standing.resolving.insert(seed);
+        } else {
+            self.core.handle(self.state.now, Input::Resolved { seed, addrs: Vec::new() });
+        }
+    }
+
     /// Tells the core what the other threads have done.
     pub(super) fn take_answers(&mut self) {
         while let Some(answer) = self.store.next_answer() {
@@ -65,6 +82,11 @@ impl<C: Core, S: EventSink> Driver<C, S> {
         }
         while let Some(loaded) = self.loader.next() {
             self.loaded(loaded);
+            self.drain();
+        }
+        while let Some(Resolved { seed, addrs }) = self.resolver.as_ref().and_then(Worker::next) {
+            self.state.standing.resolving.remove(&seed);
+            self.core.handle(self.state.now, Input::Resolved { seed, addrs });
             self.drain();
         }
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 use timed_core::{CanonicalAddr, Command, ConnId, Event, Input, Reading, Transmit, TransportCause};
 
-use super::connections::{self, Health, Io, Pace, Phase, Rest};
+use super::connections::{self, Health, Io, Pace, Phase, Rest, Voice};
 use super::core::Core;
 use super::driver::Driver;
 use super::linger::Room;
@@ -48,9 +48,7 @@ impl<C: Core, S: EventSink> Driver<C, S> {
                 Command::Load { load, from, to, max_bytes } => {
                     self.load(Load { load, from, to, max_bytes });
                 }
-                Command::Resolve { seed } => {
-                    self.core.handle(self.state.now, Input::Resolved { seed, addrs: Vec::new() });
-                }
+                Command::Resolve { seed } => self.resolve(seed),
                 Command::Event(event) => self.report(event),
             }
         }
@@ -249,6 +247,7 @@ impl<C: Core, S: EventSink> Driver<C, S> {
         let Some(connection) = self.state.connections.remove(conn) else { return };
         let phase = connection.phase;
         let broken = matches!(connection.health, Health::Broken(_));
+        let mut voice = connection.voice;
         let (mut stream, mut rest) = connection.into_parts();
         let state = &mut self.state;
         state.counters.pending_bytes -= rest.len() as u64;
@@ -262,6 +261,7 @@ impl<C: Core, S: EventSink> Driver<C, S> {
                 if state.write_buffer.is_empty() {
                     break;
                 }
+                voice = Voice::Heard;
                 state.counters.writes += 1;
                 let taken = match connections::write(&mut stream, &state.write_buffer) {
                     Io::Moved(count) => count,
@@ -274,14 +274,19 @@ impl<C: Core, S: EventSink> Driver<C, S> {
                     break;
                 }
             }
-            let room = state.lingering.add(
-                self.poll.registry(),
-                state.now.mono,
-                stream,
-                rest,
-                &mut state.read_buffer,
-            );
-            state.counters.linger_cut += u64::from(room == Room::CutOldest);
+            if voice == Voice::Heard {
+                let room = state.lingering.add(
+                    self.poll.registry(),
+                    state.now.mono,
+                    stream,
+                    rest,
+                    &mut state.read_buffer,
+                );
+                state.counters.linger_cut += u64::from(room == Room::CutOldest);
+            } else {
+                // Nothing of ours is under way: the crowd that was told nothing keeps no socket.
+                drop(stream);
+            }
         }
         self.core.handle(self.state.now, Input::Closed { conn, cause: TransportCause::Commanded });
     }

@@ -18,6 +18,7 @@ pub(super) struct Connection {
     pub(super) reading: Reading,
     pub(super) health: Health,
     pub(super) pace: Pace,
+    pub(super) voice: Voice,
     /// Whether it waits in the list of those to be read.
     pub(super) to_read: bool,
     /// Whether it waits in the list of those to be flushed.
@@ -43,6 +44,15 @@ pub(super) enum Health {
     Ending,
     /// It takes nothing any more. What it still holds is read, as it may say why, then it is lost.
     Broken(TransportCause),
+}
+
+/// Whether this end has said anything: only then has a close something to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Voice {
+    /// Nothing was written yet.
+    Silent,
+    /// Something was.
+    Heard,
 }
 
 /// How much is taken from the core at once.
@@ -142,6 +152,7 @@ impl Connection {
 
     /// Writes and keeps what the socket does not take. Only while there is no rest.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Io {
+        self.voice = Voice::Heard;
         let done = write(&mut self.stream, bytes);
         let taken = match done {
             Io::Moved(count) => count,
@@ -221,6 +232,7 @@ impl Connections {
                 reading: Reading::Resume,
                 health: Health::Sound,
                 pace: Pace::Full,
+                voice: Voice::Silent,
                 to_read: false,
                 to_flush: false,
                 rest: Rest::default(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 use timed_core::{
-    ConnId, Fatal, Input, Mono, Now, REQUESTS_PER_WAKE, Reading, Reply, Request, RequestId, Summary,
+    ConnId, Fatal, Input, Mono, Now, REQUESTS_PER_WAKE, Reading, Reply, Request, RequestId, SeedId, Summary,
 };
 use tokio::sync::oneshot;
 
@@ -23,7 +23,7 @@ use super::signals::{Order, Signals};
 use super::sink::{EventSink, ShellEvent, StopCause};
 use super::sockets::Dial;
 use super::token::Source;
-use super::workers::{Load, Loaded, Question, Word, Worker};
+use super::workers::{Load, Loaded, Question, Resolved, Word, Worker};
 use super::{Exit, ShellConfig, clock};
 use crate::store::Writer;
 
@@ -31,8 +31,8 @@ use crate::store::Writer;
 const TURN_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// Events taken from the poll at once.
 pub(super) const EVENTS: usize = 1024;
-/// Connections accepted in one turn.
-const ACCEPTS_PER_TURN: usize = 64;
+/// Connections accepted in one turn: half a millisecond, then those who are linked are read again.
+const ACCEPTS_PER_TURN: usize = 16;
 /// How long the core may take to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(8);
 /// How long the store may take to write what still waits, and the other threads to end.
@@ -45,6 +45,7 @@ pub(super) struct Driver<C, S> {
     pub(super) store: Writer,
     pub(super) application: Worker<Question, Word>,
     pub(super) loader: Worker<Load, Loaded>,
+    pub(super) resolver: Option<Worker<SeedId, Resolved>>,
     pub(super) config: ShellConfig,
     pub(super) poll: Poll,
     pub(super) listener: Listener,
@@ -149,6 +150,10 @@ impl<C: Core, S: EventSink> Driver<C, S> {
         self.store.close(until);
         self.loader.close(until);
         self.application.close(until);
+        if let Some(resolver) = self.resolver {
+            // The name service may be hung: what it says matters to nobody any more.
+            resolver.close(Instant::now());
+        }
         exit
     }
 

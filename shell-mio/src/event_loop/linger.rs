@@ -19,7 +19,7 @@ use super::token::Source;
 /// How long a peer may take to close its end.
 const LINGER: Duration = Duration::from_secs(1);
 /// Sockets that linger at most; one more ends the oldest.
-const LINGERING_MAX: usize = 256;
+pub(super) const LINGERING_MAX: usize = 256;
 /// Reads thrown away an event; one who sends faster than that has no ear for a goodbye.
 const READS: usize = 64;
 

@@ -1,4 +1,7 @@
-//! Accepting, and waiting while the process is out of descriptors.
+//! Accepting at a bounded rate, and waiting while the process is out of descriptors.
+//!
+//! Whoever connects faster than that waits in the kernel, whose queue is bounded too: taking a connection and
+//! closing it again costs about 20 µs, and a crowd that does nothing else gets a tenth of one core at most.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -15,11 +18,19 @@ const WAIT_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait.
 const WAIT_LONGEST: Duration = Duration::from_secs(1);
 
+/// Between two connections, on average.
+const ACCEPT_EVERY: Duration = Duration::from_micros(200);
+/// Connections at once, after a time without any: as many as wait in the kernel at most.
+const ACCEPTS_AT_ONCE: u32 = 1024;
+/// How long the listener rests when it has been too fast: one turn of the loop then takes a few connections.
+const REST: Duration = Duration::from_millis(2);
+
 /// The listening socket and whether it is worth asking.
 #[derive(Debug)]
 pub(super) struct Listener {
     socket: TcpListener,
     state: State,
+    rate: Rate,
     /// Failures since the queue was last seen empty.
     failures: u32,
 }
@@ -30,8 +41,22 @@ enum State {
     Idle,
     /// Somebody may be waiting.
     Ready,
-    /// Out of resources: those who connect wait in the kernel.
+    /// Out of resources, or too fast: those who connect wait in the kernel.
     Paused { until: Mono },
+}
+
+/// The time at which every connection that was taken is allowed for: ahead of the clock by as much as was
+/// taken at once.
+#[derive(Clone, Copy, Debug)]
+struct Rate(Mono);
+
+impl Rate {
+    /// Counts one connection. Answers when the listener has to rest until, if that was the last for now.
+    fn spend(&mut self, now: Mono) -> Option<Mono> {
+        self.0 = self.0.max(now) + ACCEPT_EVERY;
+        let ahead = self.0.since(now);
+        (ahead + ACCEPT_EVERY > ACCEPT_EVERY * ACCEPTS_AT_ONCE).then(|| now + REST)
+    }
 }
 
 /// The answer to one attempt.
@@ -61,7 +86,7 @@ pub(super) enum Accepted {
 
 impl Listener {
     pub(super) const fn new(socket: TcpListener) -> Self {
-        Self { socket, state: State::Idle, failures: 0 }
+        Self { socket, state: State::Idle, rate: Rate(Mono(0)), failures: 0 }
     }
 
     pub(super) const fn socket_mut(&mut self) -> &mut TcpListener {
@@ -93,7 +118,7 @@ impl Listener {
         }
         match self.socket.accept() {
             Ok((stream, from)) => {
-                self.state = State::Ready;
+                self.state = self.rate.spend(now).map_or(State::Ready, |until| State::Paused { until });
                 Accepted::Stream(stream, sockets::canonical(from))
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -133,4 +158,30 @@ fn concerns_one_connection(error: &io::Error) -> bool {
                 | Errno::TIMEDOUT
         )
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hs_04_a_crowd_gets_a_burst_and_then_the_rate() {
+        let mut rate = Rate(Mono(0));
+        let mut now = Mono(0) + Duration::from_secs(1);
+        let mut taken = 0;
+        let mut wakes = 0;
+        let until = now + Duration::from_secs(1);
+        while now < until {
+            wakes += 1;
+            let rest = loop {
+                taken += 1;
+                if let Some(until) = rate.spend(now) {
+                    break until;
+                }
+            };
+            now = rest;
+        }
+        assert!((6_000..=6_100).contains(&taken), "{taken} in a second");
+        assert!(wakes <= 500, "{wakes} wake-ups");
+    }
 }

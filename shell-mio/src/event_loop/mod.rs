@@ -4,8 +4,8 @@
 //! |---|---|
 //! | `driver` | the turn of the loop: wait, read, accept, tick, settle |
 //! | `commands` | the core's commands carried out, its bytes moved |
-//! | `answers` | what other threads do for the core: the store, the application, the loader |
-//! | `workers` | the threads of the application and the loader |
+//! | `answers` | what other threads do for the core: the store, the application, the loader, the resolver |
+//! | `workers` | the threads of the application, the loader and the resolver |
 //! | `core` | what the loop asks of the machine that it drives |
 //! | `connections` | the sockets by [`ConnId`](timed_core::ConnId), and what one read or write on them says |
 //! | `listener` | accepting, and waiting while the process is out of descriptors |
@@ -40,7 +40,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 
 use mio::{Interest, Poll, Waker};
-use timed_core::Fatal;
+use timed_core::{Fatal, Limits};
 
 use self::driver::{Driver, State};
 use self::inbox::{Asked, Shared};
@@ -48,6 +48,7 @@ use self::listener::Listener;
 use self::signals::Signals;
 use self::token::Source;
 use crate::application::{Application, ApplicationError, FifoPayload};
+use crate::names::NameService;
 use crate::store::Store;
 
 pub use self::clock::now;
@@ -66,6 +67,16 @@ pub struct ShellConfig {
     /// Options of every connection.
     pub sockets: SocketOptions,
 }
+
+/// Descriptors that a loop holds at most while it drives a core with these limits: its sockets, those whose
+/// last bytes are under way, and a few for the poll, the listener, the store and its log.
+#[must_use]
+pub const fn descriptors(limits: &Limits) -> usize {
+    limits.max_peers + limits.unauthenticated + limits.dialing + linger::LINGERING_MAX + OTHER_DESCRIPTORS
+}
+
+/// The standard streams, the poll, its waker, the signals, the listener and the store, twice over.
+const OTHER_DESCRIPTORS: usize = 32;
 
 impl ShellConfig {
     /// Listens on `listen`, dials from there too if it is a specific address, default options.
@@ -133,6 +144,7 @@ pub struct Shell {
     shared: Arc<Shared>,
     remote: Remote,
     application: Option<Arc<dyn Application>>,
+    names: Option<Arc<dyn NameService>>,
 }
 
 impl Shell {
@@ -159,7 +171,18 @@ impl Shell {
         let shared = Arc::new(Shared::new(waker));
         let (asking, requests) = mpsc::sync_channel(inbox::QUEUE);
         let remote = Remote::new(asking, Arc::clone(&shared));
-        Ok(Self { config, local, poll, listener, signals: None, requests, shared, remote, application: None })
+        Ok(Self {
+            config,
+            local,
+            poll,
+            listener,
+            signals: None,
+            requests,
+            shared,
+            remote,
+            application: None,
+            names: None,
+        })
     }
 
     /// Where it listens, with the port that port 0 became.
@@ -189,6 +212,11 @@ impl Shell {
         self.application = Some(application);
     }
 
+    /// Who says what the names of bootstrap peers stand for; without it, names stand for nothing.
+    pub fn use_names(&mut self, names: Arc<dyn NameService>) {
+        self.names = Some(names);
+    }
+
     /// Runs the loop on the calling thread until the core has stopped, halted, or the second order to stop.
     ///
     /// `core` is a [`timed_core::Node`], made with a reading of [`now`]. `store` gets its records and blocks; when the
@@ -203,7 +231,7 @@ impl Shell {
 
     /// Starts the other threads.
     fn driver<C: Core, S: EventSink>(self, core: C, store: Store, sink: S) -> io::Result<Driver<C, S>> {
-        let Self { config, poll, listener, signals, requests, shared, application, .. } = self;
+        let Self { config, poll, listener, signals, requests, shared, application, names, .. } = self;
         let wake = || {
             let shared = Arc::clone(&shared);
             move || shared.notify()
@@ -211,6 +239,7 @@ impl Shell {
         let reader = store.reader();
         let carrying = application.unwrap_or_else(|| Arc::new(FifoPayload::new(reader.clone())));
         let loader = workers::loader(reader, wake())?;
+        let resolver = names.map(|names| workers::resolver(names, wake())).transpose()?;
         let application = workers::application(Arc::clone(&carrying), wake())?;
         let store = store.start(carrying, wake())?;
         let state = State::new();
@@ -220,6 +249,7 @@ impl Shell {
             store,
             application,
             loader,
+            resolver,
             config,
             poll,
             listener,

@@ -1,4 +1,4 @@
-//! Threads that work for the loop: the application's answers, blocks read for peers. Nothing here waits for them,
+//! Threads that work for the loop: the application's answers, blocks read for peers, names. Nothing waits for them,
 //! and a slow one delays nothing but its own answers.
 
 use std::io;
@@ -9,10 +9,14 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use bytes::Bytes;
-use timed_core::{BlockHash, Height, LoadId, Mono, PayloadVerdict, Round, StoredBlock};
+use timed_core::limits::MAX_SEEDS;
+use timed_core::{
+    BlockHash, CanonicalAddr, Height, LoadId, Mono, PayloadVerdict, Round, SeedId, StoredBlock,
+};
 
 use super::clock;
 use crate::application::{Application, ApplicationError, Offer, Wanted};
+use crate::names::NameService;
 use crate::store::{BlockReader, StoreError};
 use crate::threads::join_by;
 
@@ -31,10 +35,11 @@ impl<Job: Send + 'static, Done: Send + 'static> Worker<Job, Done> {
     /// Starts the thread. It calls `wake` whenever [`Worker::next`] has something new.
     fn start(
         name: &str,
+        queue: usize,
         wake: impl Fn() + Send + 'static,
         mut work: impl FnMut(Job) -> Done + Send + 'static,
     ) -> io::Result<Self> {
-        let (jobs, waiting) = sync_channel::<Job>(QUEUE);
+        let (jobs, waiting) = sync_channel::<Job>(queue);
         let (tell, done) = channel();
         let thread = thread::Builder::new().name(name.into()).spawn(move || {
             while let Ok(job) = waiting.recv() {
@@ -96,7 +101,7 @@ pub(super) fn application(
     application: Arc<dyn Application>,
     wake: impl Fn() + Send + 'static,
 ) -> io::Result<Worker<Question, Word>> {
-    Worker::start("timed-application", wake, move |question| {
+    Worker::start("timed-application", QUEUE, wake, move |question| {
         let answer = catch_unwind(AssertUnwindSafe(|| ask(&*application, question)));
         answer.unwrap_or_else(|_| Err("it panicked".into())).unwrap_or_else(Word::Failed)
     })
@@ -138,9 +143,27 @@ pub(super) fn loader(
     reader: BlockReader,
     wake: impl Fn() + Send + 'static,
 ) -> io::Result<Worker<Load, Loaded>> {
-    Worker::start("timed-loader", wake, move |Load { load, from, to, max_bytes }| {
+    Worker::start("timed-loader", QUEUE, wake, move |Load { load, from, to, max_bytes }| {
         let heights = (to.0.saturating_add(1)).saturating_sub(from.0);
         let heights = usize::try_from(heights).unwrap_or(usize::MAX);
         Loaded { load, blocks: reader.range(from, heights, max_bytes) }
+    })
+}
+
+/// What a name stands for.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub(super) seed: SeedId,
+    pub(super) addrs: Vec<CanonicalAddr>,
+}
+
+/// Starts the thread that asks the name service.
+pub(super) fn resolver(
+    names: Arc<dyn NameService>,
+    wake: impl Fn() + Send + 'static,
+) -> io::Result<Worker<SeedId, Resolved>> {
+    Worker::start("timed-resolver", MAX_SEEDS, wake, move |seed| Resolved {
+        seed,
+        addrs: names.resolve(seed),
     })
 }

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use timed_core::{
-    BlockHash, CloseReason, Command, CommitPace, ConnId, Event, Fatal, FinalBlock, Height, Input, LoadId,
-    Mono, Now, PayloadVerdict, Reading, RecordKey, Refused, Reply, Request, Round, StoredBlock, Ticket,
-    Transmit, TransportCause, TxId, Wall,
+    BlockHash, CanonicalAddr, CloseReason, Command, CommitPace, ConnId, Event, Fatal, FinalBlock, Height,
+    Input, LoadId, Mono, Now, PayloadVerdict, Reading, RecordKey, Refused, Reply, Request, Round, SeedId,
+    StoredBlock, Ticket, Transmit, TransportCause, TxId, Wall,
 };
 use timed_mio::{Core, EventSink, Exit, Remote, Shell, ShellConfig, ShellEvent, Store};
 
@@ -81,6 +81,7 @@ pub(crate) struct Script {
     pub(crate) validated: Vec<(BlockHash, PayloadVerdict)>,
     pub(crate) committed: Vec<(Height, Vec<TxId>)>,
     pub(crate) loaded: Vec<(LoadId, Vec<StoredBlock>)>,
+    pub(crate) resolved: Vec<(SeedId, Vec<CanonicalAddr>)>,
     pub(crate) on_data: OnData,
     pub(crate) refuse: bool,
     /// Never reports `Stopped`.
@@ -107,7 +108,7 @@ impl Script {
 
     pub(crate) fn dial(&mut self, addr: SocketAddr) -> ConnId {
         let conn = self.allocate(Conn::default());
-        let addr = timed_core::CanonicalAddr::new(addr).unwrap();
+        let addr = CanonicalAddr::new(addr).unwrap();
         self.commands.push_back(Command::Dial { conn, addr });
         conn
     }
@@ -188,6 +189,10 @@ impl Script {
     pub(crate) fn load(&mut self, load: u64, from: u64, to: u64, max_bytes: usize) {
         let (load, from, to) = (LoadId(load), Height(from), Height(to));
         self.commands.push_back(Command::Load { load, from, to, max_bytes });
+    }
+
+    pub(crate) fn resolve(&mut self, seed: u32) {
+        self.commands.push_back(Command::Resolve { seed: SeedId(seed) });
     }
 
     pub(crate) fn emit(&mut self, event: Event) {
@@ -283,7 +288,7 @@ impl Script {
             Input::Validated { block, verdict } => self.validated.push((block, verdict)),
             Input::Committed { height, ref included, .. } => self.committed.push((height, included.clone())),
             Input::Loaded { load, ref blocks } => self.loaded.push((load, blocks.clone())),
-            Input::Resolved { .. } => {}
+            Input::Resolved { seed, ref addrs } => self.resolved.push((seed, addrs.clone())),
             Input::Persisted(ticket) => {
                 self.persisted.push(ticket.0);
                 if let Some(told) = self.on_persisted {

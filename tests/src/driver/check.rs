@@ -144,6 +144,8 @@ impl Check {
         let grows = [
             (old.dials, now.dials, "dials"),
             (old.knocks, now.knocks, "knocks"),
+            (old.probes, now.probes, "probes"),
+            (old.probes_answered, now.probes_answered, "probes_answered"),
             (old.links_up, now.links_up, "links_up"),
             (old.links_down, now.links_down, "links_down"),
             (old.stale_inputs, now.stale_inputs, "stale_inputs"),

@@ -332,7 +332,11 @@ impl Driver {
                 self.check.accepted(conn);
                 self.conns.push(Conn::new(conn, Direction::Inbound, player));
             }
-            Err(refused) => assert_eq!(refused.0, CloseReason::Shutdown),
+            Err(refused) => assert!(
+                matches!(refused.0, CloseReason::Shutdown | CloseReason::Banned),
+                "refused for {}",
+                refused.0
+            ),
         }
         self.drain();
         self.audit();

@@ -86,6 +86,7 @@ pub fn config(crypto: Crypto) -> Config {
         registry: Registry::new([1, NODE, 3, 4].map(entry).to_vec()).expect("a sound registry"),
         advertised: Some(addr(NODE)),
         bootstrap: vec![timed_core::Bootstrap { addr: addr(9), id: None }],
+        seeds: vec![],
         addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,
         agent: "driven".to_owned(),

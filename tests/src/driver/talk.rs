@@ -2,7 +2,7 @@
 
 use timed_core::wire::frame::append_encoded;
 use timed_core::wire::message::{
-    Answer, Ballot, DialerRank, Goodbye, Hello, Intent, Kind, Lane, Message, Ping, Pong,
+    Answer, Ballot, Boot, DialerRank, Goodbye, Hello, Intent, Kind, Lane, Message, Ping, Pong, ProvenBoot,
 };
 use timed_core::{
     BootEpoch, BootNonce, CloseReason, ConnId, DialOrdinal, DialedBecause, Direction, SessionHash, Signature,
@@ -172,11 +172,17 @@ impl Driver {
             3 => boot.epoch = BootEpoch(boot.epoch.0.saturating_sub(u64::from(choices.byte()))),
             _ => boot.epoch = BootEpoch(u64::MAX),
         }
-        let ours = timed_core::wire::message::Boot {
+        let ours = Boot {
             epoch: BootEpoch(self.now.wall.0.saturating_add(u64::from(choices.byte()))),
             nonce: BootNonce(1),
         };
-        self.cast[player].from.seen = (choices.below(8) == 0).then_some(ours);
+        let seen = (choices.below(8) == 0).then(|| {
+            // Only the node's own key can prove a start of it: the actor that shares it.
+            let twin = self.cast.last_mut().map(|twin| twin.proven(ours));
+            let made_up = ProvenBoot { boot: ours, proof: Signature::default() };
+            if choices.below(2) == 0 { twin.unwrap_or(made_up) } else { made_up }
+        });
+        self.cast[player].from.seen = seen;
     }
 }
 
@@ -189,6 +195,7 @@ fn terms(choices: &mut Choices<'_>) -> (DialOrdinal, Intent) {
         0 => Intent::Knock,
         1 => Intent::Session(DialedBecause::Fallback),
         2 => Intent::Session(DialedBecause::Manual),
+        3 => Intent::Probe,
         _ => Intent::Session(DialedBecause::Canonical),
     };
     (ordinal, intent)
@@ -199,6 +206,7 @@ fn answer(intent: Intent, choices: &mut Choices<'_>) -> Answer {
         (200..=209, _) => Answer::HaveSession,
         (210..=219, _) => Answer::Accepted,
         (220..=255, _) => Answer::Refused(CloseReason::from_code(u16::from(choices.byte()))),
+        (190..=199, _) | (_, Intent::Probe) => Answer::Here,
         (_, Intent::Knock) => Answer::WillDial,
         (_, Intent::Session(_)) => Answer::Accepted,
     }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use timed_core::limits::MAX_TRANSACTION;
 use timed_core::{
-    BlockHash, FinalBlock, Height, Input, LoadId, PayloadVerdict, RegistryChange, Rng, Round, StoredBlock,
-    TxId,
+    BlockHash, CanonicalAddr, FinalBlock, Height, Input, LoadId, PayloadVerdict, RegistryChange, Rng, Round,
+    SeedId, StoredBlock, TxId,
 };
 
 use super::clock::SimTime;
@@ -73,6 +73,9 @@ impl Default for Conduct {
     }
 }
 
+/// How long its name service takes.
+const RESOLVES_WITHIN: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(300));
+
 /// Something to tell the core.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
@@ -80,6 +83,7 @@ pub(crate) enum Answer {
     Validated { block: BlockHash, verdict: PayloadVerdict },
     Committed { height: Height, registry_changes: Vec<RegistryChange>, included: Vec<TxId> },
     Loaded { load: LoadId, blocks: Vec<StoredBlock> },
+    Resolved { seed: SeedId, addrs: Vec<CanonicalAddr> },
 }
 
 impl Answer {
@@ -94,6 +98,7 @@ impl Answer {
                 Input::Committed { height, registry_changes, included }
             }
             Self::Loaded { load, blocks } => Input::Loaded { load, blocks },
+            Self::Resolved { seed, addrs } => Input::Resolved { seed, addrs },
         }
     }
 }
@@ -114,6 +119,8 @@ pub struct Application {
     pub conduct: Conduct,
     /// What blocks change in the registry: the same at every honest host.
     pub changes: BTreeMap<Height, Vec<RegistryChange>>,
+    /// What its name service says of the names of bootstrap peers at present.
+    pub names: Vec<Vec<CanonicalAddr>>,
     /// Transactions in blocks; read from the disk when first needed.
     included: Option<BTreeSet<TxId>>,
     /// What is to be told, by time and order.
@@ -213,6 +220,13 @@ impl Application {
     ) -> SimTime {
         let at = now + rng.between(self.conduct.loading.0, self.conduct.loading.1);
         self.enter(at, Answer::Loaded { load, blocks })
+    }
+
+    /// Asked about a name.
+    pub(crate) fn resolve(&mut self, now: SimTime, rng: &mut Rng, seed: SeedId) -> SimTime {
+        let place = usize::try_from(seed.0).expect("a small number");
+        let addrs = self.names.get(place).cloned().unwrap_or_default();
+        self.enter(now + rng.between(RESOLVES_WITHIN.0, RESOLVES_WITHIN.1), Answer::Resolved { seed, addrs })
     }
 
     fn enter(&mut self, at: SimTime, answer: Answer) -> SimTime {

@@ -303,6 +303,7 @@ impl Turn<'_> {
                 let blocks = disk.load(from, to, max_bytes);
                 Some(application.load(now, rng, load, blocks))
             }
+            Command::Resolve { seed } => Some(application.resolve(now, rng, seed)),
             _ => None,
         };
         if let Some(at) = due {

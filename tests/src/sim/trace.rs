@@ -85,6 +85,7 @@ fn answer_line(f: &mut fmt::Formatter<'_>, answer: &Answer) -> fmt::Result {
             let first = blocks.first().map(|block| block.height.0);
             write!(f, "-> Loaded {load}, {} blocks from {first:?}", blocks.len())
         }
+        Answer::Resolved { seed, addrs } => write!(f, "-> Resolved {seed} {addrs:?}"),
     }
 }
 

@@ -7,7 +7,10 @@ use std::rc::Rc;
 use bytes::Bytes;
 use timed_core::wire::frame::append_encoded;
 use timed_core::wire::message::{Chunk, GetBlocks, GetPayload, Kind, Lane, Message, Ping, Vote};
-use timed_core::{BlockHash, Event, Handling, Height, Reply, Request, Round, TrafficClass, TxId, VoteKind};
+use timed_core::{
+    BanCause, BlockHash, CloseReason, Event, Handling, Height, Offence, Reply, Request, Round, TrafficClass,
+    TxId, VoteKind,
+};
 use timed_tests::sim::{HostId, Puppet, Setup, World, forged, null};
 
 use super::{missed_slots, network, secs};
@@ -137,6 +140,35 @@ fn ban_05b_an_observer_that_floods_one_class_loses_what_is_too_much_and_nobody_e
                 assert_eq!(counted(&mut world, host, class), 0, "{host}");
             }
         }
+    }
+}
+
+#[test]
+fn ban_05b_a_flood_that_goes_on_ends_in_a_ban() {
+    let mut world = with_observer(|_, _| {});
+    world.play(FLOODER, move |_: &mut World, puppet: &mut Puppet, heard: Option<(HostId, &Message)>| {
+        if heard.is_none() {
+            puppet.say(VICTIM, &Message::Ping(Ping { token: 1 }));
+        }
+    });
+    for host in (0..4).map(HostId) {
+        world.start(host);
+    }
+    let flooder = world.host(FLOODER).node_id;
+    world.expect("its link", secs(10), |world| world.seen(VICTIM).link(&flooder).is_some());
+    let began = world.now();
+    let banned =
+        |event: &Event| matches!(event, Event::Banned(ban) if ban.cause == BanCause::Score(Offence::Flood));
+    let took = world.expect("its ban", secs(60), |world| world.seen(VICTIM).count(banned) == 1);
+    println!("banned after {took:?}");
+    assert!(took > secs(20), "a burst is no flood: {took:?}");
+    assert_eq!(world.seen(VICTIM).downs_since(began), [(flooder, CloseReason::Abuse)]);
+    let from = world.chain_height();
+    world.run_for(secs(60));
+    assert!(world.seen(VICTIM).link(&flooder).is_none());
+    assert_eq!(missed_slots(&world, from), 0);
+    for host in [0, 2, 3].map(HostId) {
+        assert!(world.seen(host).link(&flooder).is_some(), "{host} has seen nothing of it");
     }
 }
 

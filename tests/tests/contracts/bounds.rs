@@ -34,6 +34,11 @@ fn stranger(stage: &Stage, number: u32) -> Actor {
     Actor::new(Box::new(NullProvider::new(NodeId(key))), &stage.config, Some(addr), START.wall)
 }
 
+/// Where it says that it is.
+fn home(actor: &Actor) -> SocketAddr {
+    actor.from.advertised.expect("an advertised address").socket()
+}
+
 fn open_closes(commands: &[Command]) -> Vec<(ConnId, CloseReason)> {
     let close = |command: &Command| match command {
         Command::Close { conn, reason } => Some((*conn, *reason)),
@@ -143,9 +148,10 @@ fn c8_knocks_of_strangers_neither_fill_the_queue_of_dials_nor_stand_before_maste
     let mut dialed = 0;
     for number in 0..2_000 {
         let mut actor = stranger(&stage, number);
-        let (conn, answer) = stage.introduced(&mut actor, 1, Intent::Knock);
+        let from = home(&actor);
+        let (conn, ack) = stage.called(&mut actor, from, Intent::Knock);
         stage.lines.clear();
-        assert_eq!(answer, Answer::WillDial);
+        assert_eq!(ack.answer, Answer::WillDial);
         stage.handle(Input::Closed { conn, cause: TransportCause::Eof });
         dialed += stage.took().iter().filter(|command| matches!(command, Command::Dial { .. })).count();
     }
@@ -194,13 +200,14 @@ fn c8_sessions_that_we_dial_for_a_knock_count_like_any_other() {
     stage.took();
     for number in 0..10 {
         let mut actor = stranger(&stage, number);
-        let (_, answer) = stage.introduced(&mut actor, 1, Intent::Knock);
+        let from = home(&actor);
+        let (_, ack) = stage.called(&mut actor, from, Intent::Knock);
         let dial = stage.took().into_iter().find_map(|command| match command {
             Command::Dial { conn, .. } => Some(conn),
             _ => None,
         });
         let Some(conn) = dial else {
-            assert_eq!(answer, Answer::Refused(CloseReason::SlotsFull));
+            assert_eq!(ack.answer, Answer::Refused(CloseReason::SlotsFull));
             continue;
         };
         stage.handle(Input::Dialed { conn, local: "10.0.0.2:4000".parse().unwrap() });

@@ -201,11 +201,26 @@ fn signing_bytes_are_as_ever() {
         vectors.bytes("key", &key.0);
     }
 
+    let (start, key, genesis) = {
+        let from = samples::introduction(dialer.node_id(), None);
+        (from.boot, from.node, from.genesis)
+    };
+    let bytes = signing::boot(&genesis, &key, start);
+    vectors.begin("boot");
+    vectors.number("epoch", start.epoch.0);
+    vectors.number("nonce", start.nonce.0);
+    vectors.bytes("genesis", &genesis.0);
+    vectors.bytes("signing_bytes", &bytes);
+    vectors.bytes("signature", &dialer.sign(&bytes).0);
+
     let plain = samples::hello(dialer.node_id());
     let knock = Hello { intent: Intent::Knock, ..plain.clone() };
+    let probe = Hello { intent: Intent::Probe, ..plain.clone() };
     let fallback = Hello { intent: Intent::Session(DialedBecause::Fallback), ..plain.clone() };
     let mut hello = plain.clone();
-    for (name, unsigned) in [("hello_knock", knock), ("hello_fallback", fallback), ("hello", plain)] {
+    for (name, unsigned) in
+        [("hello_knock", knock), ("hello_probe", probe), ("hello_fallback", fallback), ("hello", plain)]
+    {
         let bytes = signing::hello(&session, &unsigned);
         hello = Hello { signature: dialer.sign(&bytes), ..unsigned };
         assert_eq!(acceptor.verify(&hello.from.node, &bytes, &hello.signature), Authenticity::Genuine);
@@ -291,9 +306,11 @@ fn a_whole_handshake_is_as_ever() {
         }
     };
     let mut hello = samples::hello(dialer.node_id());
+    hello.from.proof = dialer.sign(&signing::boot(&hello.from.genesis, &hello.from.node, hello.from.boot));
     hello.signature = dialer.sign(&signing::hello(&session, &hello));
     seal("3_dialer", true, &Message::Hello(Box::new(hello.clone())), &mut vectors);
     let mut ack = samples::hello_ack(acceptor.node_id());
+    ack.from.proof = acceptor.sign(&signing::boot(&ack.from.genesis, &ack.from.node, ack.from.boot));
     ack.signature = acceptor.sign(&signing::hello_ack(&session, &hello, &ack));
     seal("4_acceptor", false, &Message::HelloAck(Box::new(ack)), &mut vectors);
     let ping = Message::Ping(Ping { token: 1 });

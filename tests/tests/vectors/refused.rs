@@ -24,7 +24,8 @@ fn what_is_not_canonical_is_refused() {
     let mapped = [&[6][..], &[0; 10], &[0xff, 0xff, 10, 0, 0, 1]].concat();
     let mapped = [&hello[..33], &mapped, &hello[38..]].concat();
     let addr = 33;
-    let versions = addr + 7 + 16 + 1;
+    let observed = addr + 7 + 16 + 64 + 1 + 1;
+    let versions = observed + 7;
     let role = versions + 6 + 8 + 4 + 32 + 8 + 32;
     let agent = role + 1;
     let intent = agent + 2 + 11 + 33 + 8;
@@ -44,17 +45,18 @@ fn what_is_not_canonical_is_refused() {
         ("address_multicast", Kind::Hello, with(&hello, addr + 1, &[224, 0, 0, 1])),
         ("address_broadcast", Kind::Hello, with(&hello, addr + 1, &[255; 4])),
         ("address_port_0", Kind::Hello, with(&hello, addr + 5, &[0; 2])),
+        ("observed_port_0", Kind::Hello, with(&hello, observed + 5, &[0; 2])),
         ("versions_reversed", Kind::Hello, with(&hello, versions, &[2, 0, 1, 0])),
         ("role_2", Kind::Hello, with(&hello, role, &[2])),
         ("agent_of_33", Kind::Hello, insert(&with(&hello, agent, &[33, 0]), agent + 2, &[b'a'; 22])),
         ("agent_claims_65535", Kind::Hello, with(&hello, agent, &[0xff, 0xff])),
         ("agent_with_newline", Kind::Hello, with(&hello, agent + 2, b"\n")),
         ("agent_not_ascii", Kind::Hello, with(&hello, agent + 2, "é".as_bytes())),
-        ("intent_2", Kind::Hello, with(&hello, intent, &[2])),
+        ("intent_3", Kind::Hello, with(&hello, intent, &[3])),
         ("dialed_because_3", Kind::Hello, with(&hello, intent + 1, &[3])),
         ("dialer_rank_2", Kind::Hello, with(&knock, intent + 2 + 24, &[2])),
-        ("seen_cut", Kind::Hello, observer[..60].to_vec()),
-        ("answer_4", Kind::HelloAck, with(&ack, ack.len() - 65, &[4])),
+        ("seen_cut", Kind::Hello, observer[..32 + 1 + 16 + 64 + 1 + 20].to_vec()),
+        ("answer_5", Kind::HelloAck, with(&ack, ack.len() - 65, &[5])),
         ("refused_without_reason", Kind::HelloAck, with(&ack, ack.len() - 65, &[3])),
         ("links_claim_129", Kind::Heartbeat, with(&alone, links, &[129, 0])),
         ("links_claim_65535", Kind::Heartbeat, with(&alone, links, &[0xff, 0xff])),

@@ -203,6 +203,11 @@ impl Bans {
         Grounds { key, net: ip.and_then(|ip| self.on_address(ip)), incompatible: None, score }
     }
 
+    /// Whether a ban keeps us from a peer with this key, at this address.
+    pub(crate) fn concern(&self, now: Mono, id: &NodeId, ip: IpAddr) -> bool {
+        matches!(verdict(now, &self.grounds(Some(id), Some(ip))), Verdict::Banned(_))
+    }
+
     /// The ban of the longest prefix on an address. A search for each width that is banned, for it is asked of
     /// every connection that comes in.
     pub(crate) fn on_address(&self, ip: IpAddr) -> Option<Hold> {

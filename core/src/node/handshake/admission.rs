@@ -1,6 +1,8 @@
 //! What decides whether a proven word is granted what it asks for: rules E-3, E-4, B-2, D-3 and S-1.
 
-use crate::event::{CloseReason, ClosedBy, KnockAnswer};
+use std::net::IpAddr;
+
+use crate::event::{CloseReason, ClosedBy, DialedBecause, KnockAnswer};
 use crate::ids::NodeId;
 use crate::link::handshake::Word;
 use crate::link::{Channel, Link, Phase};
@@ -17,9 +19,11 @@ use crate::wire::message::{Answer, Ballot, DialerRank, Hello, HelloAck, Intent, 
 /// What a handshake was granted.
 pub(super) enum Granted {
     /// A live link with this ballot.
-    Session(Ballot),
+    Session(Ballot, DialedBecause),
     /// An answer to a knock.
     Knock(KnockAnswer),
+    /// The answer to a probe: this is the node that was meant.
+    Here,
 }
 
 /// Who dialed the link whose ballot is built.
@@ -34,6 +38,7 @@ impl Node {
     pub(super) fn judge_hello(
         &mut self,
         now: Now,
+        source: IpAddr,
         channel: &Channel,
         hello: &Hello,
     ) -> Result<Granted, CloseReason> {
@@ -53,17 +58,20 @@ impl Node {
             // Its ordinal and the epoch it has seen are another node's: they must not move a link of ours.
             return Err(CloseReason::WrongIdentity);
         }
-        if let Some(other) = hello.from.seen
-            && epoch::supersedes(other, self.identity.boot)
-        {
+        if self.shown(now, hello.from.seen).is_some() {
             // The answer would carry an epoch that is known to be stale (rule E-5); it is learned from after.
             return Err(CloseReason::StaleEpoch);
         }
+        let session = match hello.intent {
+            Intent::Session(because) => Some(because),
+            Intent::Knock => None,
+            Intent::Probe => return self.judge_probe(now, hello),
+        };
         let Some(peer) = self.pool.ensure(from, &self.config.registry, now, &mut self.rng) else {
             return Err(CloseReason::SlotsFull);
         };
         let presence = if peer.live.is_some() { Presence::Live } else { Presence::Absent };
-        epoch::judge(peer.seen, hello.from.boot, presence, now.wall)?;
+        epoch::judge(peer.seen_boot(), hello.from.boot, presence, now.wall)?;
         if !ordinal_plausible(peer.highest, hello.ordinal) {
             return Err(CloseReason::OrdinalOutOfRange);
         }
@@ -72,24 +80,27 @@ impl Node {
         if peer.dialing.held.is_some_and(|until| until > now.mono) {
             return Err(CloseReason::OperatorHold);
         }
-        if hello.intent == Intent::Knock {
-            return self.judge_knock(now, hello);
-        }
+        let Some(because) = session else { return self.judge_knock(now, source, hello) };
         let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::SlotsFull) };
         if !self.pool.has_slot(peer, &self.config.limits) {
             return Err(CloseReason::SlotsFull);
         }
         let ballot = self.ballot(channel, &hello.from, hello, DialedBy::Them);
         match peer.register.judge(now.mono, &ballot) {
-            Admission::Admit => Ok(Granted::Session(ballot)),
+            Admission::Admit => Ok(Granted::Session(ballot, because)),
             Admission::Refuse => Err(CloseReason::Duplicate),
         }
     }
 
-    fn judge_knock(&mut self, now: Now, hello: &Hello) -> Result<Granted, CloseReason> {
+    fn judge_knock(&mut self, now: Now, source: IpAddr, hello: &Hello) -> Result<Granted, CloseReason> {
         let from = hello.from.node;
         let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::NotWanted) };
-        if peer.addr.is_none() || self.pool.side(peer) == Side::Nobody {
+        let Some(addr) = peer.addr.filter(|_| self.pool.side(peer) != Side::Nobody) else {
+            return Err(CloseReason::NotWanted);
+        };
+        let reached = peer.reached.map(|(addr, _)| addr);
+        let place = knock::Place { addr, source, registered: self.registered_addr(&from), reached };
+        if !place.is_vouched() {
             return Err(CloseReason::NotWanted);
         }
         if !self.pool.has_slot(peer, &self.config.limits) {
@@ -99,7 +110,7 @@ impl Node {
         let held = live
             .and_then(|conn| self.links.get(conn))
             .and_then(Link::peering)
-            .map(|peering| knock::Held { ballot: peering.ballot, boot: peering.boot });
+            .map(|peering| knock::Held { ballot: peering.ballot, boot: peering.boot.boot });
         let verdict = knock::judge(held, hello.from.boot, hello.register);
         if verdict.answer == KnockAnswer::WillDial {
             self.give_up_unconnected(now, from);
@@ -108,6 +119,18 @@ impl Node {
             self.end(now, conn, reason, ClosedBy::Us);
         }
         Ok(Granted::Knock(verdict.answer))
+    }
+
+    /// Rule P-6. A prober is not remembered for it: it may be anybody, and nothing of a pair is at stake.
+    fn judge_probe(&mut self, now: Now, hello: &Hello) -> Result<Granted, CloseReason> {
+        if hello.to.is_none() {
+            return Err(CloseReason::UnexpectedMessage);
+        }
+        let held = self.pool.get(&hello.from.node).and_then(|peer| peer.dialing.held);
+        if held.is_some_and(|until| until > now.mono) {
+            return Err(CloseReason::OperatorHold);
+        }
+        if self.reach.answering.take(now.mono) { Ok(Granted::Here) } else { Err(CloseReason::NotWanted) }
     }
 
     /// A dial of ours to a knocker that is not even connected was sent to a machine that was not there yet: it
@@ -186,24 +209,28 @@ impl Node {
         if self.is_banned_key(now, &from) {
             return Err(CloseReason::Banned);
         }
+        if hello.intent == Intent::Probe {
+            let here = ack.answer == Answer::Here;
+            return if here { Ok(Granted::Here) } else { Err(CloseReason::UnexpectedMessage) };
+        }
         let Some(peer) = self.pool.ensure(from, &self.config.registry, now, &mut self.rng) else {
             return Err(CloseReason::SlotsFull);
         };
         let presence = if peer.live.is_some() { Presence::Live } else { Presence::Absent };
-        epoch::judge(peer.seen, ack.from.boot, presence, now.wall)?;
+        epoch::judge(peer.seen_boot(), ack.from.boot, presence, now.wall)?;
         peer.heard_ordinal(ack.highest);
         peer.advertises(ack.from.advertised, &self.config.registry);
         match (ack.answer, hello.intent) {
             (Answer::WillDial, Intent::Knock) => Ok(Granted::Knock(KnockAnswer::WillDial)),
             (Answer::HaveSession, Intent::Knock) => Ok(Granted::Knock(KnockAnswer::HaveSession)),
-            (Answer::Accepted, Intent::Session(_)) => {
+            (Answer::Accepted, Intent::Session(because)) => {
                 let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::SlotsFull) };
                 if !self.pool.has_slot(peer, &self.config.limits) {
                     return Err(CloseReason::SlotsFull);
                 }
                 let ballot = self.ballot(channel, &ack.from, hello, DialedBy::Us);
                 match peer.register.judge(now.mono, &ballot) {
-                    Admission::Admit => Ok(Granted::Session(ballot)),
+                    Admission::Admit => Ok(Granted::Session(ballot, because)),
                     Admission::Refuse => Err(CloseReason::Duplicate),
                 }
             }

@@ -8,7 +8,7 @@ use crate::link::{Confirmed, Link, Origin, Peering, Phase};
 use crate::net::pool::Destination;
 use crate::node::{Node, TimerKey};
 use crate::time::Now;
-use crate::wire::message::{Ballot, DialerRank, Introduction};
+use crate::wire::message::{Ballot, DialerRank, Introduction, ProvenBoot};
 
 impl Node {
     /// A link is admitted: it is live, and replaces what was there (rule B-2).
@@ -36,10 +36,11 @@ impl Node {
             channel,
             Box::new(Peering {
                 peer: them.node,
-                boot: them.boot,
+                boot: ProvenBoot { boot: them.boot, proof: them.proof },
                 ballot,
                 because,
                 advertised: them.advertised,
+                observed: them.observed,
                 agent: them.agent.clone(),
                 height: them.height,
                 since: now.mono,
@@ -54,7 +55,7 @@ impl Node {
         if confirmed == Confirmed::ByBoth {
             self.confirm();
         }
-        self.unauthenticated.retain(|waiting| *waiting != conn);
+        self.unauthenticated.retain(|waiting| waiting.conn != conn);
         self.leave_dialing(conn);
         self.timers.set(TimerKey::Link(conn), Some(now.mono + self.config.timings.ping_after));
         let (mut replaced, mut rival) = (None, None);
@@ -76,12 +77,17 @@ impl Node {
         self.touch(now);
         self.arm_masternode();
         if let Some(old) = replaced {
-            let older =
-                self.links.get(old).and_then(Link::peering).is_some_and(|p| p.boot.epoch < them.boot.epoch);
+            let older = self
+                .links
+                .get(old)
+                .and_then(Link::peering)
+                .is_some_and(|p| p.boot.boot.epoch < them.boot.epoch);
             let reason = if older { CloseReason::Ghost } else { CloseReason::Duplicate };
             self.end(now, old, reason, ClosedBy::Us);
         }
         self.ping(now, conn);
+        self.count_votes();
+        self.arm_probes(now);
         self.chain_link_up(now, them);
         self.timers.set(TimerKey::Dial(Destination::Peer(them.node)), None);
         if let Origin::Dialed { addr, .. } = origin {

@@ -3,19 +3,19 @@
 
 mod admission;
 mod live;
+mod twin;
 
 use crate::addr::CanonicalAddr;
-use crate::event::{Attempt, CloseReason, ClosedBy, DialedBecause, Direction, Event, KnockAnswer, Warning};
+use crate::event::{Attempt, CloseReason, ClosedBy, Direction, Event, KnockAnswer, Warning};
 use crate::gate::Passage;
 use crate::ids::{ConnId, DialOrdinal, NodeId};
-use crate::link::handshake::{self, HelloTerms, Word};
+use crate::link::handshake::{self, HelloTerms, Regard, Word};
 use crate::link::{Channel, Confirmed, Origin, Phase};
-use crate::net::epoch::Source;
 use crate::net::pool::Destination;
 use crate::node::handshake::admission::Granted;
 use crate::node::{Node, Parked, Run};
 use crate::time::Now;
-use crate::wire::message::{Answer, Boot, Goodbye, Hello, HelloAck, Intent, Lane, Message};
+use crate::wire::message::{Answer, Goodbye, Hello, HelloAck, Intent, Lane, Message, ProvenBoot};
 
 impl Node {
     /// The channel stands. The dialer speaks next, once its boot epoch is durable (rule E-2).
@@ -48,7 +48,7 @@ impl Node {
 
     pub(super) fn send_hello(&mut self, now: Now, conn: ConnId) {
         let Some(link) = self.links.get_mut(conn) else { return };
-        let Origin::Dialed { expect, intent, .. } = link.origin else { return };
+        let Origin::Dialed { addr, expect, intent } = link.origin else { return };
         let Phase::HelloParked(channel) = std::mem::replace(&mut link.phase, Phase::Closing(None)) else {
             return;
         };
@@ -57,9 +57,10 @@ impl Node {
         let register = known.filter(|_| intent == Intent::Knock).and_then(|peer| peer.register.get(now.mono));
         let ordinal = match intent {
             Intent::Session(_) => self.pool.next_ordinal(expect),
-            Intent::Knock => known.map(|peer| peer.highest).unwrap_or_default(),
+            Intent::Knock | Intent::Probe => known.map(|peer| peer.highest).unwrap_or_default(),
         };
-        let terms = HelloTerms { to: expect, ordinal, intent, seen, register };
+        let regard = Regard { seen, observed: Some(addr) };
+        let terms = HelloTerms { to: expect, ordinal, intent, regard, register };
         let hello = Box::new(handshake::compose_hello(&channel, &self.identity, terms, self.crypto.as_mut()));
         let frame = self.frames.encode(&Message::Hello(hello.clone()));
         if let Some(link) = self.links.get_mut(conn) {
@@ -103,23 +104,25 @@ impl Node {
         };
         let from = hello.from.node;
         link.peer = Some(from);
+        let source = link.remote;
         let outcome = match word {
             Word::Incompatible(reason) => Err(reason),
-            Word::Proven => self.judge_hello(now, &channel, &hello),
+            Word::Proven => self.judge_hello(now, source.ip(), &channel, &hello),
         };
         if self.run != Run::Working {
             self.restore_for_end(conn, channel);
             return;
         }
         let answer = match &outcome {
-            Ok(Granted::Session(_)) => Answer::Accepted,
+            Ok(Granted::Session(..)) => Answer::Accepted,
             Ok(Granted::Knock(KnockAnswer::WillDial)) => Answer::WillDial,
             Ok(Granted::Knock(KnockAnswer::HaveSession)) => Answer::HaveSession,
+            Ok(Granted::Here) => Answer::Here,
             Err(reason) => Answer::Refused(*reason),
         };
         let known = self.pool.get(&from);
         let seen = if from == self.identity.node {
-            Some(self.identity.boot)
+            Some(ProvenBoot { boot: self.identity.boot, proof: self.identity.proof })
         } else {
             known.and_then(|peer| peer.seen)
         };
@@ -128,7 +131,7 @@ impl Node {
             &channel,
             &self.identity,
             &hello,
-            seen,
+            Regard { seen, observed: CanonicalAddr::new(source).ok() },
             highest,
             answer,
             self.crypto.as_mut(),
@@ -137,11 +140,7 @@ impl Node {
         let frame = self.frames.encode(&Message::HelloAck(Box::new(ack)));
         self.queue_frame(conn, Lane::Control, &frame);
         match outcome {
-            Ok(Granted::Session(ballot)) => {
-                let because = match hello.intent {
-                    Intent::Session(because) => because,
-                    Intent::Knock => DialedBecause::Canonical,
-                };
+            Ok(Granted::Session(ballot, because)) => {
                 self.go_live(now, conn, &hello.from, because, ballot, Confirmed::NotYet);
             }
             Ok(Granted::Knock(answer)) => {
@@ -152,13 +151,17 @@ impl Node {
                     self.knocked(now, &hello.from);
                 }
             }
+            Ok(Granted::Here) => {
+                self.counters.probes_answered += 1;
+                self.end(now, conn, CloseReason::ProbeDone, ClosedBy::Us);
+            }
             Err(reason) => {
                 self.note_inbound(now, from, hello.intent.as_str(), reason);
                 if reason == CloseReason::EpochInFuture {
                     self.event(Event::Warning(Warning::EpochInFuture { peer: from, by: ClosedBy::Us }));
                 }
                 self.end(now, conn, reason, ClosedBy::Us);
-                self.learn_from_hello(now, &hello);
+                self.learn_from_hello(now, &hello, reason);
             }
         }
     }
@@ -176,7 +179,7 @@ impl Node {
     /// The last step at the dialer.
     pub(super) fn ack_arrived(&mut self, now: Now, conn: ConnId, ack: &HelloAck) {
         let Some(link) = self.links.get_mut(conn) else { return };
-        let Origin::Dialed { addr, expect, intent } = link.origin else { return };
+        let Origin::Dialed { addr, expect, .. } = link.origin else { return };
         let Phase::AwaitAck(channel, hello) = std::mem::replace(&mut link.phase, Phase::Closing(None)) else {
             return;
         };
@@ -193,15 +196,14 @@ impl Node {
         }
         let judged = word.and_then(|word| self.judge_ack(now, word, expect, &channel, &hello, ack));
         let accepted = ack.answer == Answer::Accepted;
+        if expect.is_none_or(|id| id == ack.from.node) {
+            self.reached(now, conn, addr);
+        }
         if let Some(link) = self.links.get_mut(conn) {
             link.phase = Phase::HelloParked(channel);
         }
         match judged {
-            Ok(Granted::Session(ballot)) => {
-                let because = match intent {
-                    Intent::Session(because) => because,
-                    Intent::Knock => DialedBecause::Canonical,
-                };
+            Ok(Granted::Session(ballot, because)) => {
                 if expect.is_none() {
                     self.pool.resolve(addr, ack.from.node);
                 }
@@ -211,6 +213,7 @@ impl Node {
                 self.event(Event::Knocked { peer: ack.from.node, direction: Direction::Outbound, answer });
                 self.end(now, conn, CloseReason::KnockDone, ClosedBy::Us);
             }
+            Ok(Granted::Here) => self.end(now, conn, CloseReason::ProbeDone, ClosedBy::Us),
             Err(reason) => self.refused(now, conn, expect, addr, reason, accepted, ack),
         }
     }
@@ -247,14 +250,9 @@ impl Node {
         if proven && expect.is_none() && (reason == CloseReason::Duplicate || ours) {
             self.found(now, addr, ack.from.node, ack.highest);
         }
-        let other = ack.from.seen.filter(|_| proven && by == ClosedBy::Peer);
         self.end(now, conn, reason, by);
-        if let Some(other) = other {
-            match reason {
-                CloseReason::StaleEpoch => self.other_boot(now, ack.from.node, other, Source::Stale),
-                CloseReason::KeyInUse => self.other_boot(now, ack.from.node, other, Source::InUse),
-                _ => {}
-            }
+        if proven && by == ClosedBy::Peer {
+            self.learn_from_refusal(now, ack, reason);
         }
     }
 
@@ -264,20 +262,6 @@ impl Node {
             peer.heard_ordinal(highest);
             self.pool.resolve(addr, id);
             self.pursue(now, Destination::Peer(id));
-        }
-    }
-
-    /// What a refused `Hello` tells about our own key (rules E-5 and E-6).
-    fn learn_from_hello(&mut self, now: Now, hello: &Hello) {
-        let from = hello.from.node;
-        let other: Option<Boot> = if from == self.identity.node {
-            Some(hello.from.boot)
-        } else {
-            hello.from.seen.filter(|_| hello.to.is_none_or(|to| to == self.identity.node))
-        };
-        if let Some(other) = other.filter(|other| *other != self.identity.boot) {
-            let source = if from == self.identity.node { Source::InUse } else { Source::Stale };
-            self.other_boot(now, from, other, source);
         }
     }
 

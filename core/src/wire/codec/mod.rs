@@ -24,7 +24,7 @@ use crate::time::Wall;
 use crate::wire::block::VoteKind;
 use crate::wire::message::{
     Answer, Ballot, Boot, DialerRank, Goodbye, Heartbeat, Hello, HelloAck, Intent, Introduction, Kind,
-    LinkEntry, Message, Ping, Pong, Role, Witness,
+    LinkEntry, Message, Ping, Pong, ProvenBoot, Role, Witness,
 };
 use crate::wire::preamble::{NetworkId, Version, VersionRange};
 
@@ -233,6 +233,7 @@ newtypes! {
 
 structs! {
     Boot { epoch, nonce }
+    ProvenBoot { boot, proof }
     Hello { from, to, ordinal, intent, register, signature }
     HelloAck { from, highest, answer, signature }
     Goodbye { reason, highest }
@@ -248,8 +249,8 @@ enums! {
     Direction { 0 => Inbound, 1 => Outbound, }
     DialedBecause { 0 => Canonical, 1 => Fallback, 2 => Manual, }
     DialerRank { 0 => Other, 1 => Canonical, }
-    Intent { 0 => Session(because), 1 => Knock, }
-    Answer { 0 => Accepted, 1 => WillDial, 2 => HaveSession, 3 => Refused(reason), }
+    Intent { 0 => Session(because), 1 => Knock, 2 => Probe, }
+    Answer { 0 => Accepted, 1 => WillDial, 2 => HaveSession, 3 => Refused(reason), 4 => Here, }
 }
 
 impl Encode for Introduction {
@@ -257,7 +258,9 @@ impl Encode for Introduction {
         self.node.encode(encoder)?;
         self.advertised.encode(encoder)?;
         self.boot.encode(encoder)?;
+        self.proof.encode(encoder)?;
         self.seen.encode(encoder)?;
+        self.observed.encode(encoder)?;
         self.versions.encode(encoder)?;
         self.chosen.encode(encoder)?;
         self.features.encode(encoder)?;
@@ -277,7 +280,9 @@ impl<C> Decode<C> for Introduction {
             node: Decode::decode(decoder)?,
             advertised: Decode::decode(decoder)?,
             boot: Decode::decode(decoder)?,
+            proof: Decode::decode(decoder)?,
             seen: Decode::decode(decoder)?,
+            observed: Decode::decode(decoder)?,
             versions: Decode::decode(decoder)?,
             chosen: Decode::decode(decoder)?,
             features: Decode::decode(decoder)?,

@@ -143,8 +143,8 @@ fn versions_indices_and_tags_keep_their_ranges() {
     assert_eq!(decode::<Direction, 8>(&[2]), Err(BadBody::Malformed));
     assert_eq!(decode::<DialerRank, 8>(&[2]), Err(BadBody::Malformed));
     assert_eq!(decode::<Intent, 8>(&[0, 3]), Err(BadBody::Malformed));
-    assert_eq!(decode::<Intent, 8>(&[2]), Err(BadBody::Malformed));
-    assert_eq!(decode::<Answer, 8>(&[4]), Err(BadBody::Malformed));
+    assert_eq!(decode::<Intent, 8>(&[3]), Err(BadBody::Malformed));
+    assert_eq!(decode::<Answer, 8>(&[5]), Err(BadBody::Malformed));
     assert_eq!(decode::<Option<Height>, 16>(&[2, 0, 0, 0, 0, 0, 0, 0, 0]), Err(BadBody::Malformed));
 }
 

@@ -91,6 +91,8 @@ impl From<AddressCounts> for AddressesJson {
 pub(super) struct CountersJson {
     dials: u64,
     knocks: u64,
+    probes: u64,
+    probes_answered: u64,
     links_up: u64,
     links_down: u64,
     stale_inputs: u64,
@@ -125,6 +127,8 @@ impl From<Counters> for CountersJson {
         Self {
             dials: c.dials,
             knocks: c.knocks,
+            probes: c.probes,
+            probes_answered: c.probes_answered,
             links_up: c.links_up,
             links_down: c.links_down,
             stale_inputs: c.stale_inputs,

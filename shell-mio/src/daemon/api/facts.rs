@@ -71,6 +71,10 @@ fn parts(at: Wall, event: Event) -> Option<(&'static str, Value)> {
                 "by": by.as_str(),
             }),
         ),
+        Event::Probed { peer, addr, reason } => (
+            "probed",
+            json!({ "node_id": peer.to_string(), "addr": addr.to_string(), "reason": reason.as_str() }),
+        ),
         Event::Activity { node, activity } => {
             ("activity", json!({ "node_id": node.to_string(), "active": activity == Activity::Active }))
         }
@@ -170,6 +174,9 @@ fn describe(warning: &Warning) -> Value {
         Warning::OwnAddress(addr) => json!({ "warning": name, "addr": addr.to_string() }),
         Warning::Incompatible { addr, reason } => {
             json!({ "warning": name, "addr": addr.to_string(), "reason": reason.as_str() })
+        }
+        Warning::SeenElsewhere { advertised, seen } => {
+            json!({ "warning": name, "advertised": advertised.to_string(), "seen": seen.to_string() })
         }
         Warning::SelfSuspected { offence, peers } => {
             json!({ "warning": name, "offence": offence.as_str(), "peers": peers })

@@ -51,6 +51,9 @@ use routes::Context;
 /// Threads that read blocks: more would only wait for the same disk.
 const READING_THREADS: usize = 4;
 
+/// Descriptors that the API holds at most: connections, its listener and its runtime's.
+pub(crate) const MAX_DESCRIPTORS: usize = server::MAX_CONNECTIONS + 16;
+
 /// What the API knows beside what it asks.
 pub(crate) struct ApiFacts {
     name: Option<String>,

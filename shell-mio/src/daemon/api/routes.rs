@@ -1,5 +1,6 @@
 //! Every route, and the handlers of those that ask about links.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router, middleware};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use timed_core::{CanonicalAddr, Height, MasternodeInfo, NodeId, PeerRef, Reply, Request, Summary};
 use tokio::time::timeout;
 
@@ -184,6 +185,8 @@ async fn status(State(context): Shared) -> Answer {
         "masternode_index": status.masternode.map(|index| index.0),
         "masternodes": { "registered": facts.registry.size(), "active": summary.active_masternodes, "quorum": facts.place.quorum },
         "advertised": status.advertised.map(|addr| addr.to_string()),
+        "external_ip": status.external_ip.map(|ip| ip.to_string()),
+        "seen_as": seen_as(&status.seen_as),
         "boot_epoch": status.epoch.0,
         "started": rfc3339(facts.started),
         "uptime": facts.since.elapsed().as_secs(),
@@ -207,6 +210,14 @@ async fn status(State(context): Shared) -> Answer {
         "counters": CountersJson::from(status.counters),
     }))
     .into_response())
+}
+
+/// At which addresses the masternodes see this node, and how many at each.
+fn seen_as(counted: &[(IpAddr, usize)]) -> Value {
+    counted
+        .iter()
+        .map(|(ip, masternodes)| json!({ "ip": ip.to_string(), "masternodes": masternodes }))
+        .collect()
 }
 
 async fn peers(State(context): Shared) -> Answer {

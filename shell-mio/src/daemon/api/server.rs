@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 /// Connections served at once. One more ends the oldest: answers take milliseconds, so that it is an idle one
 /// or one that wants to be in the way.
-const MAX_CONNECTIONS: usize = 128;
+pub(super) const MAX_CONNECTIONS: usize = 128;
 /// A request's head must be complete within this time, and a kept connection sends its next one.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// Answers under way when the API ends get this long.

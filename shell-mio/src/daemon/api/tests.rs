@@ -364,6 +364,8 @@ fn why_nothing_is_produced_is_a_code_and_words() {
             advertised: None,
             masternode: None,
             epoch: timed_core::BootEpoch(1),
+            external_ip: None,
+            seen_as: vec![],
             summary: Summary {
                 height: Height(5),
                 producing: Producing::No(NotProducing::Clock { offset_ms: 3_000 }),

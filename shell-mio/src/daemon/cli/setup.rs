@@ -87,7 +87,7 @@ pub(super) fn id(args: &DirArgs) -> Result<(), Failure> {
 pub(super) fn check_config(args: &NodeArgs) -> Result<(), Failure> {
     let dir = DataDir::locate(args.dir.data_dir.as_deref())?;
     let assembly = Assembly::load(&dir, args)?;
-    let (core, crypto) = (assembly.core_config(Vec::new()), assembly.crypto());
+    let (core, crypto) = (assembly.core_config(), assembly.crypto());
     Node::new(core, crypto, [0; 32], Vec::new(), crate::now())
         .map_err(|error| Failure::config(error.to_string()))?;
     for warning in &assembly.warnings {

@@ -71,6 +71,7 @@ pub(crate) fn status(args: &ClientArgs) -> Result<ExitCode, Failure> {
             ("genesis hash", cell(&status["genesis_hash"])),
             ("role", cell(&status["role"])),
             ("advertised", cell(&status["advertised"])),
+            ("external IP", cell(&status["external_ip"])),
             ("uptime", span(number(&status["uptime"]))),
             (
                 "masternodes",

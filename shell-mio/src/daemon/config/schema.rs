@@ -87,7 +87,8 @@ pub(crate) const KEYS: &[Key] = &[
         "network",
         "peers",
         Value("[]"),
-        "Peers to start from, beside the registry: \"IP:PORT\", \"NODE_ID@IP:PORT\" or a host name.",
+        "Peers to start from, beside the registry: \"IP:PORT\", \"NODE_ID@IP:PORT\" or a host name, which is\n\
+         resolved again whenever it has no link.",
     ),
     key("network", "reserved_peers", Value("[]"), "Peers that always have a slot, in the same forms."),
     key("network", "peer_check_interval", Value("\"2m\""), "Between two checks of all peers."),

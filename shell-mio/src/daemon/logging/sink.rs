@@ -265,6 +265,14 @@ impl LogSink {
                     reason.describe()
                 );
             }
+            Warning::SeenElsewhere { advertised, seen } => warn!(
+                %advertised,
+                %seen,
+                suppressed = suppressed.0,
+                "the other masternodes see this node at another address than the one it advertises: if nobody can \
+                 dial it there, set network.local_ip to the address that others reach; a masternode's has to be \
+                 that of the registry"
+            ),
             Warning::SelfSuspected { offence, peers } => warn!(
                 reason = %offence.as_str(),
                 peers,
@@ -294,11 +302,6 @@ impl LogSink {
             Warning::ForeignSignature { via } => warn!(
                 %via,
                 suppressed = suppressed.0,                 "something signed with this node's key that this process did not make: another process has the key"
-            ),
-            Warning::CacheSetAside(key) => warn!(
-                record = key.name(),
-                suppressed = suppressed.0,
-                "a durable record is damaged and was set aside: what it held is collected anew"
             ),
             other => warn!(warning = ?other, suppressed = suppressed.0, "warning"),
         }
@@ -381,6 +384,7 @@ impl EventSink for LogSink {
             Event::Knocked { peer, direction, answer } => {
                 debug!(%peer, direction = %direction.as_str(), answer = %answer.as_str(), "knock");
             }
+            Event::Probed { peer, addr, reason } => debug!(%peer, %addr, reason = %reason.as_str(), "probed"),
             Event::Activity { node, activity } => {
                 if let Some(suppressed) = self.admit(Kind::Activity(*node)) {
                     let state = match activity {
@@ -444,9 +448,9 @@ pub(crate) fn warning_kind(warning: &Warning) -> &'static str {
         Warning::KeyInUse { .. } => "key_in_use",
         Warning::OwnAddress(_) => "own_address",
         Warning::Incompatible { reason, .. } => reason.as_str(),
+        Warning::SeenElsewhere { .. } => "seen_elsewhere",
         Warning::SelfSuspected { .. } => "self_suspected",
         Warning::MasternodesBanned { .. } => "masternodes_banned",
-        Warning::CacheSetAside(_) => "cache_set_aside",
         Warning::ForeignSignature { .. } => "foreign_signature",
         Warning::CacheSetAside(_) => "cache_set_aside",
         _ => "other",

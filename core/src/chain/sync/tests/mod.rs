@@ -325,7 +325,17 @@ impl World {
 
     fn carry_out(&mut self, effects: Effects) {
         for effect in effects {
-            let Effect::Send(to, Message::GetBlocks(get)) = effect else { panic!("{effect:?}") };
+            let (to, get) = match effect {
+                Effect::Send(to, Message::GetBlocks(get)) => (to, get),
+                // Only those who send what cannot be, and not whoever is slow, busy or gone.
+                Effect::Offence(peer, offence) => {
+                    let conduct = self.peers[&peer].conduct;
+                    let lies = matches!(conduct, Conduct::Forges | Conduct::Garbles);
+                    assert!(lies, "{conduct:?} is charged with {offence:?}");
+                    continue;
+                }
+                other => panic!("{other:?}"),
+            };
             let peer = &self.peers[&to];
             assert!(peer.live && peer.told >= get.to.0, "sync_02b: asked for what it does not tell of");
             assert!(get.from <= get.to && get.from.0 > self.applied, "asked for nothing that is missing");

@@ -1,0 +1,60 @@
+//! Bootstrap peers known by name (rule P-8): asking the name service, and seeking what it says.
+
+use crate::addr::CanonicalAddr;
+use crate::command::Command;
+use crate::ids::SeedId;
+use crate::net::pool::Destination;
+use crate::net::seeds::{Linked, Turn};
+use crate::node::{Node, Run, TimerKey};
+use crate::time::Now;
+
+impl Node {
+    /// Asks about every name whose time has come and that has no link.
+    pub(super) fn ask_for_names(&mut self, now: Now) {
+        if self.seeds.is_empty() || self.run != Run::Working {
+            return;
+        }
+        let linked = self.linked();
+        let mut next = None;
+        for turn in self.seeds.turns(now.mono, &linked, &mut self.rng) {
+            match turn {
+                Turn::Ask(seed) => self.commands.push_back(Command::Resolve { seed }),
+                Turn::At(at) => next = next.into_iter().chain([at]).min(),
+            }
+        }
+        self.timers.set(TimerKey::Names, next);
+    }
+
+    /// The name service has answered, now or long ago: what it says is sought from now on, what no name says any
+    /// more is not.
+    pub(super) fn resolved(&mut self, now: Now, seed: SeedId, addrs: &[CanonicalAddr]) {
+        let Some((id, addrs)) = self.seeds.resolved(seed, addrs) else { return };
+        if self.run != Run::Working {
+            return;
+        }
+        for addr in addrs.into_iter().filter(|addr| !self.pool.seeks_at(addr)).collect::<Vec<_>>() {
+            if let Some(destination) = self.pool.want(addr, id, &self.config.registry, now, &mut self.rng) {
+                self.seeds.lend(addr);
+                self.pursue(now, destination);
+            }
+        }
+        let linked = self.linked();
+        for addr in self.seeds.outdated(&linked) {
+            for destination in self.pool.unwant(&addr) {
+                self.pursue(now, destination);
+            }
+            self.timers.set(TimerKey::Dial(Destination::Addr(addr)), None);
+        }
+    }
+
+    fn linked(&self) -> Linked {
+        let mut linked = Linked::default();
+        for (peer, conn) in self.pool.live() {
+            linked.ids.insert(peer.id);
+            linked.addrs.extend(peer.addr.into_iter().chain(peer.found_at));
+            let remote = self.links.get(conn).and_then(|link| CanonicalAddr::new(link.remote).ok());
+            linked.addrs.extend(remote);
+        }
+        linked
+    }
+}

@@ -1,0 +1,55 @@
+//! A knock makes its receiver dial (rule D-3): only to where more than the knocker's word places it.
+
+use std::net::SocketAddr;
+
+use timed_core::wire::message::{Answer, Intent};
+use timed_core::{CloseReason, DialedBecause, Input, Request, TransportCause};
+use timed_tests::driver::{Crypto, addr};
+use timed_tests::stage::{Stage, secs};
+
+/// A node that is not registered and has a higher address than the driven one, so that the driven one dials.
+const KNOCKER: u8 = 11;
+/// Somewhere else.
+const ELSEWHERE: &str = "192.0.2.7:40000";
+
+fn elsewhere() -> SocketAddr {
+    ELSEWHERE.parse().unwrap()
+}
+
+#[test]
+fn d_3_a_stranger_does_not_aim_our_dials_at_a_third_party() {
+    let mut stage = Stage::new(Crypto::Null);
+    let mut actor = stage.actor(KNOCKER);
+    let (_, ack) = stage.called(&mut actor, elsewhere(), Intent::Knock);
+    assert_eq!(ack.answer, Answer::Refused(CloseReason::NotWanted));
+    assert_eq!(stage.dials_within(addr(KNOCKER), secs(30)), None);
+    // From where it says that it is, it is dialed.
+    let mut stage = Stage::new(Crypto::Null);
+    let (_, answer) = stage.introduced(&mut actor, KNOCKER, Intent::Knock);
+    assert_eq!(answer, Answer::WillDial);
+    assert!(stage.dials_within(addr(KNOCKER), secs(1)).is_some());
+}
+
+#[test]
+fn d_3_the_registry_vouches_for_a_masternode_wherever_it_knocks_from() {
+    let mut stage = Stage::new(Crypto::Null);
+    let mut actor = stage.actor(3);
+    let (_, ack) = stage.called(&mut actor, elsewhere(), Intent::Knock);
+    assert_eq!(ack.answer, Answer::WillDial);
+    assert!(stage.dials_within(addr(3), secs(1)).is_some());
+}
+
+#[test]
+fn d_3_where_a_node_was_reached_it_may_be_dialed_again() {
+    let mut stage = Stage::new(Crypto::Null);
+    let mut actor = stage.actor(KNOCKER);
+    stage.ask(Request::Connect { addr: addr(KNOCKER), id: None });
+    let conn = stage.dials_within(addr(KNOCKER), secs(1)).expect("as ordered");
+    let hello = stage.answered(conn, &mut actor, Answer::Accepted);
+    assert_eq!(hello.intent, Intent::Session(DialedBecause::Manual));
+    assert!(stage.peers().contains(&actor.id()));
+    stage.handle(Input::Closed { conn, cause: TransportCause::Reset });
+    let (_, ack) = stage.called(&mut actor, elsewhere(), Intent::Knock);
+    assert_eq!(ack.answer, Answer::WillDial);
+    assert!(stage.dials_within(addr(KNOCKER), secs(1)).is_some());
+}
