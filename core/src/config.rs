@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::addr::{AddrScope, CanonicalAddr};
 use crate::crypto::WeakKey;
 use crate::ids::{GenesisHash, Height, NodeId};
-use crate::limits::{Limits, MAX_SEEDS};
+use crate::limits::{CONFIGURED_BYTES, Limits, MAX_SEEDS};
 use crate::registry::Registry;
 use crate::time::Wall;
 
@@ -47,6 +47,18 @@ pub struct Bootstrap {
 pub struct Seed {
     /// The key that it must prove, if known.
     pub id: Option<NodeId>,
+    /// Which list it is on.
+    pub list: PeerList,
+}
+
+/// A list of peers in the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PeerList {
+    /// Peers to start from.
+    #[default]
+    Bootstrap,
+    /// Peers that always have a place (rule S-3).
+    Reserved,
 }
 
 /// Schedules and time-outs (`core/PROTOCOL.md`, "Times").
@@ -60,6 +72,8 @@ pub struct Timings {
     pub write_timeout: Duration,
     /// A link on which nothing was heard for so long gets a ping.
     pub ping_after: Duration,
+    /// A link gets a ping at least this often, so that its round trip is known.
+    pub measure_every: Duration,
     /// A link on which nothing was heard for so long is closed as silent.
     pub silent_after: Duration,
     /// How long the passive side waits for the canonical dialer before it knocks; jittered by 25 %.
@@ -70,8 +84,10 @@ pub struct Timings {
     pub backoff_first: Duration,
     /// Longest back-off towards a masternode.
     pub backoff_masternode: Duration,
-    /// Longest back-off towards others, and towards the incompatible.
+    /// Longest back-off towards others, towards the incompatible, and after a refusal for want of a place.
     pub backoff_other: Duration,
+    /// First back-off after a refusal for want of a place; doubles with each.
+    pub backoff_refused: Duration,
     /// A session that lasted so long resets the back-off.
     pub lasting_session: Duration,
     /// How long a `disconnect` by the operator holds.
@@ -92,12 +108,14 @@ impl Default for Timings {
             handshake_timeout: secs(5),
             write_timeout: secs(5),
             ping_after: secs(5),
+            measure_every: secs(60),
             silent_after: secs(15),
             passive_wait: secs(5),
             fallback_after: secs(2),
             backoff_first: Duration::from_millis(500),
             backoff_masternode: secs(10),
             backoff_other: secs(600),
+            backoff_refused: secs(30),
             lasting_session: secs(30),
             operator_hold: secs(600),
             peer_check: secs(120),
@@ -142,6 +160,9 @@ pub struct Config {
     pub advertised: Option<CanonicalAddr>,
     /// Peers to start from, beside the registry.
     pub bootstrap: Vec<Bootstrap>,
+    /// Peers that are sought, always have a place and are never banned automatically (rule S-3): by their key, or,
+    /// where none is given, whoever answers a dial at the address.
+    pub reserved: Vec<Bootstrap>,
     /// Those of them that are known by name: 64 at most.
     pub seeds: Vec<Seed>,
     /// Which addresses of nodes that are not registered are believed and told (rule P-3);
@@ -206,6 +227,14 @@ pub enum ConfigError {
         /// Whose it is.
         other: NodeId,
     },
+    /// More peers than are remembered.
+    #[error("{configured} peers are configured, but known_peers = {known}")]
+    TooManyPeers {
+        /// To start from, and reserved.
+        configured: usize,
+        /// The bound.
+        known: usize,
+    },
     /// A registered key is unusable.
     #[error("masternode {0} has an invalid or weak public key")]
     WeakKey(NodeId),
@@ -233,6 +262,8 @@ pub enum ConfigError {
     #[error("timings: {0}")]
     Timings(&'static str),
 }
+
+const _: () = assert!(2 * size_of::<Bootstrap>() <= CONFIGURED_BYTES);
 
 impl From<WeakKey> for ConfigError {
     fn from(key: WeakKey) -> Self {

@@ -27,6 +27,7 @@
 //!     registry,
 //!     advertised: Some(advertised),
 //!     bootstrap: vec![],
+//!     reserved: vec![],
 //!     seeds: vec![],
 //!     addresses: AddrScope::suiting(Some(advertised)),
 //!     masternode: MasternodeMode::Auto,
@@ -136,14 +137,15 @@ pub use addr::{AddrClass, AddrError, AddrScope, CanonicalAddr};
 pub use ban::{Ban, BanCause, BanEnd, BanNote, BanTarget, BanTargetError, IpNet};
 pub use command::{Command, CommitPace, Reading, Transmit};
 pub use config::{
-    Bootstrap, ChainConfig, Config, ConfigError, MasternodeMode, MinPeers, NetworkName, Seed, Timings,
+    Bootstrap, ChainConfig, Config, ConfigError, MasternodeMode, MinPeers, NetworkName, PeerList, Seed,
+    Timings,
 };
 pub use event::{
     Activity, AddressCounts, Attempt, CloseReason, ClosedBy, CommittedVia, ConsensusInfo, Counters,
     DialedBecause, Direction, Enforce, Event, Evidence, Excessive, Fatal, Handling, KnockAnswer, LinkCounts,
     MasternodeInfo, Matrix, MatrixLink, MatrixNode, MempoolInfo, NotProducing, Offence, Pair, PeerInfo,
-    Producing, RateUnit, Reply, SignedProposal, Statement, StatementKind, Status, Step, Summary, SyncState,
-    TrafficClass, TransportCause, TxState, UnknownCode, Warning, Why,
+    Producing, RateUnit, Reply, SignedProposal, SlotClass, SlotCount, SlotCounts, Statement, StatementKind,
+    Status, Step, Summary, SyncState, TrafficClass, TransportCause, TxState, UnknownCode, Warning, Why,
 };
 pub use ids::{
     BadHex, BlockHash, BootEpoch, BootNonce, CertificateHash, ChunkHash, ConnId, DialOrdinal, GenesisHash,

@@ -63,16 +63,22 @@ pub(crate) const VOTE_BYTES: usize = 256;
 /// Rounds of a height whose votes are kept at most: past ones, the present and the next, and two later ones of
 /// each voter.
 pub(crate) const ROUNDS_KEPT: usize = 12;
-/// Certificates of a height that are kept as such.
-pub(crate) const CERTIFICATES_KEPT: usize = 2 * ROUNDS_KEPT + 8;
-/// The consensus of one height.
+/// The same of a height that has not begun: the first, the next, and two later ones.
+pub(crate) const EARLY_ROUNDS_KEPT: usize = 4;
+/// Certificates of a height that are kept as such: a polka a round that its votes do not show, those of the newest
+/// rounds whose votes are gone, that of the valid block, and the one that decides.
+pub(crate) const CERTIFICATES_KEPT: usize = ROUNDS_KEPT + 8;
+/// A round of a height: everybody's prevote and precommit.
+const ROUND_BYTES: usize = 2 * MAX_MASTERNODES * VOTE_BYTES;
+/// The consensus of one height: votes, certificates, and the votes because of which the round was entered.
 pub(crate) const HEIGHT_BYTES: usize =
-    2 * ROUNDS_KEPT * MAX_MASTERNODES * VOTE_BYTES + CERTIFICATES_KEPT * MAX_CERTIFICATE;
+    ROUNDS_KEPT * ROUND_BYTES + CERTIFICATES_KEPT * MAX_CERTIFICATE + MAX_MASTERNODES * VOTE_BYTES;
 /// What the making of blocks holds at most, beside transactions and catching up: the payloads of a height, what
 /// is proposed at it, the votes of the heights before, under way and after, and blocks on their way to the disk.
 pub const CHAIN_BYTES: usize = PAYLOADS * MAX_PAYLOAD
     + (CANDIDATES + EARLY_PROPOSALS) * PROPOSAL_BYTES
-    + 3 * HEIGHT_BYTES
+    + 2 * HEIGHT_BYTES
+    + EARLY_ROUNDS_KEPT * (ROUND_BYTES + MAX_CERTIFICATE)
     + (1 + COMMITS_UNDER_WAY) * (MAX_CERTIFICATE + 512)
     + EVIDENCE_KEPT * 1024;
 /// Proofs of equivocation kept at most.
@@ -88,6 +94,8 @@ pub const TRANSACTION_COST: usize = 512;
 pub(crate) const RECENT_FOR: usize = 256;
 /// Such a memory.
 pub(crate) const RECENT_BYTES: usize = 64;
+/// The id of a waiting transaction that a block includes which is not durable yet.
+pub(crate) const INCLUDED_BYTES: usize = 32;
 /// A transaction that was asked for.
 pub(crate) const WANTED_BYTES: usize = 256;
 /// Memory that a frame costs beside its bytes while it waits: its place in the queue, its counters, and what
@@ -103,6 +111,8 @@ pub(crate) const PEER_BYTES: usize = 2 * 1024 + 512;
 pub(crate) const TARGET_BYTES: usize = 1024;
 /// A destination that waits for room to dial.
 pub(crate) const WAITING_BYTES: usize = 128;
+/// A configured peer, which is kept twice.
+pub(crate) const CONFIGURED_BYTES: usize = 192;
 /// Bootstrap peers that are known by name, at most.
 pub const MAX_SEEDS: usize = 64;
 /// Addresses of one name at most.
@@ -142,12 +152,30 @@ pub const MAX_AGENT: usize = 32;
 /// Requests taken from the API in one wake-up of the shell.
 pub const REQUESTS_PER_WAKE: usize = 50;
 
+/// One row of the sum of [`Limits::worst_case_bytes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryRow {
+    /// What is held.
+    pub what: &'static str,
+    /// The fields of [`Limits`] that bound it, those with the largest effect first; empty for what the protocol
+    /// itself bounds.
+    pub bounds: &'static str,
+    /// Bytes at most.
+    pub bytes: usize,
+}
+
+const fn row(what: &'static str, bounds: &'static str, bytes: usize) -> MemoryRow {
+    MemoryRow { what, bounds, bytes }
+}
+
 /// Bounds that may differ from node to node; see [`Limits::worst_case_bytes`] for what they add up to. A lane's
 /// bytes are those that its frames hold in memory, a little more than what goes out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Live sessions at most. Each registered masternode has its place among them; others share the rest.
+    /// Live sessions at most.
     pub max_peers: usize,
+    /// How many of these are kept for registered masternodes: never fewer than there are (rule S-3).
+    pub masternode_slots: usize,
     /// Connections that have not proven an identity, at most.
     pub unauthenticated: usize,
     /// How many of these are kept for source addresses in the registry.
@@ -161,7 +189,8 @@ pub struct Limits {
     /// Addresses of others in the book: half of them hearsay, a quarter tried, a quarter left alone for a while.
     /// At least 256.
     pub address_book: usize,
-    /// Links below which an observer seeks more from its book (rule S-5).
+    /// Links below which an observer seeks more from its book (rule S-5); so many of the places that are not
+    /// masternodes' it keeps for those that it seeks (rule S-3).
     pub outbound: usize,
     /// Bans in force at most, the operator's and this node's own; the latter give way.
     pub bans: usize,
@@ -233,8 +262,10 @@ impl Limits {
     /// The limits of `max_peers = "auto"`: max(50, registry + 20) sessions.
     #[must_use]
     pub fn for_registry(registry: usize) -> Self {
+        let max_peers = 50.max(registry + 20);
         Self {
-            max_peers: 50.max(registry + 20),
+            max_peers,
+            masternode_slots: Self::auto_masternode_slots(max_peers, registry),
             unauthenticated: 64,
             unauthenticated_kept: 16,
             dialing: 32,
@@ -259,13 +290,26 @@ impl Limits {
         }
     }
 
+    /// The places of `masternode_slots = "auto"`: 40 % of all, at least 20, at most 30, never fewer than the registry,
+    /// never above `max_peers`.
+    #[must_use]
+    pub fn auto_masternode_slots(max_peers: usize, registry: usize) -> usize {
+        (max_peers * 2 / 5).clamp(20, 30).max(registry).min(max_peers)
+    }
+
     /// Bytes that the core can hold at most with these limits: the sum of every row, at its bound.
     ///
     /// Two things are the shell's to bound: commands that it has not taken (each call queues a few, and at most
     /// one for every six bytes handed in), and connections that it was told to close and has not reported as
     /// closed (a few kilobytes each).
     #[must_use]
-    pub const fn worst_case_bytes(&self) -> usize {
+    pub fn worst_case_bytes(&self) -> usize {
+        self.rows().iter().map(|row| row.bytes).sum()
+    }
+
+    /// What that sum is made of.
+    #[must_use]
+    pub const fn rows(&self) -> [MemoryRow; 18] {
         // Out: the lanes. In: one partial frame a lane, and one partial record.
         let lanes = self.control_lane + self.payload_lane + self.relay_lane + self.bulk_lane;
         let record = RECORD_PREFIX + MAX_RECORD_PLAINTEXT + RECORD_OVERHEAD;
@@ -274,29 +318,33 @@ impl Limits {
         let introduction = 2 * (FRAME_HEADER + MAX_INTRODUCTION) + FRAME_COST;
         let inbound = CONNECTION_BYTES + introduction + 2 * (RECORD_PREFIX + HELLO_RECORD + RECORD_OVERHEAD);
         let outbound = CONNECTION_BYTES + introduction + record;
-        self.max_peers * link
-            + self.unauthenticated * inbound
-            + self.dialing * outbound
-            + self.known_peers * (PEER_BYTES + TARGET_BYTES + 2 * WAITING_BYTES)
-            + self.frame_pool * (FRAME_REUSED + FRAME_COST)
-            + self.own_addrs * OWN_ADDR_BYTES
-            + MAX_SEEDS * SEED_BYTES
-            + Self::book_bytes(self.address_book)
+        let known = PEER_BYTES + TARGET_BYTES + 2 * WAITING_BYTES + CONFIGURED_BYTES;
+        let node = COMMANDS_KEPT * COMMAND_BYTES + ARRIVALS_ROOM + 2 * record + NODE_BYTES;
+        [
+            row(
+                "live links",
+                "max_peers, payload_lane, bulk_lane, control_lane, relay_lane",
+                self.max_peers * link,
+            ),
+            row("unauthenticated connections", "unauthenticated", self.unauthenticated * inbound),
+            row("own dials under way", "dialing", self.dialing * outbound),
+            row("known peers", "known_peers", self.known_peers * known),
+            row("free frame buffers", "frame_pool", self.frame_pool * (FRAME_REUSED + FRAME_COST)),
+            row("own addresses", "own_addrs", self.own_addrs * OWN_ADDR_BYTES),
+            row("names of peers", "", MAX_SEEDS * SEED_BYTES),
+            row("the address book", "address_book", Self::book_bytes(self.address_book)),
             // Once in the table, once in a record on its way.
-            + 2 * self.bans * BAN_BYTES
-            + ORDERS_WAITING * ORDER_BYTES
-            + self.scores * SCORE_BYTES
-            + self.gate * PARKED_BYTES
-            + CHAIN_BYTES
-            + Self::sync_bytes(self.sync_window)
-            + self.serving
-            + self.max_peers * SYNC_PEER_BYTES
-            + Self::mempool_bytes(self.mempool, self.max_peers)
-            + MAX_MASTERNODES * MASTERNODE_BYTES
-            + COMMANDS_KEPT * COMMAND_BYTES
-            + ARRIVALS_ROOM
-            + 2 * record
-            + NODE_BYTES
+            row("bans", "bans", 2 * self.bans * BAN_BYTES + ORDERS_WAITING * ORDER_BYTES),
+            row("scores", "scores", self.scores * SCORE_BYTES),
+            row("answers that wait for a write", "gate", self.gate * PARKED_BYTES),
+            row("the block under way", "", CHAIN_BYTES),
+            row("blocks fetched", "sync_window", Self::sync_bytes(self.sync_window)),
+            row("blocks served", "serving", self.serving),
+            row("peers in catching up", "max_peers", self.max_peers * SYNC_PEER_BYTES),
+            row("transactions", "mempool, max_peers", Self::mempool_bytes(self.mempool, self.max_peers)),
+            row("heartbeats", "", MAX_MASTERNODES * MASTERNODE_BYTES),
+            row("the node itself", "", node),
+        ]
     }
 
     /// The tables, and their record on its way to the shell.
@@ -305,12 +353,16 @@ impl Limits {
         addresses * ADDRESS_BYTES
     }
 
-    /// What waits, the ids that are remembered, and those that were asked for.
+    /// What waits, the ids that are remembered, those of blocks that are not durable yet, and those that were asked
+    /// for.
     const fn mempool_bytes(mempool: usize, peers: usize) -> usize {
         if mempool == 0 {
             return 0;
         }
-        mempool + mempool / RECENT_FOR * RECENT_BYTES + peers * MAX_OFFERED * WANTED_BYTES
+        mempool
+            + mempool / RECENT_FOR * RECENT_BYTES
+            + mempool / TRANSACTION_COST * INCLUDED_BYTES
+            + peers * MAX_OFFERED * WANTED_BYTES
     }
 
     /// The window, the block that is being verified, decoded and encoded, and what is kept of blocks that are
@@ -346,5 +398,12 @@ mod tests {
     fn auto_leaves_room_for_the_registry() {
         assert_eq!(Limits::for_registry(4).max_peers, 50);
         assert_eq!(Limits::for_registry(128).max_peers, 148);
+    }
+
+    #[test]
+    fn auto_keeps_places_for_masternodes() {
+        let slots = |max_peers, registry| Limits::auto_masternode_slots(max_peers, registry);
+        assert_eq!([slots(50, 4), slots(70, 4), slots(200, 4)], [20, 28, 30]);
+        assert_eq!([slots(200, 100), slots(10, 4), slots(10, 100)], [100, 10, 10]);
     }
 }

@@ -65,12 +65,14 @@ fn every_time_has_its_default() {
         handshake_timeout,
         write_timeout,
         ping_after,
+        measure_every,
         silent_after,
         passive_wait,
         fallback_after,
         backoff_first,
         backoff_masternode,
         backoff_other,
+        backoff_refused,
         lasting_session,
         operator_hold,
         peer_check,
@@ -82,12 +84,14 @@ fn every_time_has_its_default() {
         ("handshake_timeout", handshake_timeout),
         ("write_timeout", write_timeout),
         ("ping_after", ping_after),
+        ("measure_every", measure_every),
         ("silent_after", silent_after),
         ("passive_wait", passive_wait),
         ("fallback_after", fallback_after),
         ("backoff_first", backoff_first),
         ("backoff_masternode", backoff_masternode),
         ("backoff_other", backoff_other),
+        ("backoff_refused", backoff_refused),
         ("lasting_session", lasting_session),
         ("operator_hold", operator_hold),
         ("peer_check", peer_check),
@@ -104,6 +108,7 @@ fn every_time_has_its_default() {
 fn every_bound_has_its_default() {
     let Limits {
         max_peers,
+        masternode_slots,
         unauthenticated,
         unauthenticated_kept,
         dialing,
@@ -128,6 +133,7 @@ fn every_bound_has_its_default() {
     } = Limits::for_registry(14);
     assert!(TrafficClass::ALL.iter().all(|class| rates.of(*class).per_second.is_none()));
     assert_eq!((max_peers, Limits::for_registry(100).max_peers), (50, 120));
+    assert_eq!((masternode_slots, Limits::for_registry(100).masternode_slots), (20, 100));
     let coded = [
         ("unauthenticated", unauthenticated),
         ("unauthenticated_kept", unauthenticated_kept),
@@ -149,11 +155,14 @@ fn every_bound_has_its_default() {
         ("gate", gate),
         ("frame_pool", frame_pool),
     ];
-    let coded: Vec<(&str, String)> = [("max_peers", "max(50, registry + 20)".to_owned())]
-        .into_iter()
-        .chain(coded.map(|(name, bound)| (name, bound.to_string())))
-        .chain([("rates", "derived".to_owned())])
-        .collect();
+    let coded: Vec<(&str, String)> = [
+        ("max_peers", "max(50, registry + 20)".to_owned()),
+        ("masternode_slots", "40 % of `max_peers`, from 20 to 30, never fewer than the registry".to_owned()),
+    ]
+    .into_iter()
+    .chain(coded.map(|(name, bound)| (name, bound.to_string())))
+    .chain([("rates", "derived".to_owned())])
+    .collect();
     let documented: Vec<(&str, String)> =
         table(&["bound", "default"]).iter().map(|row| (row[0], row[1].to_owned())).collect();
     assert_eq!(documented, coded);

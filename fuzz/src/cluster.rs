@@ -73,6 +73,7 @@ fn start(host: usize, size: usize, boots: u8, durable: Option<Record>, now: Now)
         registry: Registry::new(entries).expect("a sound registry"),
         advertised: Some(addr(host)),
         bootstrap: vec![],
+        reserved: Vec::new(),
         seeds: vec![],
         addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,

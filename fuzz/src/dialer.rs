@@ -4,7 +4,7 @@
 use arbitrary::{Arbitrary, Unstructured};
 use timed_core::net::bans::{Grounds, Hold};
 use timed_core::net::dialer::{
-    Decision, Flight, Order, Passive, Place, Session, Side, Situation, Wanted, next_dial,
+    Decision, Flight, Order, Passive, Place, Session, Side, Situation, Slot, Wanted, next_dial,
 };
 use timed_core::{BanTarget, DialedBecause, Mono, NodeId};
 
@@ -30,7 +30,7 @@ impl Time {
 #[derive(Arbitrary, Debug)]
 struct Case {
     now: u64,
-    choices: [u8; 7],
+    choices: [u8; 8],
     held: Option<Time>,
     settling: Option<Time>,
     backoff: Option<Time>,
@@ -54,12 +54,13 @@ impl Case {
                 |until: Option<Time>| Hold { target: BanTarget::Key(NodeId([7; 32])), until: at(until) };
             until.map(hold)
         });
-        let [session, flight, wanted, place, side, order, cycle] = self.choices;
+        let [session, flight, wanted, place, side, order, cycle, slot] = self.choices;
         Situation {
             session: pick(session, &[Session::None, Session::None, Session::Live]),
             flight: pick(flight, &[Flight::Idle, Flight::Idle, Flight::Under]),
             wanted: pick(wanted, &[Wanted::Yes, Wanted::No]),
             place: pick(place, &[Place::Known, Place::Known, Place::Unknown, Place::Own]),
+            slot: pick(slot, &[Slot::Free, Slot::Free, Slot::Full]),
             side: pick(side, &[Side::Dialer, Side::Passive, Side::Nobody]),
             order: pick(order, &[Order::None, Order::Operator, Order::Knock, Order::Book]),
             grounds: Grounds { key, net, incompatible: at(self.incompatible), score },
@@ -92,7 +93,7 @@ pub fn body(input: &[u8]) {
         assert!(by_operator || !(ahead(s.held) || ahead(s.settling) || ahead(s.backoff)), "{s:?}");
         assert!(!banned && (by_operator || !ahead(incompatible)), "{s:?}");
         assert!(by_operator || s.wanted == Wanted::Yes || asked, "{s:?}");
-        assert!(by_operator || s.side != Side::Nobody, "{s:?}");
+        assert!(by_operator || (s.side != Side::Nobody && s.slot == Slot::Free), "{s:?}");
     }
     match decision {
         Decision::Dial(DialedBecause::Manual) => assert!(by_operator),
@@ -122,7 +123,7 @@ pub fn body(input: &[u8]) {
     }
     // Time alone brings a sought peer that can be dialed to a dial or a knock.
     let for_ever = [key, net, score].into_iter().flatten().any(|hold| hold.until.is_none());
-    if s.wanted == Wanted::Yes && free && s.side != Side::Nobody && !for_ever {
+    if s.wanted == Wanted::Yes && free && s.side != Side::Nobody && s.slot == Slot::Free && !for_ever {
         let last = next_dial(Mono(u64::MAX), &s);
         assert!(matches!(last, Decision::Knock | Decision::Dial(_)), "{s:?} is never dialed: {last:?}");
     }
@@ -134,7 +135,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     (0..12u8)
         .map(|number| {
             let mut seed = vec![0, 0, 0, 1, 0, 0, 0, 0];
-            seed.extend([0, 0, number % 2, 0, number % 3, number / 4, number % 2]);
+            seed.extend([0, 0, number % 2, 0, number % 3, number / 4, number % 2, number / 9]);
             seed.extend([number; 40]);
             seed
         })

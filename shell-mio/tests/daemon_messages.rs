@@ -77,6 +77,7 @@ fn start(addrs: &[SocketAddr; 2], node: u8, starts: u8) -> End {
         registry: Registry::new(entries).unwrap(),
         advertised: Some(CanonicalAddr::new(own).unwrap()),
         bootstrap: Vec::new(),
+        reserved: Vec::new(),
         seeds: Vec::new(),
         addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,

@@ -112,6 +112,7 @@ impl Network {
             registry: self.registry.clone(),
             advertised: Some(CanonicalAddr::new(self.addrs[at]).unwrap()),
             bootstrap: Vec::new(),
+            reserved: Vec::new(),
             seeds: Vec::new(),
             addresses: AddrScope::Private,
             masternode: MasternodeMode::Auto,

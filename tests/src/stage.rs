@@ -17,6 +17,11 @@ pub const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
+/// Between two handshake steps that a node does for others, when many ask.
+const TURN: Duration = Duration::from_micros(2_500);
+/// Turns after which nobody waits any more who has not been served.
+const TURNS: usize = 100;
+
 /// A node, the time, and the peers' ends of its links.
 #[derive(Debug)]
 pub struct Stage {
@@ -158,11 +163,30 @@ impl Stage {
         self.opened_from(actor, SocketAddr::new(addr(from).ip(), 40_000))
     }
 
+    /// As much time as the two steps of a handshake take when many ask (rule S-7).
+    pub fn two_turns(&mut self) {
+        self.now = self.later(2 * TURN);
+        self.handle(Input::Tick);
+    }
+
+    /// The node's part of a handshake that it accepted: at once, or when it is its turn (rule S-7).
+    fn replied(&mut self, conn: ConnId) -> Vec<u8> {
+        for _ in 0..TURNS {
+            let reply = self.sent(conn);
+            if !reply.is_empty() {
+                return reply;
+            }
+            self.now = self.later(TURN);
+            self.handle(Input::Tick);
+        }
+        self.sent(conn)
+    }
+
     fn opened_from(&mut self, actor: &mut Actor, from: SocketAddr) -> (ConnId, Line) {
         let conn = self.accept_from(from);
         let (dialing, opening) = actor.dial();
         self.data(conn, &opening);
-        let reply = self.sent(conn);
+        let reply = self.replied(conn);
         (conn, dialing.reply(&reply).expect("the script goes as planned"))
     }
 
@@ -184,7 +208,7 @@ impl Stage {
         let hello = actor.hello(&line, DialOrdinal(1), intent, None);
         let bytes = line.say(&Message::Hello(Box::new(hello)));
         self.data(conn, &bytes);
-        let bytes = self.sent(conn);
+        let bytes = self.replied(conn);
         let first = line.hear(&bytes).expect("the script goes as planned").into_iter().next();
         self.lines.push((conn, line));
         match first {

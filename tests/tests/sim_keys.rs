@@ -44,7 +44,7 @@ fn hb_02a_a_start_that_halted_over_a_forgotten_one_does_not_halt_again() {
     // As above, but one peer has forgotten the later starts: the node may have a confirmed link with it before
     // the others tell, and must then take their word for a twin.
     let mut halted = 0;
-    for seed in seeds(20) {
+    for seed in seeds(120) {
         let mut world = World::standing(seed, &Setup::new(null).masternodes(4));
         let victim = HostId(2);
         let backup = world.host(victim).disk.snapshot();

@@ -110,6 +110,7 @@ pub(crate) fn node(member: &Member, setting: Setting, now: Now) -> Node {
         registry: Registry::new(setting.registry).expect("a good registry"),
         advertised: (setting.reach == Reach::Advertised).then_some(member.addr),
         bootstrap: setting.bootstrap,
+        reserved: Vec::new(),
         seeds: Vec::new(),
         addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,

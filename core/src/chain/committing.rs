@@ -47,7 +47,7 @@ impl Final {
 pub(crate) struct Done {
     /// The block.
     pub(crate) block: Final,
-    /// The transactions that it carries.
+    /// The transactions that it carries and that waited here.
     pub(crate) included: Vec<TxId>,
 }
 
@@ -121,15 +121,16 @@ impl Commits {
         }
     }
 
-    /// The application has taken a block in. False if it was not asked to, or has said so before.
-    pub(crate) fn taken_in(&mut self, height: Height, included: &[TxId]) -> bool {
+    /// Whether the application was asked to take a block in, and has not said so yet.
+    pub(crate) fn awaits(&self, height: Height) -> bool {
+        self.under_way.iter().any(|here| here.block.parent.height == height && here.included.is_none())
+    }
+
+    /// The application has taken a block in, and these of its transactions wait here.
+    pub(crate) fn taken_in(&mut self, height: Height, included: Vec<TxId>) {
         let sought = self.under_way.iter_mut().find(|here| here.block.parent.height == height);
-        match sought.filter(|here| here.included.is_none()) {
-            Some(under_way) => {
-                under_way.included = Some(included.to_vec());
-                true
-            }
-            None => false,
+        if let Some(under_way) = sought.filter(|here| here.included.is_none()) {
+            under_way.included = Some(included);
         }
     }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::addr::CanonicalAddr;
 use crate::event::{SignedProposal, Statement};
-use crate::ids::{BlockHash, Height, NodeId, Round, Signature};
+use crate::ids::{BlockHash, BootEpoch, Height, NodeId, Round, Signature};
 use crate::wire::block::VoteKind;
 use crate::wire::message::Vote;
 
@@ -48,6 +48,10 @@ impl<'a> Reader<'a> {
 
     fn u64(&mut self) -> Result<u64, Damaged> {
         self.array().map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn epoch(&mut self) -> Result<BootEpoch, Damaged> {
+        self.u64().map(BootEpoch)
     }
 
     pub(crate) fn height(&mut self) -> Result<Height, Damaged> {
@@ -152,6 +156,10 @@ pub(crate) fn put_option<T>(value: Option<T>, put: impl FnOnce(T, &mut Vec<u8>),
             put(value, out);
         }
     }
+}
+
+pub(crate) fn put_epoch(epoch: BootEpoch, out: &mut Vec<u8>) {
+    out.extend_from_slice(&epoch.0.to_le_bytes());
 }
 
 pub(crate) fn put_height(height: Height, out: &mut Vec<u8>) {

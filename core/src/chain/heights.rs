@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::chain::Chain;
 use crate::chain::certificates;
 use crate::chain::committing::{Done, Final};
 use crate::chain::consensus::{Act, Consensus, Verdict, Voice};
@@ -15,7 +16,6 @@ use crate::chain::speech::{Change, Surroundings};
 use crate::chain::sync::Fetched;
 use crate::chain::validity::Context;
 use crate::chain::voting_record::{ValidBlock, VotingRecord};
-use crate::chain::{Chain, Conduct};
 use crate::command::{Command, CommitPace};
 use crate::crypto::Provider;
 use crate::event::{CommittedVia, Event, Offence, Statement, Step, SyncState};
@@ -45,6 +45,7 @@ impl Chain {
             }
         }
         self.tell_sync(effects);
+        self.keep_question(effects);
         self.consider_speaking(now, effects);
         self.begin_height(now, crypto, effects);
         self.look_at_gate(effects);
@@ -66,6 +67,7 @@ impl Chain {
         if !self.commits.begin(Final::of(&block, via)) {
             return false;
         }
+        self.keep_question(effects);
         self.speech.certified(height);
         self.sync.applied(now.mono, height, effects);
         let pace = match via {
@@ -98,7 +100,10 @@ impl Chain {
         crypto: &mut dyn Provider,
         effects: &mut Effects,
     ) {
-        if !self.commits.taken_in(height, included) && height > self.commits.height() {
+        if self.commits.awaits(height) {
+            let included = self.mempool.about_to_be_included(now.mono, included, effects);
+            self.commits.taken_in(height, included);
+        } else if height > self.commits.height() {
             return;
         }
         match self.registries.take_in(height, changes, crypto) {
@@ -316,17 +321,35 @@ impl Chain {
         }
     }
 
+    /// Before the store gets its first block it has a record, be it one that says nothing: blocks without any are
+    /// those of a key that may have spoken (rule C-13). Whoever is no masternode may become one.
+    pub(super) fn found_record(&mut self, effects: &mut Effects) {
+        if self.record.is_some() || self.commits.tip().is_none() {
+            self.write_record(Vec::new(), None, effects);
+        }
+    }
+
+    /// What has turned up while it is not known whether this key may speak is durable before a block that follows.
+    fn keep_question(&mut self, effects: &mut Effects) {
+        if self.speech.keep() == Change::Record && self.record.is_some() {
+            self.write_record(Vec::new(), None, effects);
+        }
+    }
+
     /// What was said so far, as it must be kept.
     pub(super) fn voting_record(&self) -> VotingRecord {
+        let (silent_until_above, question) = self.speech.recorded(self.commits.height());
         let said = match (&self.consensus, &self.record) {
+            // No height is answered for while it is not known whether this key may speak.
+            (_, Some(record)) if question.is_some() => record.said.clone(),
+            (_, None) if question.is_some() => VotingRecord::of(Height(1)).said,
             (Some(consensus), None) => consensus.record(),
             // A record of a height that is still ahead must not be lost on the way there.
             (Some(consensus), Some(record)) if consensus.height() >= record.said.height => consensus.record(),
             (_, Some(record)) => record.said.clone(),
             (None, None) => VotingRecord::of(self.commits.height().next()).said,
         };
-        let silent_until_above = self.speech.silent_until_above(self.commits.height());
-        VotingRecord { said, silent_until_above }
+        VotingRecord { said, silent_until_above, question }
     }
 
     /// Blocks that were fetched, in the order of their heights (rule Y-4). True if one was applied or refused.
@@ -357,8 +380,8 @@ impl Chain {
     /// A verified certificate shows which of our own signatures there are.
     pub(super) fn own_in(&mut self, certificate: &Certificate) {
         let Some(in_force) = self.registries.at(certificate.height) else { return };
-        let own = certificates::vote_of(certificate, &in_force.registry, &self.node);
-        if let Some(vote) = own.filter(|_| self.conduct == Conduct::Acts) {
+        // Whoever only observes may be told to act one day.
+        if let Some(vote) = certificates::vote_of(certificate, &in_force.registry, &self.node) {
             self.speech.own_shown(self.record.as_ref(), &Statement::Vote(vote));
         }
     }

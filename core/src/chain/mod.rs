@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `round`, `votes`, `consensus`, `timeouts`, `proposer` | the consensus of one height, as plain data |
 //! | `slots`, `validity`, `certificates`, `registries`, `assembly` | what a block must be |
-//! | `voting_record`, `speech`, `durable`, `evidence_log` | what is kept, and who keeps silent |
+//! | `voting_record`, `speech`, `question`, `durable`, `evidence_log` | what is kept, and who keeps silent |
 //! | `candidates`, `committing`, `pacing`, `producing` | the engine's own state, as values |
 //! | `mempool`, `sync` | transactions that wait; catching up |
 //! | `heights`, `saying`, `hearing`, `resend` | the engine: what [`Chain`] does with all of these |
@@ -27,6 +27,7 @@ pub(crate) mod mempool;
 pub(crate) mod pacing;
 pub(crate) mod producing;
 pub(crate) mod proposer;
+pub(crate) mod question;
 pub(crate) mod registries;
 mod resend;
 pub(crate) mod round;
@@ -76,9 +77,7 @@ use crate::crypto::Provider;
 use crate::event::{
     ConsensusInfo, Counters, Event, Evidence, MempoolInfo, NotProducing, Producing, SyncState, TxState,
 };
-use crate::ids::{
-    BlockHash, BootEpoch, CertificateHash, GenesisHash, Height, LoadId, NodeId, RequestId, TxId,
-};
+use crate::ids::{BlockHash, CertificateHash, GenesisHash, Height, LoadId, NodeId, RequestId, TxId};
 use crate::input::StoredBlock;
 use crate::registry::{MasternodeIndex, Registry, RegistryHash};
 use crate::time::{Mono, Now, Wall};
@@ -152,7 +151,6 @@ pub(crate) struct Chain {
     conduct: Conduct,
     settings: ChainConfig,
     grid: Grid,
-    used: BootEpoch,
     part: Part,
     linked: BTreeMap<NodeId, Linked>,
     /// How many of these are registered masternodes.
@@ -253,6 +251,7 @@ impl Chain {
 
     /// The first call: what can be done without a link.
     pub(crate) fn begin(&mut self, now: Now, crypto: &mut dyn Provider, effects: &mut Effects) {
+        self.found_record(effects);
         self.recall(effects);
         self.advance(now, crypto, effects);
     }
@@ -273,8 +272,8 @@ impl Chain {
         }
         self.count_links();
         let registered = self.is_registered(&peer);
-        if registered && other.is_some_and(|other| other.epoch > self.used) {
-            self.speech.later_boot(peer);
+        if let Some(other) = other.filter(|_| registered) {
+            self.speech.boot_seen(peer, other.epoch);
         }
         self.sync.peer_up(now.mono, peer, tip.0, effects);
         let role = if registered { Role::Masternode } else { Role::Observer };
@@ -454,7 +453,7 @@ impl Chain {
             timeout,
             self.resend.deadline(),
             self.candidates.fetch_due(fetch_patience(self.settings.interval)),
-            self.speech.deadline(now.mono).filter(|_| self.speaks_one_day()),
+            self.speech.deadline().filter(|_| self.speaks_one_day()),
             self.sync.deadline(),
             self.serving.deadline(),
             self.mempool.deadline(),

@@ -48,6 +48,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) settings: ChainConfig,
     /// The highest boot epoch that the disk knew of this key.
     pub(crate) used: BootEpoch,
+    /// This process's.
+    pub(crate) boot: BootEpoch,
     /// Bounds.
     pub(crate) limits: &'a Limits,
     /// A stream of randomness of its own.
@@ -140,7 +142,6 @@ impl Chain {
             node: setup.node,
             conduct: setup.conduct,
             grid,
-            used: setup.used,
             part,
             linked: BTreeMap::new(),
             linked_masternodes: 0,
@@ -157,7 +158,7 @@ impl Chain {
             pacing: Pacing::default(),
             resend: Resend::default(),
             owed: None,
-            speech: Speech::new(now.mono, left.record.clone(), tip, hearing),
+            speech: Speech::new(now.mono, left.record.clone(), tip, (setup.used, setup.boot), hearing),
             record: left.record,
             valid_block: left.valid_block,
             producing: Producing::default(),

@@ -6,6 +6,7 @@ use crate::chain::consensus::{OwnProposal, OwnVote, Record};
 use crate::chain::durable::{
     Damaged, Reader, put_block, put_count, put_height, put_option, put_round, put_statement,
 };
+use crate::chain::question::Question;
 use crate::chain::votes::PAST_ROUNDS;
 use crate::event::{Statement, Step};
 use crate::ids::{Height, Round};
@@ -15,6 +16,8 @@ use crate::wire::block::{Block, Certificate, VoteKind};
 use crate::wire::codec;
 
 const VERSION: u8 = 1;
+/// With an open question behind it.
+const VERSION_OPEN: u8 = 2;
 
 /// The rounds whose votes are kept, the present one included, with one proposal and two votes in each.
 const _: () = assert!(OWN_PROPOSALS == PAST_ROUNDS as usize + 1 && OWN_VOTES == 2 * OWN_PROPOSALS);
@@ -26,6 +29,9 @@ pub(crate) struct VotingRecord {
     pub(crate) said: Record,
     /// The node abstains until a block above this height is final.
     pub(crate) silent_until_above: Option<Height>,
+    /// While it is not known whether this key may speak: what has turned up of its past. No process has said
+    /// anything since the question came up.
+    pub(crate) question: Option<Question>,
 }
 
 /// What is to be made of somebody's showing us a statement with our own signature.
@@ -49,7 +55,13 @@ impl VotingRecord {
             proposals: Vec::new(),
             votes: Vec::new(),
         };
-        Self { said, silent_until_above: None }
+        Self { said, silent_until_above: None, question: None }
+    }
+
+    /// Whether it is the record of a key that has never said anything, as far as its disk knows.
+    pub(crate) fn says_nothing(&self) -> bool {
+        let Record { height, proposals, votes, .. } = &self.said;
+        *height <= Height(1) && proposals.is_empty() && votes.is_empty()
     }
 
     /// Judges a genuine statement with our own signature, of any height, that somebody else shows.
@@ -74,11 +86,11 @@ impl VotingRecord {
     /// The durable form: `u8` 1 ‖ `opt u64` silent until above ‖ `u64` height ‖ `u32` round ‖ `u8` step ‖
     /// `opt` (`u32` round ‖ `[32]` block) of the lock ‖ `u8` count ‖ each proposal: `u32` round ‖ `opt u32` valid
     /// round ‖ `[32]` block ‖ `u8` count ‖ each vote: `u32` round ‖ `u8` kind ‖ `opt [32]` block; in the notation
-    /// of `core/PROTOCOL.md`, section 0.
+    /// of `core/PROTOCOL.md`, section 0. With an open question the first byte is 2 and the question follows.
     pub(crate) fn encode(&self) -> Bytes {
         let Record { height, round, step, locked, reasons, proposals, votes } = &self.said;
         let mut out = Vec::with_capacity(128 + 48 * (proposals.len() + votes.len()) + 144 * reasons.len());
-        out.push(VERSION);
+        out.push(if self.question.is_some() { VERSION_OPEN } else { VERSION });
         put_option(self.silent_until_above, put_height, &mut out);
         put_height(*height, &mut out);
         put_round(*round, &mut out);
@@ -116,12 +128,16 @@ impl VotingRecord {
             });
             put_option(vote.block, put_block, &mut out);
         }
+        if let Some(question) = &self.question {
+            question.put(&mut out);
+        }
         Bytes::from(out)
     }
 
     /// Reads the durable form.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
-        let mut reader = Reader::new(bytes, VERSION)?;
+        let open = bytes.first() == Some(&VERSION_OPEN);
+        let mut reader = Reader::new(bytes, if open { VERSION_OPEN } else { VERSION })?;
         let silent_until_above = reader.option(Reader::height)?;
         let (height, round) = (reader.height()?, reader.round()?);
         let step = match reader.u8()? {
@@ -150,9 +166,10 @@ impl VotingRecord {
             };
             Ok(OwnVote { kind, round, block: reader.option(Reader::block)? })
         })?;
+        let question = if open { Some(Question::read(&mut reader)?) } else { None };
         reader.end()?;
         let said = Record { height, round, step, locked, reasons, proposals, votes };
-        if is_coherent(&said) { Ok(Self { said, silent_until_above }) } else { Err(Damaged) }
+        if is_coherent(&said) { Ok(Self { said, silent_until_above, question }) } else { Err(Damaged) }
     }
 }
 
@@ -208,8 +225,8 @@ pub(crate) struct Past<'a> {
     pub(crate) certified: Height,
     /// The greatest height of a genuine statement with our own signature that is [`OwnStatement::Unrecorded`].
     pub(crate) unrecorded: Option<Height>,
-    /// How many registered masternodes have seen a later boot of this key than its disk knew at the start.
-    pub(crate) later_boots: usize,
+    /// How many registered masternodes have seen a boot of this key of which its disk does not know.
+    pub(crate) foreign_boots: usize,
     /// How many masternodes may lie: all of them less a quorum.
     pub(crate) tolerated: usize,
     /// The height of the abstention that was answered before in this process, be it over or not: what led to it
@@ -233,12 +250,15 @@ pub(crate) enum Voice {
 /// linked and every block that is certified was fetched, and again when an unrecorded statement turns up. What
 /// it answers goes into the record's `silent_until_above` before it counts: a restart must not forget it.
 ///
+/// A store gets no block before a record is durable beside it, be it one that says nothing: so whoever has blocks
+/// and no record has lost it. What its disk was without while it was empty is the question's.
+///
 /// A key that signed at a height h had the block h-1, final and stored; so a quorum has voted at h-1, and
 /// whoever is linked to a quorum hears of h-2 at least, certified. To wait for a block above that and one more
 /// is to wait until h is decided without us.
 pub(crate) fn voice(past: &Past<'_>, tip: Height) -> Voice {
     let lost = past.record.is_none() && past.stored > Height(0);
-    let outdated = past.unrecorded.is_some() || past.later_boots > past.tolerated;
+    let outdated = past.unrecorded.is_some() || past.foreign_boots > past.tolerated;
     let recorded = past.record.map(|record| record.said.height);
     let silence = match past.abstained {
         None if lost || outdated => Some(past.certified.next()).max(recorded).max(past.unrecorded),
@@ -257,7 +277,7 @@ mod tests {
     use crate::chain::durable::tests::assert_strict;
     use crate::chain::fixture;
     use crate::event::SignedProposal;
-    use crate::ids::{BlockHash, Signature};
+    use crate::ids::{BlockHash, BootEpoch, NodeId, Signature};
     use crate::wire::block::FinalBlock;
 
     const A: BlockHash = BlockHash([1; 32]);
@@ -284,6 +304,7 @@ mod tests {
                 ],
             },
             silent_until_above: None,
+            question: None,
         }
     }
 
@@ -291,10 +312,26 @@ mod tests {
     fn the_record_round_trips_and_nothing_else_is_read() {
         let encode = |record: &VotingRecord| record.encode().to_vec();
         let silent = VotingRecord { silent_until_above: Some(Height(9)), ..record() };
-        for sound in [record(), silent, VotingRecord::of(Height(1))] {
+        let mut question = Question::new(BootEpoch(3), BootEpoch(9));
+        let open = VotingRecord { question: Some(question.clone()), ..VotingRecord::of(Height(1)) };
+        for witness in 1..=2 {
+            question.testified(NodeId([witness; 32]));
+        }
+        question.shown(Height(4));
+        let more = VotingRecord { question: Some(question), ..silent.clone() };
+        for sound in [record(), silent, VotingRecord::of(Height(1)), open, more] {
             assert_strict(&sound.encode(), VotingRecord::decode, encode);
         }
         assert_eq!(VotingRecord::decode(&[]), Err(Damaged));
+    }
+
+    #[test]
+    fn a_record_of_a_version_without_the_question_is_one_of_a_key_that_was_answered_for() {
+        let old = [&[1, 0][..], &[7, 0, 0, 0, 0, 0, 0, 0], &[0, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
+        assert_eq!(VotingRecord::decode(&old), Ok(VotingRecord::of(Height(7))));
+        assert_eq!(VotingRecord::of(Height(7)).encode(), old);
+        assert!(VotingRecord::of(Height(1)).says_nothing());
+        assert!(![VotingRecord::of(Height(7)), record()].iter().any(VotingRecord::says_nothing));
     }
 
     #[test]
@@ -393,7 +430,7 @@ mod tests {
             stored: Height(stored),
             certified: Height(stored),
             unrecorded: None,
-            later_boots: 0,
+            foreign_boots: 0,
             tolerated: 1,
             abstained: None,
         }
@@ -410,6 +447,11 @@ mod tests {
         // A start like any other, and after having been down for a while.
         assert_eq!(judge(sound(Some(&record), 6)), Voice::Speaks);
         assert_eq!(judge(Past { certified: Height(900), ..sound(Some(&record), 6) }), Voice::Speaks);
+        // It has fetched blocks, and has never said anything.
+        let blank = VotingRecord::of(Height(1));
+        assert_eq!(judge(sound(Some(&blank), 6)), Voice::Speaks);
+        assert_eq!(judge(Past { certified: Height(90), ..sound(Some(&blank), 6) }), Voice::Speaks);
+        assert_eq!(judge(Past { unrecorded: Some(Height(4)), ..sound(Some(&blank), 6) }), silent(7));
         // The record is gone, the blocks are not.
         assert_eq!(judge(sound(None, 6)), silent(7));
         assert_eq!(judge(Past { certified: Height(90), ..sound(None, 6) }), silent(91));
@@ -419,12 +461,12 @@ mod tests {
         assert_eq!(judge(Past { unrecorded: Some(Height(40)), ..sound(Some(&record), 6) }), silent(40));
         assert_eq!(judge(Past { unrecorded: Some(Height(7)), ..sound(Some(&record), 6) }), silent(7));
         // So say more masternodes than may lie. One that lies silences nobody.
-        assert_eq!(judge(Past { later_boots: 1, ..sound(None, 0) }), Voice::Speaks);
-        assert_eq!(judge(Past { later_boots: 2, ..sound(None, 0) }), silent(1));
-        assert_eq!(judge(Past { later_boots: 2, ..sound(Some(&record), 9) }), silent(10));
-        assert_eq!(judge(Past { later_boots: 1, tolerated: 0, ..sound(None, 0) }), silent(1));
+        assert_eq!(judge(Past { foreign_boots: 1, ..sound(None, 0) }), Voice::Speaks);
+        assert_eq!(judge(Past { foreign_boots: 2, ..sound(None, 0) }), silent(1));
+        assert_eq!(judge(Past { foreign_boots: 2, ..sound(Some(&record), 9) }), silent(10));
+        assert_eq!(judge(Past { foreign_boots: 1, tolerated: 0, ..sound(None, 0) }), silent(1));
         // What the record tells of is ahead of every certificate that was heard of.
-        assert_eq!(judge(Past { later_boots: 2, ..sound(Some(&record), 3) }), silent(7));
+        assert_eq!(judge(Past { foreign_boots: 2, ..sound(Some(&record), 3) }), silent(7));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod abuse;
 mod chain;
 mod reason;
 mod reply;
+mod slots;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -27,6 +28,7 @@ pub use reply::{
     AddressCounts, Attempt, Counters, LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode, Pair,
     PeerInfo, Reply, Status, Summary, Why,
 };
+pub use slots::{SlotClass, SlotCount, SlotCounts};
 
 /// A fact. The shell turns it into log lines, metrics and server-sent events; the core never logs.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use crate::addr::CanonicalAddr;
 use crate::ban::{Ban, BanCause, BanTarget};
 use crate::event::{
     Activity, CloseReason, ClosedBy, ConsensusInfo, DialedBecause, Direction, Evidence, Excessive,
-    MempoolInfo, Offence, Producing, SyncState, TrafficClass, TxState,
+    MempoolInfo, Offence, Producing, SlotClass, SlotCounts, SyncState, TrafficClass, TxState,
 };
 use crate::ids::{BlockHash, BootEpoch, Height, LinkTag, NodeId, TxId};
 use crate::registry::MasternodeIndex;
@@ -26,6 +26,8 @@ pub struct Summary {
     pub tip: BlockHash,
     /// Links of this node.
     pub links: LinkCounts,
+    /// How its places for links are used.
+    pub slots: SlotCounts,
     /// Addresses of others, beside the registry.
     pub addresses: AddressCounts,
     /// Start of that block's slot; zero before the first block.
@@ -251,7 +253,9 @@ pub struct PeerInfo {
     pub masternode: Option<MasternodeIndex>,
     /// The newest height it has told.
     pub height: Height,
-    /// The newest round-trip time, if one was measured.
+    /// What its place among the live links is held by (rule S-3).
+    pub class: SlotClass,
+    /// The round-trip time, smoothed, if it was measured.
     pub rtt: Option<Duration>,
     /// 0 (about to be closed) to 100 (prompt and drained).
     pub health: u8,

@@ -1,7 +1,5 @@
 //! Whether a live link lives (rules L-1 to L-3): any complete record that opens proves life, nothing else does.
 
-use std::time::Duration;
-
 use crate::config::Timings;
 use crate::time::Mono;
 
@@ -29,9 +27,9 @@ pub(crate) enum Pulse {
     Slow,
 }
 
-/// Judges a link. At most one ping is under way, however late we are.
+/// Judges a link whose last ping was sent at `pinged_at`. At most one ping is under way, however late we are.
 #[must_use]
-pub(crate) fn pulse(now: Mono, vitals: &Vitals, timings: &Timings) -> Pulse {
+pub(crate) fn pulse(now: Mono, vitals: &Vitals, pinged_at: Mono, timings: &Timings) -> Pulse {
     let silent_at = vitals.heard + timings.silent_after;
     if now >= silent_at {
         return Pulse::Silent;
@@ -41,31 +39,13 @@ pub(crate) fn pulse(now: Mono, vitals: &Vitals, timings: &Timings) -> Pulse {
         return Pulse::Slow;
     }
     let next = |at: Mono| slow_at.map_or(at, |slow| at.min(slow));
-    let ping_at = vitals.heard + timings.ping_after;
+    // On a busy link the round trip is measured all the same (rule S-6).
+    let ping_at = (vitals.heard + timings.ping_after).min(pinged_at + timings.measure_every);
     match vitals.pinged {
         Some(_) => Pulse::Beating(next(silent_at)),
         None if now < ping_at => Pulse::Beating(next(ping_at)),
         None => Pulse::Ping(next(silent_at)),
     }
-}
-
-/// How a link does, 0 (about to be closed) to 100: the time left before it counts as silent, less one point a
-/// 10 ms of round-trip time above 100 ms, at most 30, less 40 while bytes wait that the socket does not take.
-#[must_use]
-pub(crate) fn health(now: Mono, vitals: &Vitals, rtt: Option<Duration>, timings: &Timings) -> u8 {
-    let quiet = now.since(vitals.heard);
-    let spare = timings.silent_after.saturating_sub(quiet);
-    let grace = timings.silent_after.saturating_sub(timings.ping_after);
-    let alive = if grace.is_zero() {
-        100
-    } else {
-        u64::try_from(spare.as_millis() * 100 / grace.as_millis().max(1)).unwrap_or(100).min(100)
-    };
-    let late = rtt.map_or(0, |rtt| {
-        u64::try_from(rtt.saturating_sub(Duration::from_millis(100)).as_millis() / 10).unwrap_or(30).min(30)
-    });
-    let stalled = if vitals.stalled.is_some() { 40 } else { 0 };
-    u8::try_from(alive.saturating_sub(late + stalled)).unwrap_or(100)
 }
 
 #[cfg(test)]
@@ -78,7 +58,7 @@ mod tests {
 
     fn judge(now: u64, pinged: Option<u64>, stalled: Option<u64>) -> Pulse {
         let vitals = Vitals { heard: at(0), pinged: pinged.map(at), stalled: stalled.map(at) };
-        pulse(at(now), &vitals, &Timings::default())
+        pulse(at(now), &vitals, at(0), &Timings::default())
     }
 
     #[test]
@@ -97,14 +77,13 @@ mod tests {
     }
 
     #[test]
-    fn health_falls_with_silence_distance_and_waiting_bytes() {
-        let timings = Timings::default();
-        let fresh = Vitals { heard: at(0), pinged: None, stalled: None };
-        assert_eq!(health(at(0), &fresh, None, &timings), 100);
-        assert_eq!(health(at(10_000), &fresh, None, &timings), 50);
-        assert_eq!(health(at(15_000), &fresh, None, &timings), 0);
-        assert_eq!(health(at(0), &fresh, Some(Duration::from_millis(200)), &timings), 90);
-        let stalled = Vitals { stalled: Some(at(0)), ..fresh };
-        assert_eq!(health(at(0), &stalled, Some(Duration::from_secs(9)), &timings), 30);
+    fn s_6_a_busy_link_is_measured_every_minute() {
+        let busy = |now| {
+            let vitals = Vitals { heard: at(now), pinged: None, stalled: None };
+            pulse(at(now), &vitals, at(0), &Timings::default())
+        };
+        assert_eq!(busy(30_000), Pulse::Beating(at(35_000)));
+        assert_eq!(busy(59_000), Pulse::Beating(at(60_000)));
+        assert_eq!(busy(60_000), Pulse::Ping(at(75_000)));
     }
 }

@@ -5,10 +5,10 @@ pub(crate) mod arrivals;
 pub(crate) mod handshake;
 pub(crate) mod liveness;
 pub(crate) mod outbound;
+pub(crate) mod quality;
 pub(crate) mod rates;
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use crate::addr::CanonicalAddr;
 use crate::crypto::{HANDSHAKE_REPLY_OVERHEAD, Handshake, Session};
@@ -95,7 +95,6 @@ pub(crate) struct Peering {
     /// Whether the peer has shown that it considers the link live, too.
     pub(crate) confirmed: Confirmed,
     pub(crate) vitals: Vitals,
-    pub(crate) rtt: Option<Duration>,
     pub(crate) meter: Meter,
     pub(crate) paused: Option<Pause>,
 }

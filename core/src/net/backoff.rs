@@ -9,6 +9,7 @@ use crate::time::Mono;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backoff {
     failures: u32,
+    refusals: u32,
     until: Option<Mono>,
     cause: Cause,
 }
@@ -30,6 +31,12 @@ impl Backoff {
         self.failures
     }
 
+    /// Failures and refusals in a row.
+    #[must_use]
+    pub const fn strikes(&self) -> u32 {
+        self.failures.saturating_add(self.refusals)
+    }
+
     /// The time before which no dial may start.
     #[must_use]
     pub const fn until(&self) -> Option<Mono> {
@@ -48,7 +55,17 @@ impl Backoff {
     /// A dial failed, or a session ended: wait for half to all of `first` × 2ⁿ, at most `longest`.
     pub fn fail(&mut self, now: Mono, first: Duration, longest: Duration, rng: &mut Rng) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        let doubled = first.saturating_mul(1u32.checked_shl(self.failures.min(16)).unwrap_or(u32::MAX));
+        self.wait(now, self.failures, first, longest, rng)
+    }
+
+    /// The peer, which is well, has no place for us: the same wait by another count, for that is no failure.
+    pub fn refused(&mut self, now: Mono, first: Duration, longest: Duration, rng: &mut Rng) -> Duration {
+        self.refusals = self.refusals.saturating_add(1);
+        self.wait(now, self.refusals, first, longest, rng)
+    }
+
+    fn wait(&mut self, now: Mono, times: u32, first: Duration, longest: Duration, rng: &mut Rng) -> Duration {
+        let doubled = first.saturating_mul(1u32.checked_shl(times.min(16)).unwrap_or(u32::MAX));
         let base = doubled.min(longest);
         let wait = rng.between(base / 2, base);
         self.until = Some(now + wait);
@@ -77,6 +94,7 @@ impl Backoff {
     pub fn session_ended(&mut self, lasted: Duration, lasting: Duration) {
         if lasted >= lasting {
             self.failures = 0;
+            self.refusals = 0;
         }
     }
 }
@@ -98,6 +116,20 @@ mod tests {
             let wait = backoff.fail(Mono(0), FIRST, LONGEST, &mut rng);
             assert!((low..=high).contains(&wait.as_millis()), "{wait:?} not in {low}..{high}");
         }
+    }
+
+    #[test]
+    fn s_3_refusals_wait_long_and_are_no_failures() {
+        let (first, longest) = (Duration::from_secs(30), Duration::from_secs(600));
+        let mut rng = Rng::new([3; 32]);
+        let mut backoff = Backoff::default();
+        for (low, high) in [(30, 60), (60, 120), (120, 240), (240, 480), (300, 600), (300, 600)] {
+            let wait = backoff.refused(Mono(0), first, longest, &mut rng);
+            assert!((low..=high).contains(&wait.as_secs()), "{wait:?} not in {low}..{high}");
+        }
+        assert_eq!(backoff.failures(), 0);
+        backoff.session_ended(Duration::from_secs(30), Duration::from_secs(30));
+        assert!(backoff.refused(Mono(0), first, longest, &mut rng) <= Duration::from_secs(60));
     }
 
     #[test]

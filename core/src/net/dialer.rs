@@ -45,6 +45,15 @@ pub enum Place {
     Own,
 }
 
+/// Whether this node has room for the link (rule S-3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// It does.
+    Free,
+    /// It would have to turn the link down.
+    Full,
+}
+
 /// Our side of the direction rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -89,6 +98,8 @@ pub struct Situation {
     pub wanted: Wanted,
     /// Do we know where to dial?
     pub place: Place,
+    /// Is there room for it here?
+    pub slot: Slot,
     /// Who dials by the rule?
     pub side: Side,
     /// Does somebody ask for a dial?
@@ -122,6 +133,8 @@ pub enum Decision {
     Unwanted,
     /// Nothing: only the peer can dial.
     NotDialable,
+    /// Nothing: this node has no room for the link.
+    NoSlot,
     /// Nothing until then: the surviving link is about to be live.
     Settling(Mono),
     /// Nothing until then: the two nodes are incompatible.
@@ -190,6 +203,9 @@ pub fn next_dial(now: Mono, situation: &Situation) -> Decision {
     if s.place == Place::Unknown || s.side == Side::Nobody {
         return Decision::NotDialable;
     }
+    if s.slot == Slot::Full {
+        return Decision::NoSlot;
+    }
     if let Some(at) = ahead(s.settling) {
         return Decision::Settling(at);
     }
@@ -223,6 +239,7 @@ mod tests {
             flight: Flight::Idle,
             wanted: Wanted::Yes,
             place: Place::Known,
+            slot: Slot::Free,
             side: Side::Dialer,
             order: Order::None,
             grounds: Grounds::default(),
@@ -309,6 +326,16 @@ mod tests {
         let settling = Situation { settling: Some(LATER), ..dialer() };
         assert_eq!(next_dial(NOW, &settling), Decision::Settling(LATER));
         assert_eq!(next_dial(LATER, &settling), Decision::Dial(DialedBecause::Canonical));
+    }
+
+    #[test]
+    fn s_3_nobody_is_dialed_for_whom_there_is_no_room() {
+        for order in [Order::None, Order::Knock] {
+            let s = Situation { slot: Slot::Full, order, ..dialer() };
+            assert_eq!(next_dial(NOW, &s), Decision::NoSlot);
+            let s = Situation { slot: Slot::Full, order, ..passive(Passive::KnockAt(NOW)) };
+            assert_eq!(next_dial(NOW, &s), Decision::NoSlot);
+        }
     }
 
     #[test]

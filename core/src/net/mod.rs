@@ -15,6 +15,8 @@ pub mod observed;
 pub(crate) mod peer;
 pub(crate) mod pool;
 pub mod probe;
+pub(crate) mod reserved;
 pub(crate) mod scores;
 pub(crate) mod seeds;
+pub mod slots;
 pub mod unauthenticated;

@@ -8,10 +8,11 @@ use crate::config::Timings;
 use crate::event::{Attempt, CloseReason, ClosedBy, Direction};
 use crate::ids::{ConnId, DialOrdinal, NodeId};
 use crate::limits::ATTEMPTS_KEPT;
+use crate::link::quality::Quality;
 use crate::net::backoff::Backoff;
 use crate::net::ballot::Register;
 use crate::net::bans::Grounds;
-use crate::net::dialer::{Flight, Order, Passive, Place, Session, Side, Situation, Wanted};
+use crate::net::dialer::{Flight, Order, Passive, Place, Session, Side, Situation, Slot, Wanted};
 use crate::net::exchange::Exchange;
 use crate::net::probe::Probes;
 use crate::registry::{MasternodeIndex, Registry};
@@ -46,6 +47,8 @@ pub(crate) enum Outcome {
     Incompatible,
     /// An unverified preamble or reject says that it is incompatible.
     IncompatibleHint,
+    /// The peer, proven to be who it is, has no place for us, or we have none for it.
+    NoPlace,
     /// The peer, proven to be who it is, refused it for another reason.
     Refused,
     /// It did not get that far.
@@ -119,6 +122,9 @@ impl Dialing {
                 self.passive = Passive::FallbackAt(now + soon);
                 return;
             }
+            (_, Outcome::NoPlace) => {
+                self.backoff.refused(now, timings.backoff_refused, timings.backoff_other, rng);
+            }
             (_, Outcome::Incompatible) => self.backoff.hold(now, timings.backoff_other),
             (_, Outcome::IncompatibleHint) if self.hints >= PREAMBLE_READINGS => {
                 self.backoff.hold(now, timings.backoff_other);
@@ -177,6 +183,7 @@ impl Dialing {
             flight: if self.in_flight.is_some() { Flight::Under } else { Flight::Idle },
             wanted,
             place,
+            slot: Slot::Free,
             side,
             order: self.order,
             grounds: Grounds { incompatible: self.backoff.incompatible(), ..bans },
@@ -193,6 +200,15 @@ impl Dialing {
 pub(crate) struct LiveLink {
     pub(crate) conn: ConnId,
     pub(crate) since: Mono,
+}
+
+/// Whether the present link, or the dial under way, is to a peer that this node has chosen by itself (rule S-5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chosen {
+    /// It is not.
+    No,
+    /// From the address book.
+    FromBook,
 }
 
 /// One peer, known by its key.
@@ -214,6 +230,9 @@ pub(crate) struct Peer {
     pub(crate) highest: DialOrdinal,
     pub(crate) register: Register,
     pub(crate) live: Option<LiveLink>,
+    /// What was seen of the live link.
+    pub(crate) quality: Quality,
+    pub(crate) chosen: Chosen,
     pub(crate) dialing: Dialing,
     pub(crate) exchange: Exchange,
     ups: VecDeque<Mono>,
@@ -241,6 +260,8 @@ impl Peer {
             highest: DialOrdinal(0),
             register: Register::default(),
             live: None,
+            quality: Quality::default(),
+            chosen: Chosen::No,
             dialing,
             exchange: Exchange::default(),
             ups: VecDeque::new(),
@@ -294,6 +315,10 @@ impl Peer {
         self.dialing.order = Order::None;
         self.changed = now.wall;
         keep(&mut self.ups, now.mono, UPS_KEPT);
+        self.quality = Quality::new(now.mono);
+        if direction == Direction::Inbound {
+            self.chosen = Chosen::No;
+        }
         self.live.replace(LiveLink { conn, since: now.mono }).map(|link| link.conn)
     }
 
@@ -308,6 +333,7 @@ impl Peer {
         rng: &mut Rng,
     ) -> Duration {
         let Some(link) = self.live.take() else { return Duration::ZERO };
+        self.chosen = Chosen::No;
         let lasted = now.mono.since(link.since);
         self.changed = now.wall;
         self.register.release(now.mono, timings.handshake_timeout);
@@ -319,6 +345,12 @@ impl Peer {
                 self.dialing.settling = Some(now.mono + timings.fallback_after);
             }
             (CloseReason::Ghost | CloseReason::KnockLost, ClosedBy::Us) => self.dialing.backoff.clear(),
+            (
+                CloseReason::Displaced | CloseReason::PoorLink | CloseReason::Banned | CloseReason::Abuse,
+                _,
+            ) => {
+                self.dialing.backoff.refused(now.mono, timings.backoff_refused, timings.backoff_other, rng);
+            }
             _ => {
                 self.dialing.backoff.fail(now.mono, timings.backoff_first, longest, rng);
             }

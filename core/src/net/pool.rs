@@ -2,17 +2,20 @@
 //! from here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::addr::CanonicalAddr;
-use crate::config::{Config, Timings};
-use crate::event::Attempt;
-use crate::ids::{ConnId, DialOrdinal, NodeId};
+use crate::config::{Config, MasternodeMode, Timings};
+use crate::event::{Attempt, SlotClass, SlotCounts};
+use crate::ids::{ConnId, DialOrdinal, NodeId, SeedId};
 use crate::limits::{ATTEMPTS_KEPT, Limits, OWN_ADDR_BYTES, PEER_BYTES, TARGET_BYTES};
 use crate::net::bans::{Bans, Grounds};
-use crate::net::dialer::{self, Decision, Order, Place, Session, Side, Wanted};
+use crate::net::dialer::{self, Decision, Flight, Order, Place, Session, Side, Slot, Wanted};
 use crate::net::direction::{Dialer, End, dialer_of};
-use crate::net::peer::{Dialing, Peer, UPS_KEPT};
+use crate::net::peer::{Chosen, Dialing, Peer, UPS_KEPT};
+use crate::net::reserved::Reserved;
+use crate::net::slots::{self, Company, Places, Seeker, Taken, Verdict};
 use crate::registry::Registry;
 use crate::rng::Rng;
 use crate::time::{Mono, Now};
@@ -39,34 +42,38 @@ pub(crate) struct Pool {
     peers: BTreeMap<NodeId, Box<Peer>>,
     targets: BTreeMap<CanonicalAddr, Dialing>,
     own_addrs: BTreeSet<CanonicalAddr>,
+    reserved: Reserved,
+    places: Places,
     /// Where the other masternodes see this node (rule P-7).
     seen_at: Option<CanonicalAddr>,
     timings: Timings,
-    known_bound: usize,
-    own_bound: usize,
+    limits: Limits,
 }
 
 impl Pool {
-    /// Every node, observers included, seeks all registered masternodes and its bootstrap peers.
+    /// Every node, observers included, seeks all registered masternodes, its bootstrap peers and its reserved ones.
     pub(crate) fn new(config: &Config, me: NodeId, now: Now, rng: &mut Rng) -> Self {
         let addr = config.registry.get(&me).map(|entry| entry.addr).or(config.advertised);
+        let reserved = Reserved::new(config.reserved.clone(), &config.seeds);
         let mut pool = Self {
             me: End { id: me, addr },
             peers: BTreeMap::new(),
             targets: BTreeMap::new(),
             own_addrs: addr.into_iter().collect(),
+            reserved,
+            places: Places::new(&config.limits, 0, 0, Company::Taken),
             seen_at: None,
             timings: config.timings.clone(),
-            known_bound: config.limits.known_peers,
-            own_bound: config.limits.own_addrs,
+            limits: config.limits.clone(),
         };
+        pool.share_out(&config.registry, config.masternode);
         for entry in config.registry.entries().iter().filter(|entry| entry.id != me) {
             let dialing = pool.fresh_dialing(now, rng);
             let index = config.registry.index_of(&entry.id);
             let peer = Peer::new(entry.id, index, Wanted::Yes, Some(entry.addr), dialing, now.wall);
             pool.peers.insert(entry.id, Box::new(peer));
         }
-        for seed in &config.bootstrap {
+        for seed in config.bootstrap.iter().chain(&config.reserved) {
             pool.want(seed.addr, seed.id, &config.registry, now, rng);
         }
         pool
@@ -74,13 +81,22 @@ impl Pool {
 
     /// Another registry is in force (rule C-7): its masternodes are sought at its addresses, whoever left it is
     /// sought no more. No link ends for it.
-    pub(crate) fn registry_changed(&mut self, registry: &Registry, now: Now, rng: &mut Rng) {
+    pub(crate) fn registry_changed(
+        &mut self,
+        registry: &Registry,
+        mode: MasternodeMode,
+        now: Now,
+        rng: &mut Rng,
+    ) {
         if let Some(own) = registry.get(&self.me.id) {
             self.me.addr = Some(own.addr);
             self.own_addrs.insert(own.addr);
         }
+        self.share_out(registry, mode);
         for peer in self.peers.values_mut() {
-            let left = peer.masternode.is_some() && registry.get(&peer.id).is_none();
+            let left = peer.masternode.is_some()
+                && registry.get(&peer.id).is_none()
+                && !self.reserved.has_key(&peer.id);
             peer.masternode = registry.index_of(&peer.id);
             if left {
                 peer.wanted = Wanted::No;
@@ -128,7 +144,7 @@ impl Pool {
             }
             None => {
                 if !self.targets.contains_key(&addr) {
-                    if self.targets.len() >= self.known_bound {
+                    if self.targets.len() >= self.limits.known_peers {
                         return None;
                     }
                     let dialing = self.fresh_dialing(now, rng);
@@ -152,7 +168,7 @@ impl Pool {
             return None;
         }
         if !self.peers.contains_key(&id) {
-            if self.peers.len() >= self.known_bound {
+            if self.peers.len() >= self.limits.known_peers {
                 let idle = |peer: &Peer| {
                     peer.masternode.is_none()
                         && peer.wanted == Wanted::No
@@ -247,11 +263,20 @@ impl Pool {
             Destination::Peer(id) => {
                 let peer = self.peers.get(&id)?;
                 let place = peer.addr.map_or(Place::Unknown, |addr| self.place(&addr));
-                peer.dialing.situation(peer.session(), peer.wanted, place, self.side(peer), grounds)
+                let session = peer.session();
+                let situation = peer.dialing.situation(session, peer.wanted, place, self.side(peer), grounds);
+                // Counted only where it matters: most peers are connected, or not sought.
+                let idle = session == Session::None && situation.flight == Flight::Idle;
+                let asks = peer.wanted == Wanted::Yes || peer.dialing.order != Order::None;
+                let slot = if idle && asks { slot(self.verdict(peer)) } else { Slot::Free };
+                dialer::Situation { slot, ..situation }
             }
             Destination::Addr(addr) => {
                 let dialing = self.targets.get(&addr)?;
-                dialing.situation(Session::None, Wanted::Yes, self.place(&addr), Side::Dialer, grounds)
+                let situation =
+                    dialing.situation(Session::None, Wanted::Yes, self.place(&addr), Side::Dialer, grounds);
+                let verdict = slots::judge(self.class_at(&addr), Seeker::Us, &self.taken(), &self.places);
+                dialer::Situation { slot: slot(verdict), ..situation }
             }
         };
         Some(dialer::next_dial(now, &situation))
@@ -263,11 +288,13 @@ impl Pool {
 
     /// The longest back-off towards a destination.
     pub(crate) fn longest_backoff(&self, destination: Destination) -> Duration {
-        match destination {
-            Destination::Peer(id) if self.peers.get(&id).is_some_and(|peer| peer.masternode.is_some()) => {
-                self.timings.backoff_masternode
-            }
-            _ => self.timings.backoff_other,
+        let class = match destination {
+            Destination::Peer(id) => self.peers.get(&id).map_or(SlotClass::Observer, |peer| self.class(peer)),
+            Destination::Addr(addr) => self.class_at(&addr),
+        };
+        match class {
+            SlotClass::Masternode | SlotClass::Reserved => self.timings.backoff_masternode,
+            SlotClass::Observer => self.timings.backoff_other,
         }
     }
 
@@ -288,7 +315,7 @@ impl Pool {
 
     /// An address turned out to be our own: never dialed again.
     pub(crate) fn is_own(&mut self, addr: CanonicalAddr) {
-        if self.own_addrs.len() < self.own_bound {
+        if self.own_addrs.len() < self.limits.own_addrs {
             self.own_addrs.insert(addr);
         }
         self.targets.remove(&addr);
@@ -330,7 +357,7 @@ impl Pool {
         let addr = peer.found_at.take()?;
         peer.wanted = Wanted::No;
         peer.addr = None;
-        if self.targets.len() >= self.known_bound {
+        if self.targets.len() >= self.limits.known_peers {
             return None;
         }
         let dialing = self.fresh_dialing(now, rng);
@@ -368,20 +395,106 @@ impl Pool {
         peer.highest
     }
 
-    /// Whether a peer may have a session: one that has one may replace it, masternodes have their places, the
-    /// others share the rest.
-    pub(crate) fn has_slot(&self, peer: &Peer, limits: &Limits) -> bool {
-        if peer.live.is_some() {
-            return true;
-        }
-        let live = |peer: &&Peer| peer.live.is_some();
+    /// Shares the places out anew.
+    fn share_out(&mut self, registry: &Registry, mode: MasternodeMode) {
+        let registered = registry.get(&self.me.id).is_some();
+        let acts = registered && mode != MasternodeMode::Disabled;
+        let company = if acts { Company::Taken } else { Company::Sought };
+        let others = registry.size() - usize::from(registered);
+        let reserved = self.reserved.beside(registry, self.me.id, self.me.addr);
+        self.places = Places::new(&self.limits, others, reserved, company);
+    }
+
+    /// What a peer's place is, or would be, held by.
+    pub(crate) fn class(&self, peer: &Peer) -> SlotClass {
         if peer.masternode.is_some() {
-            self.peers().filter(live).count() < limits.max_peers
+            SlotClass::Masternode
+        } else if self.reserves(peer) {
+            SlotClass::Reserved
         } else {
-            let masternodes = self.peers().filter(|peer| peer.masternode.is_some()).count();
-            let others = self.peers().filter(|peer| peer.masternode.is_none()).filter(live).count();
-            others < limits.max_peers.saturating_sub(masternodes)
+            SlotClass::Observer
         }
+    }
+
+    /// Whether a peer is reserved: by its key, or by the address at which it was found.
+    pub(crate) fn is_reserved(&self, id: &NodeId) -> bool {
+        self.reserved.has_key(id) || self.peers.get(id).is_some_and(|peer| self.reserves(peer))
+    }
+
+    fn reserves(&self, peer: &Peer) -> bool {
+        self.reserved.has_key(&peer.id) || peer.found_at.is_some_and(|addr| self.reserved.has_addr(&addr))
+    }
+
+    /// The same of whoever answers a dial at an address and is not registered.
+    pub(crate) fn class_at(&self, addr: &CanonicalAddr) -> SlotClass {
+        if self.reserved.has_addr(addr) { SlotClass::Reserved } else { SlotClass::Observer }
+    }
+
+    /// A name stands for these addresses now: it may be that of a reserved peer.
+    pub(crate) fn resolved(&mut self, seed: SeedId, addrs: &[CanonicalAddr]) {
+        self.reserved.resolved(seed, addrs);
+    }
+
+    /// Whether a reserved peer is configured at this IP address.
+    pub(crate) fn reserves_ip(&self, ip: IpAddr) -> bool {
+        self.reserved.has_ip(ip)
+    }
+
+    fn taken(&self) -> Taken {
+        let mut taken = Taken::default();
+        for (peer, _) in self.live() {
+            taken.count(self.class(peer), seeker(peer));
+        }
+        taken
+    }
+
+    /// Whether a peer may have a session (rule S-3); one that has one may replace it.
+    pub(crate) fn verdict(&self, peer: &Peer) -> Verdict {
+        self.verdict_as(peer, self.class(peer))
+    }
+
+    /// As [`Pool::verdict`], for a peer that is about to belong to this class.
+    pub(crate) fn verdict_as(&self, peer: &Peer, class: SlotClass) -> Verdict {
+        if peer.live.is_some() {
+            return Verdict::Free;
+        }
+        slots::judge(class, seeker(peer), &self.taken(), &self.places)
+    }
+
+    /// Whether there is a place for one more observer that this node seeks.
+    pub(crate) fn has_room(&self) -> bool {
+        slots::judge(SlotClass::Observer, Seeker::Us, &self.taken(), &self.places) == Verdict::Free
+    }
+
+    /// Observers without a link that could be dialed at once, were they sought.
+    pub(crate) fn replacements(&self, now: Mono) -> impl Iterator<Item = &Peer> {
+        let quiet = move |at: Option<Mono>| at.is_none_or(|at| at <= now);
+        self.peers()
+            .filter(|peer| peer.wanted == Wanted::No && self.class(peer) == SlotClass::Observer)
+            .filter(|peer| peer.live.is_none() && peer.dialing.in_flight.is_none())
+            .filter(move |peer| quiet(peer.dialing.backoff.until()) && quiet(peer.dialing.held))
+            .filter(|peer| peer.addr.is_some_and(|addr| self.place(&addr) == Place::Known))
+            .filter(|peer| self.side(peer) != Side::Nobody)
+    }
+
+    /// How the places are used.
+    pub(crate) fn slots(&self) -> SlotCounts {
+        self.places.counts(&self.taken())
+    }
+}
+
+/// Who wants, or would want, the link to a peer.
+pub(crate) fn seeker(peer: &Peer) -> Seeker {
+    match (peer.wanted, peer.dialing.order, peer.chosen) {
+        (Wanted::Yes, _, _) | (_, Order::Book, _) | (_, _, Chosen::FromBook) => Seeker::Us,
+        _ => Seeker::Them,
+    }
+}
+
+const fn slot(verdict: Verdict) -> Slot {
+    match verdict {
+        Verdict::Free | Verdict::Displaces => Slot::Free,
+        Verdict::Full => Slot::Full,
     }
 }
 

@@ -144,7 +144,7 @@ mod tests {
     }
 
     fn seeds(ids: &[Option<NodeId>]) -> Seeds {
-        let names: Vec<Seed> = ids.iter().map(|id| Seed { id: *id }).collect();
+        let names: Vec<Seed> = ids.iter().map(|id| Seed { id: *id, ..Seed::default() }).collect();
         Seeds::new(&names, LONGEST, START)
     }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::ids::ConnId;
 
-/// Whether a source address belongs to a registered masternode.
+/// Whether a source address belongs to a registered masternode or a reserved peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// It does: some places are kept for these.

@@ -87,7 +87,11 @@ impl Node {
     }
 
     pub(super) fn rank(&self, id: &NodeId) -> Rank {
-        if self.config.registry.get(id).is_some() { Rank::Registered } else { Rank::Other }
+        match (self.config.registry.get(id), self.is_reserved(id)) {
+            (Some(_), _) => Rank::Registered,
+            (None, true) => Rank::Reserved,
+            (None, false) => Rank::Other,
+        }
     }
 
     fn punish(&mut self, now: Now, id: NodeId, lasts: Duration, offence: Offence) {

@@ -231,6 +231,10 @@ fn outcome(reason: CloseReason, by: ClosedBy, proven: Option<NodeId>) -> Outcome
         {
             Outcome::IncompatibleHint
         }
+        (
+            CloseReason::SlotsFull | CloseReason::Displaced | CloseReason::Banned | CloseReason::Abuse,
+            Some(_),
+        ) => Outcome::NoPlace,
         (_, Some(_)) => Outcome::Refused,
         (_, None) => Outcome::Failed,
     }

@@ -18,7 +18,7 @@ use crate::link::Origin;
 use crate::net::book::{Book, Candidate, Failure, Fitness, Group, Heard};
 use crate::net::dialer::{Order, Wanted};
 use crate::net::exchange::{Turn, Use};
-use crate::net::peer::{Outcome, Peer};
+use crate::net::peer::{Chosen, Outcome, Peer};
 use crate::net::pool::Destination;
 use crate::node::{Node, Run, TimerKey};
 use crate::registry::Registry;
@@ -257,7 +257,7 @@ impl Node {
         }
     }
 
-    fn choose_candidates(&mut self, now: Now, wanted: usize) -> Vec<Candidate> {
+    pub(super) fn choose_candidates(&mut self, now: Now, wanted: usize) -> Vec<Candidate> {
         let remote =
             |(_, conn): (&Peer, ConnId)| self.links.get(conn).map(|link| Group::of(link.remote.ip()));
         let linked: BTreeSet<_> = self.pool.live().filter_map(remote).collect();
@@ -277,11 +277,9 @@ impl Node {
         book.choose(now, rng, wanted, fitness)
     }
 
-    fn dial_candidate(&mut self, now: Now, candidate: Candidate) {
+    pub(super) fn dial_candidate(&mut self, now: Now, candidate: Candidate) {
         let registry = &self.config.registry;
-        if self.pool.ensure(candidate.id, registry, now, &mut self.rng).is_none()
-            || !self.has_slot_for(&candidate.id)
-        {
+        if self.pool.ensure(candidate.id, registry, now, &mut self.rng).is_none() || !self.pool.has_room() {
             return;
         }
         let Some(peer) = self.pool.get_mut(&candidate.id) else { return };
@@ -294,17 +292,13 @@ impl Node {
         self.pursue(now, Destination::Peer(candidate.id));
         let Some(peer) = self.pool.get_mut(&candidate.id) else { return };
         if peer.dialing.in_flight.is_some() {
+            peer.chosen = Chosen::FromBook;
             self.addresses.candidates.insert(candidate.id);
             self.counters.candidates += 1;
         } else {
             // One chance: whatever the gate waits for, another candidate does as well.
             peer.dialing.order = Order::None;
         }
-    }
-
-    /// Whether a link to a known peer would have a place here: else it would only be refused in the end.
-    fn has_slot_for(&self, id: &NodeId) -> bool {
-        self.pool.get(id).is_some_and(|peer| self.pool.has_slot(peer, &self.config.limits))
     }
 
     pub(super) fn exchange_due(&mut self, now: Now) {
@@ -377,7 +371,7 @@ fn judged(outcome: Outcome, reason: CloseReason, other: Option<NodeId>, alone: b
         (_, CloseReason::WrongIdentity) => Learned::Bad(Failure::WrongIdentity(other)),
         (Outcome::KnockAnswered, _) => Learned::Good,
         (Outcome::Incompatible, _) => Learned::Bad(Failure::Incompatible),
-        (Outcome::Refused, _) => Learned::Bad(Failure::Refused),
+        (Outcome::Refused | Outcome::NoPlace, _) => Learned::Bad(Failure::Refused),
         // Ended here, for reasons that are ours.
         (
             _,

@@ -10,7 +10,7 @@ use crate::masternode::{Bearer, Flaw, OwnLinks, Verdict};
 use crate::net::pool::Destination;
 use crate::node::rates::Metered;
 use crate::node::{Node, TimerKey};
-use crate::time::{Mono, Now};
+use crate::time::Now;
 use crate::wire::codec::decode_body;
 use crate::wire::frame::FrameKind;
 use crate::wire::message::{Heartbeat, Kind, Lane, LinkEntry, Message, Pong};
@@ -144,6 +144,7 @@ impl Node {
             return;
         }
         if let (Kind::Datagram, Some(from)) = (kind, from) {
+            self.useful(now, &from);
             let payload = self.arrivals.keep(body);
             self.event(Event::Datagram { from, payload });
             return;
@@ -173,6 +174,9 @@ impl Node {
             (Ok(Message::Peers(told)), Some(from)) => self.addresses_told(now, conn, from, &told),
             (Ok(message), Some(from)) if self.chain.is_some() => {
                 self.heard_height(conn, &message);
+                if matches!(message, Message::Transaction(_) | Message::Chunk(_) | Message::BlockPart(_)) {
+                    self.useful(now, &from);
+                }
                 let before = self.before();
                 self.chain_message(now, from, message);
                 self.meter_chain(conn, kind, body.len(), before);
@@ -198,12 +202,14 @@ impl Node {
             && let Some(sent) = peering.vitals.pinged.filter(|sent| sent.0 == pong.token)
         {
             peering.vitals.pinged = None;
-            peering.rtt = Some(now.mono.since(Mono(sent.0)));
             // Only now is it sure that this boot ran after the link was live here: a `Hello` or an answer may
             // be the late word of a process that has died since (rule E-4).
             let (id, boot) = (peering.peer, peering.boot);
             if let Some(peer) = self.pool.get_mut(&id) {
                 peer.saw(boot);
+                if peer.live.is_some_and(|live| live.conn == conn) {
+                    peer.quality.ponged(now.mono.since(sent));
+                }
             }
         }
     }
@@ -225,6 +231,9 @@ impl Node {
         let verdict = self.masternode.received(now, from, beat, self.crypto.as_mut(), &mut events);
         self.emit(now, events);
         self.count_heartbeat(&verdict);
+        if matches!(verdict, Verdict::New(_)) {
+            self.useful(now, &from);
+        }
         self.chain_clock(now);
         if signer == from
             && matches!(verdict, Verdict::New(_))

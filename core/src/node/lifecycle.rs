@@ -43,6 +43,10 @@ pub(super) fn check(config: &Config, me: NodeId) -> Result<(), ConfigError> {
     if positive.iter().any(Duration::is_zero) {
         return Err(ConfigError::Timings("a time-out of zero can never be met"));
     }
+    let (configured, known) = (config.bootstrap.len() + config.reserved.len(), config.limits.known_peers);
+    if configured > known {
+        return Err(ConfigError::TooManyPeers { configured, known });
+    }
     match (config.registry.get(&me), config.advertised) {
         (None, _) if config.masternode == MasternodeMode::Required => Err(ConfigError::NotRegistered(me)),
         (Some(entry), None) => Err(ConfigError::NoAdvertisedAddr { registered: entry.addr }),
@@ -94,6 +98,7 @@ pub(super) fn chain(
         registry: config.registry.clone(),
         settings: settings.clone(),
         used: past.used,
+        boot: identity.boot.epoch,
         limits: &config.limits,
         rng: Rng::new(seed),
     };
@@ -152,6 +157,7 @@ impl Node {
         }
         self.ask_for_names(now);
         self.timers.set(TimerKey::PeerCheck, Some(now.mono + self.config.timings.peer_check));
+        self.watch_quality(now);
         self.arm_exchange(now);
         self.arm_bans();
         self.arm_masternode();
@@ -238,6 +244,7 @@ impl Node {
             TimerKey::Probes,
             TimerKey::Names,
             TimerKey::Exchange,
+            TimerKey::Quality,
             TimerKey::Bans,
             TimerKey::Chain,
         ] {
@@ -287,6 +294,7 @@ impl Node {
                 outbound,
                 duplicates: self.duplicates(),
             },
+            slots: self.pool.slots(),
             addresses: self.addresses.counts(),
             last_slot: blocks.tip.slot,
             producing: blocks.producing,

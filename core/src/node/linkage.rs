@@ -212,7 +212,8 @@ impl Node {
             self.end(now, conn, reason, ClosedBy::Us);
             return;
         };
-        match pulse(now.mono, &peering.vitals, &self.config.timings) {
+        let pinged_at = self.pool.get(&peering.peer).map_or(now.mono, |peer| peer.quality.pinged_at);
+        match pulse(now.mono, &peering.vitals, pinged_at, &self.config.timings) {
             Pulse::Beating(next) => self.timers.set(TimerKey::Link(conn), Some(next)),
             Pulse::Ping(next) => {
                 self.timers.set(TimerKey::Link(conn), Some(next));
@@ -227,6 +228,9 @@ impl Node {
     pub(super) fn ping(&mut self, now: Now, conn: ConnId) {
         if let Some(peering) = self.links.get_mut(conn).and_then(Link::peering_mut) {
             peering.vitals.pinged = Some(now.mono);
+            if let Some(peer) = self.pool.get_mut(&peering.peer) {
+                peer.quality.pinged_at = now.mono;
+            }
             let frame = self.frames.encode(&Message::Ping(Ping { token: now.mono.0 }));
             self.deliver(now, conn, Lane::Control, &frame);
         }

@@ -10,11 +10,14 @@ mod lifecycle;
 mod linkage;
 mod names;
 mod observe;
+mod places;
 mod rates;
 mod reach;
 mod registry;
+mod replacing;
 mod requests;
 mod unproven;
+mod why;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -48,6 +51,7 @@ use crate::node::chain::Outbox;
 use crate::node::exchange::Addresses;
 use crate::node::rates::Rates;
 use crate::node::reach::Reach;
+use crate::node::replacing::Replacing;
 use crate::rng::Rng;
 use crate::time::{Clock, Mono, Now, Reading};
 use crate::timers::Timers;
@@ -69,6 +73,8 @@ enum TimerKey {
     Masternode,
     /// The periodic check of all peers.
     PeerCheck,
+    /// The next look at the quality of links of our own choice.
+    Quality,
     /// The earliest probe of an advertised address.
     Probes,
     /// The next question to the name service.
@@ -135,6 +141,7 @@ pub struct Node {
     /// Destinations that may dial as soon as there is room in `dialing`.
     waiting: VecDeque<Destination>,
     pool: Pool,
+    replacing: Replacing,
     reach: Reach,
     seeds: Seeds,
     addresses: Addresses,
@@ -200,6 +207,7 @@ impl Node {
             dialing: BTreeSet::new(),
             waiting: VecDeque::new(),
             pool,
+            replacing: Replacing::NotBefore(now.mono),
             reach: Reach::default(),
             seeds: Seeds::new(&config.seeds, config.timings.backoff_other, now.mono),
             addresses,
@@ -325,6 +333,7 @@ impl Node {
                 TimerKey::Dial(destination) => self.pursue(now, destination),
                 TimerKey::Masternode => self.masternode_due(now),
                 TimerKey::PeerCheck => self.check_peers(now),
+                TimerKey::Quality => self.look_at_quality(now),
                 TimerKey::Probes => self.probes_due(now),
                 TimerKey::Names => self.ask_for_names(now),
                 TimerKey::Exchange => self.exchange_due(now),
@@ -340,8 +349,9 @@ impl Node {
         (self.identity.height, self.identity.tip)
     }
 
-    fn registered_ip(&self, addr: SocketAddr) -> bool {
-        self.config.registry.has_ip(addr.ip())
+    /// Whether a registered or reserved peer may come from there: some places are kept for these (rule S-1).
+    fn expected_ip(&self, addr: SocketAddr) -> bool {
+        self.config.registry.has_ip(addr.ip()) || self.pool.reserves_ip(addr.ip())
     }
 
     fn registered_addr(&self, id: &NodeId) -> Option<CanonicalAddr> {

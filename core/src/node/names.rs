@@ -32,6 +32,7 @@ impl Node {
         if self.run != Run::Working {
             return;
         }
+        self.pool.resolved(seed, &addrs);
         for addr in addrs.into_iter().filter(|addr| !self.pool.seeks_at(addr)).collect::<Vec<_>>() {
             if let Some(destination) = self.pool.want(addr, id, &self.config.registry, now, &mut self.rng) {
                 self.seeds.lend(addr);

@@ -43,6 +43,7 @@ impl Node {
             dialing,
             waiting,
             pool,
+            replacing,
             reach,
             seeds,
             // Exploration is of masternodes, which dial nobody from their book.
@@ -68,7 +69,7 @@ impl Node {
         let _ = write!(
             feed,
             "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{deferred:?}{dialing:?}\
-             {waiting:?}{clock:?}{timers:?}{reach:?}{seeds:?}{scores:?}{bans:?}",
+             {waiting:?}{replacing:?}{clock:?}{timers:?}{reach:?}{seeds:?}{scores:?}{bans:?}",
             identity.boot,
         );
         for (conn, link) in links.iter() {

@@ -27,7 +27,7 @@ impl Node {
         }
         let mut events = Vec::new();
         self.masternode.registry_changed(now, registry.clone(), seat.filter(|_| acts), &mut events);
-        self.pool.registry_changed(&registry, now, &mut self.rng);
+        self.pool.registry_changed(&registry, self.config.masternode, now, &mut self.rng);
         self.config.registry = registry;
         self.sources_changed();
         self.forget_registered();
@@ -47,6 +47,7 @@ impl Node {
         }
         self.emit(now, events);
         self.arm_masternode();
+        self.watch_quality(now);
         self.count_votes();
         self.arm_probes(now);
         let destinations: Vec<Destination> = self.pool.destinations().collect();

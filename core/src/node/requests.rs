@@ -1,19 +1,16 @@
 //! Questions and orders from the operator and the application, answered from the one pool.
 
-use crate::event::{
-    CloseReason, ClosedBy, Direction, Event, Excessive, Handling, PeerInfo, Reply, Status, Why,
-};
+use crate::event::{CloseReason, ClosedBy, Event, PeerInfo, Reply, Status};
 use crate::ids::{ConnId, RequestId};
 use crate::input::{PeerRef, Request};
 use crate::limits::MAX_DATAGRAM;
-use crate::link::liveness::health;
 use crate::net::bans::{self, Verdict};
-use crate::net::dialer::Decision;
 use crate::net::observed;
 use crate::net::peer::Peer;
 use crate::net::pool::Destination;
+use crate::net::slots;
 use crate::node::{Node, Run};
-use crate::time::{Mono, Now, Wall};
+use crate::time::Now;
 use crate::wire::message::{Lane, Message};
 
 /// Whom a request names.
@@ -181,6 +178,12 @@ impl Node {
             if let Some(found_at) = self.pool.get(&id).and_then(|peer| peer.found_at) {
                 self.seeds.keep(&found_at);
             }
+            if self.pool.get(&id).is_some_and(|peer| self.pool.verdict(peer) == slots::Verdict::Full) {
+                return Reply::Refused(
+                    "every place that such a peer may have here is taken: list it in network.reserved_peers, or raise \
+                     network.max_peers",
+                );
+            }
             if self.pool.get(&id).is_some_and(|peer| peer.live.is_some()) {
                 if let Some(dialing) = self.pool.dialing_mut(destination) {
                     dialing.held = None;
@@ -215,7 +218,7 @@ impl Node {
         }
     }
 
-    fn peer_info(&self, now: Now, peer: &Peer, conn: ConnId) -> Option<PeerInfo> {
+    pub(super) fn peer_info(&self, now: Now, peer: &Peer, conn: ConnId) -> Option<PeerInfo> {
         let link = self.links.get(conn)?;
         let peering = link.peering()?;
         Some(PeerInfo {
@@ -228,9 +231,10 @@ impl Node {
             age: now.mono.since(peering.since),
             session: peering.ballot.session.tag(),
             masternode: peer.masternode,
+            class: self.pool.class(peer),
             height: peering.height,
-            rtt: peering.rtt,
-            health: health(now.mono, &peering.vitals, peering.rtt, &self.config.timings),
+            rtt: peer.quality.rtt,
+            health: self.health(now, peer, conn)?,
             bytes_in: link.bytes_in,
             bytes_out: link.bytes_out,
             queued_bytes: link.waiting(),
@@ -238,119 +242,5 @@ impl Node {
             excessive: self.excessive(now.mono, &peer.id, &peering.meter),
             agent: peering.agent.clone(),
         })
-    }
-
-    /// Explains the decision in force about a destination: the gate's own, asked now.
-    fn why(&self, now: Now, destination: Destination) -> Why {
-        let peer = match destination {
-            Destination::Peer(id) => self.pool.get(&id),
-            Destination::Addr(_) => None,
-        };
-        let decision = self.pool.decide(now.mono, destination, &self.bans).unwrap_or(Decision::Unwanted);
-        if let Decision::Banned(hold) = decision
-            && let Some(why) = self.why_banned(now, &hold.target)
-        {
-            let attempts = self.pool.dialing(destination);
-            return Why {
-                peer: peer.map(|peer| peer.id),
-                addr: self.pool.addr_of(destination),
-                attempts: attempts.into_iter().flat_map(|dialing| dialing.attempts()).copied().collect(),
-                ..why
-            };
-        }
-        let session = peer.and_then(|peer| self.peer_info(now, peer, peer.live?.conn));
-        let (name, rule, text) = explain(decision, session.as_ref());
-        let next = decision.until().map(|at| (what_next(decision), remaining(now.mono, at)));
-        let attempts = self.pool.dialing(destination);
-        Why {
-            peer: peer.map(|peer| peer.id),
-            addr: self.pool.addr_of(destination),
-            decision: name,
-            text,
-            rule,
-            since: peer.map(|peer| peer.changed).filter(|wall| *wall > Wall(0)),
-            ban: None,
-            next,
-            session,
-            attempts: attempts.into_iter().flat_map(|dialing| dialing.attempts()).copied().collect(),
-        }
-    }
-}
-
-fn remaining(now: Mono, at: Mono) -> std::time::Duration {
-    at.since(now)
-}
-
-/// What is done about a peer that sends too much, in words.
-fn told(Excessive { class, handling }: Excessive) -> String {
-    let done = match handling {
-        Handling::Observed => "which is only counted (rule A-1)",
-        Handling::Dropped => "and what is too much is dropped (rule A-1)",
-        Handling::Slowed => "so its link is read more slowly (rule A-6)",
-    };
-    format!("; it sends more of the class {:?} than an honest peer does, {done}", class.as_str())
-}
-
-/// The decision's stable name, its rule, and its words.
-fn explain(decision: Decision, session: Option<&PeerInfo>) -> (&'static str, &'static str, String) {
-    let (name, rule, text) = match decision {
-        Decision::Connected => {
-            let text = session.map_or_else(
-                || "a live session stands".to_owned(),
-                |session| {
-                    let who = match session.direction {
-                        Direction::Outbound => "we dialed",
-                        Direction::Inbound => "the peer dialed",
-                    };
-                    let excessive = session.excessive.map(told).unwrap_or_default();
-                    format!(
-                        "a live session stands: {who} ({}), session {}{excessive}",
-                        session.because.as_str(),
-                        session.session
-                    )
-                },
-            );
-            return ("connected", "D-6", text);
-        }
-        Decision::InFlight => ("dialing", "D-6", "a dial or a knock of ours is under way"),
-        Decision::OwnAddress => ("self", "D-7", "the address is our own"),
-        Decision::Banned(_) => ("banned", "A-4", "a ban is in force"),
-        Decision::Incompatible(_) => {
-            ("incompatible", "H-5", "network, genesis or version differ; see the attempts below")
-        }
-        Decision::Held(_) => {
-            ("operator_hold", "D-8", "the operator disconnected this peer; `connect` lifts the hold")
-        }
-        Decision::Unwanted => {
-            ("not_wanted", "D-6", "this node does not seek a link to this peer, but takes one")
-        }
-        Decision::NotDialable => {
-            ("not_dialable", "D-2", "no address of this peer is known: only the peer can dial")
-        }
-        Decision::Settling(_) => {
-            ("duplicate", "B-3", "our link lost to another one of this pair, which is about to be live")
-        }
-        Decision::BackOff(_) => ("back_off", "D-5", "the last attempt failed; see the attempts below"),
-        Decision::AwaitDialer(_) => {
-            ("await_dialer", "D-3", "the peer has the lower address and is to dial; we knock if it does not")
-        }
-        Decision::AwaitKnocked(_) => {
-            ("await_knocked", "D-4", "we knocked and the peer is to dial; we dial ourselves if it does not")
-        }
-        Decision::Knock => ("knock", "D-3", "a knock is due"),
-        Decision::Dial(_) => ("dial", "D-1", "a dial is due; too many others are under way"),
-    };
-    (name, rule, text.to_owned())
-}
-
-const fn what_next(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Banned(_) => "the ban ends",
-        Decision::Held(_) => "the hold ends",
-        Decision::Settling(_) => "the survivor is missed and we try again",
-        Decision::BackOff(_) | Decision::Incompatible(_) => "we try again",
-        Decision::AwaitDialer(_) => "we knock",
-        Decision::AwaitKnocked(_) => "we dial",
-        _ => "nothing",
     }
 }

@@ -15,7 +15,7 @@ use crate::time::Now;
 impl Node {
     /// Whose place and whose budget a source has.
     pub(super) fn source_of(&self, addr: SocketAddr) -> Origin {
-        if self.registered_ip(addr) { Origin::Registered } else { Origin::Stranger }
+        if self.expected_ip(addr) { Origin::Registered } else { Origin::Stranger }
     }
 
     /// Other addresses are registered now.

@@ -223,6 +223,7 @@ fn node(
         registry: registry.clone(),
         advertised,
         bootstrap,
+        reserved: Vec::new(),
         seeds: Vec::new(),
         addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,

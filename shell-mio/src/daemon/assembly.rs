@@ -2,7 +2,7 @@
 
 use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
-use timed_core::{ChainConfig, GenesisHash, MasternodeMode, MinPeers, NodeId, Wall};
+use timed_core::{ChainConfig, GenesisHash, Limits, MasternodeMode, MinPeers, NodeId, Wall};
 
 use super::arguments::NodeArgs;
 use super::config::{Auto, Config, PeerEntry, Sources, lines};
@@ -65,6 +65,7 @@ impl Assembly {
                 genesis.network.as_str()
             )));
         }
+        fits(&config.core_limits(genesis.registry.size()), config.limits.max_memory)?;
         let id = key.id();
         let warnings = warnings(&config, &genesis, id);
         Ok(Self { genesis_hash: genesis.hash(), config, genesis, id, warnings, key })
@@ -88,7 +89,8 @@ impl Assembly {
             genesis: self.genesis_hash,
             registry: self.genesis.registry.clone(),
             advertised: self.config.advertised(),
-            bootstrap: names::by_address(&self.config),
+            bootstrap: names::by_address(&self.config.network.peers),
+            reserved: names::by_address(&self.config.network.reserved_peers),
             seeds: HostNames::seeds(&self.config),
             addresses: self.config.addresses(),
             masternode: match self.config.masternode.enabled {
@@ -115,6 +117,34 @@ impl Assembly {
             },
         }
     }
+}
+
+/// How many of the largest rows are named where the limits add up to too much.
+const ROWS_NAMED: usize = 4;
+
+/// Refuses limits that add up to more memory than the operator allows.
+fn fits(limits: &Limits, max_memory: usize) -> Result<(), Failure> {
+    let worst = limits.worst_case_bytes();
+    if worst <= max_memory {
+        return Ok(());
+    }
+    let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+    let mut rows = limits.rows();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.bytes));
+    let mut message = format!(
+        "limits.max_memory = {} MiB, but with these limits the node could need {} MiB. The largest parts:",
+        max_memory >> 20,
+        mib(worst)
+    );
+    for row in rows.iter().take(ROWS_NAMED) {
+        let bounds = if row.bounds.is_empty() {
+            "fixed by the protocol".to_owned()
+        } else {
+            format!("lower {}", row.bounds)
+        };
+        message.push_str(&format!("\n  {:>7} MiB  {} ({bounds})", mib(row.bytes), row.what));
+    }
+    Err(Failure::config(message))
 }
 
 /// Several failures as one: the messages together, the most specific exit code.
@@ -154,9 +184,20 @@ fn warnings(config: &Config, genesis: &Genesis, id: NodeId) -> Vec<String> {
         }
     }
     let others = registry.size() - usize::from(registry.index_of(&id).is_some());
-    let max_peers = config.core_limits(registry.size()).max_peers;
+    let limits = config.core_limits(registry.size());
+    let (max_peers, slots) = (limits.max_peers, limits.masternode_slots);
+    let reserved = config.network.reserved_peers.len();
     if max_peers < others {
         warnings.push(format!("network.max_peers = {max_peers} is less than the {others} other masternodes"));
+    } else if max_peers < others + reserved {
+        warnings.push(format!(
+            "network.max_peers = {max_peers} is less than the {others} other masternodes and {reserved} reserved peers"
+        ));
+    } else if max_peers <= slots.max(others) + reserved {
+        warnings.push(format!(
+            "all of network.max_peers = {max_peers} are kept for masternodes (network.masternode_slots = {slots}) and \
+             reserved peers: this node takes no observer"
+        ));
     }
     warnings
 }

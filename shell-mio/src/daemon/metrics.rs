@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use timed_core::{
-    BanCause, CloseReason, CommittedVia, Counters, NotProducing, Offence, Producing, Summary, TrafficClass,
+    BanCause, CloseReason, CommittedVia, Counters, NotProducing, Offence, Producing, SlotClass, Summary,
+    TrafficClass,
 };
 
 use crate::LoopCounters;
@@ -182,6 +183,12 @@ pub(crate) fn prometheus(reading: &Reading<'_>) -> String {
         "Authenticated connections beyond one a peer.",
         summary.links.duplicates,
     );
+    out.header("slots", "gauge", "Places for live sessions, by what they are held by.");
+    for class in SlotClass::ALL {
+        let (count, class) = (summary.slots.of(class), class.as_str());
+        out.sample("slots", &format!("{{class=\"{class}\",state=\"used\"}}"), count.used);
+        out.sample("slots", &format!("{{class=\"{class}\",state=\"free\"}}"), count.free);
+    }
     out.header("address_book_entries", "gauge", "Addresses of nodes that are not registered.");
     let addresses = summary.addresses;
     for (table, entries) in
@@ -446,7 +453,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timed_core::{AddressCounts, Height, SyncState};
+    use timed_core::{AddressCounts, Height, SlotCount, SlotCounts, SyncState};
 
     #[test]
     fn every_sample_has_its_type_and_reasons_are_bounded() {
@@ -460,12 +467,14 @@ mod tests {
         }
         totals.count_chain(CommittedVia::Sync.into());
         let sync = SyncState::Syncing { height: Height(4), target: Height(9) };
+        let slots = SlotCounts { reserved: SlotCount { used: 1, free: 2 }, ..SlotCounts::default() };
         let mut counters = Counters::default();
         counters.rate_exceeded[TrafficClass::Heartbeat.index()] = 7;
         let text = prometheus(&Reading {
             summary: Summary {
                 connected_peers: 3,
                 clock_offset_ms: -1500,
+                slots,
                 addresses: AddressCounts { heard: 7, ..AddressCounts::default() },
                 sync,
                 ..Summary::default()
@@ -486,6 +495,7 @@ mod tests {
             "block_lateness_seconds_bucket{le=\"+Inf\"} 4",
             "block_lateness_seconds_sum 400.026",
             "block_lateness_seconds_count 4",
+            "slots{class=\"reserved\",state=\"free\"} 2",
             "blocks_committed_total{via=\"sync\"} 1",
             "not_producing{reason=\"starting\"} 1",
             "not_producing{reason=\"clock\"} 0",

@@ -3,7 +3,7 @@
 
 use std::net::ToSocketAddrs as _;
 
-use timed_core::{Bootstrap, CanonicalAddr, Seed, SeedId};
+use timed_core::{Bootstrap, CanonicalAddr, PeerList, Seed, SeedId};
 use tracing::warn;
 
 use super::config::{Config, PeerEntry};
@@ -16,11 +16,16 @@ pub(crate) struct HostNames(Vec<(String, u16)>);
 impl HostNames {
     /// What the core is told of them.
     pub(crate) fn seeds(config: &Config) -> Vec<Seed> {
-        let seed = |entry: &PeerEntry| match entry {
-            PeerEntry::Dns { id, .. } => Some(Seed { id: *id }),
-            PeerEntry::Addr { .. } => None,
+        let seeds = |entries: &[PeerEntry], list| {
+            let seed = move |entry: &PeerEntry| match entry {
+                PeerEntry::Dns { id, .. } => Some(Seed { id: *id, list }),
+                PeerEntry::Addr { .. } => None,
+            };
+            entries.iter().filter_map(seed).collect::<Vec<_>>()
         };
-        entries(config).filter_map(seed).collect()
+        let mut all = seeds(&config.network.peers, PeerList::Bootstrap);
+        all.extend(seeds(&config.network.reserved_peers, PeerList::Reserved));
+        all
     }
 
     /// What the name service is told of them.
@@ -29,21 +34,18 @@ impl HostNames {
             PeerEntry::Dns { host, port, .. } => Some((host.clone(), port.unwrap_or(config.network.port))),
             PeerEntry::Addr { .. } => None,
         };
-        Self(entries(config).filter_map(name).collect())
+        let network = &config.network;
+        Self(network.peers.iter().chain(&network.reserved_peers).filter_map(name).collect())
     }
 }
 
-/// The peers that are listed by address.
-pub(crate) fn by_address(config: &Config) -> Vec<Bootstrap> {
+/// Those of a list that are listed by address.
+pub(crate) fn by_address(entries: &[PeerEntry]) -> Vec<Bootstrap> {
     let addr = |entry: &PeerEntry| match entry {
         PeerEntry::Addr { id, addr } => Some(Bootstrap { addr: *addr, id: *id }),
         PeerEntry::Dns { .. } => None,
     };
-    entries(config).filter_map(addr).collect()
-}
-
-fn entries(config: &Config) -> impl Iterator<Item = &PeerEntry> {
-    config.network.peers.iter().chain(&config.network.reserved_peers)
+    entries.iter().filter_map(addr).collect()
 }
 
 impl NameService for HostNames {
@@ -72,9 +74,12 @@ mod tests {
         let config =
             Config::read(Sources { flags: &[], environment: &[], file: Some(("config.toml", text)) })
                 .unwrap();
-        let listed: Vec<String> = by_address(&config).iter().map(|peer| peer.addr.to_string()).collect();
-        assert_eq!(listed, ["10.0.0.1:1", "10.0.0.2:1"]);
-        assert_eq!(HostNames::seeds(&config).len(), 2);
+        let listed =
+            |entries| by_address(entries).iter().map(|peer| peer.addr.to_string()).collect::<Vec<_>>();
+        assert_eq!(listed(&config.network.peers), ["10.0.0.1:1"]);
+        assert_eq!(listed(&config.network.reserved_peers), ["10.0.0.2:1"]);
+        let lists: Vec<PeerList> = HostNames::seeds(&config).iter().map(|seed| seed.list).collect();
+        assert_eq!(lists, [PeerList::Bootstrap, PeerList::Reserved]);
         let names = HostNames::of(&config);
         let ports = |seed| names.resolve(SeedId(seed)).iter().map(CanonicalAddr::port).collect::<Vec<_>>();
         assert!(ports(0).iter().all(|port| *port == 24_777) && !ports(0).is_empty());

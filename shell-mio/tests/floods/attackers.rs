@@ -40,7 +40,8 @@ pub fn silence(field: &Field) {
 /// Bytes that are no protocol, some of them after a good preamble.
 pub fn garbage(field: &Field) {
     flood(field, |number| {
-        let noise = (0..2_048u32).map(|at| (at.wrapping_mul(2_654_435_761).wrapping_add(number) >> 13) as u8);
+        let noise =
+            (0..2_048u32).map(|at| at.wrapping_mul(2_654_435_761).wrapping_add(number).to_le_bytes()[1]);
         let mut said = if number % 2 == 0 { preamble() } else { Vec::new() };
         said.extend(noise);
         said
@@ -88,10 +89,10 @@ pub fn replayed(recorded: &[Vec<u8>]) -> impl Fn(&Field) + Sync + '_ {
             let number = field.done.fetch_add(1, Relaxed) as usize;
             // Most ask for a key agreement and no more; some say all at once, some wait for the answer in between,
             // as the genuine one did.
-            let parts = if number % 4 == 0 { recorded.len() } else { 1 };
+            let parts = if number.is_multiple_of(4) { recorded.len() } else { 1 };
             for part in recorded.iter().take(parts) {
                 let _ = stream.write_all(part);
-                if number % 16 == 0 {
+                if number.is_multiple_of(16) {
                     let _ = stream.set_read_timeout(Some(Duration::from_millis(20)));
                     let _ = stream.read(&mut [0; 128]);
                 }

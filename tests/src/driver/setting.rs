@@ -58,6 +58,7 @@ pub fn addr(player: u8) -> CanonicalAddr {
 pub fn tight() -> Limits {
     Limits {
         max_peers: 5,
+        masternode_slots: 3,
         unauthenticated: 4,
         unauthenticated_kept: 1,
         dialing: 3,
@@ -86,6 +87,7 @@ pub fn config(crypto: Crypto) -> Config {
         registry: Registry::new([1, NODE, 3, 4].map(entry).to_vec()).expect("a sound registry"),
         advertised: Some(addr(NODE)),
         bootstrap: vec![timed_core::Bootstrap { addr: addr(9), id: None }],
+        reserved: Vec::new(),
         seeds: vec![],
         addresses: AddrScope::Private,
         masternode: MasternodeMode::Auto,

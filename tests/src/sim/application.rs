@@ -20,7 +20,7 @@ use super::disk::Disk;
 pub enum Offer {
     /// The transactions that wait, oldest first.
     Waiting,
-    /// Transactions of its own, this many bytes in all.
+    /// Transactions of its own, this many bytes in all, or as many as it is asked for.
     Filler(usize),
     /// Bytes that other applications refuse.
     Wrong,
@@ -162,7 +162,7 @@ impl Application {
                 stale = old.iter().map(|bytes| tx_id(bytes)).collect();
                 Some(assemble(&fresh, max_bytes))
             }
-            Offer::Filler(bytes) => Some(filler(height, round, bytes)),
+            Offer::Filler(bytes) => Some(filler(height, round, bytes.min(max_bytes))),
             Offer::Wrong => Some(Bytes::from_static(b"\xff\xff\xff\xff no list of transactions")),
             Offer::TooLong => Some(filler(height, round, max_bytes + 1_024)),
             Offer::None => None,

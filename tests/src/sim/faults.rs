@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use timed_core::{Request, Rng};
 
+use super::clock::SimTime;
 use super::disk::{DiskHealth, Snapshot};
 use super::host::HostId;
 use super::path::{Dials, Packets};
@@ -160,9 +161,13 @@ impl World {
     fn strike(&mut self, fault: Fault, lasts: Duration, backups: &mut BTreeMap<HostId, Snapshot>) {
         let mut a = HostId(self.draw(self.hosts.len()));
         if self.cx.ledger.is_some()
-            && matches!(fault, Fault::OldBackup | Fault::LostDirectory | Fault::WallStep)
+            && matches!(
+                fault,
+                Fault::OldBackup | Fault::LostDirectory | Fault::WallStep | Fault::BadJudgement
+            )
         {
-            // No chain survives that at more than a third: always the same one, and none of fewer than four.
+            // No chain survives that at more than a third: always the same one, and none of fewer than four. What
+            // an application has said of a block stays for the height, however short it was wrong.
             a = HostId(0);
             if self.host(a).config.registry.size() < 4 {
                 return;
@@ -184,8 +189,9 @@ impl World {
                 self.start_after(a, lasts);
             }
             Fault::Stop if running => {
+                let process = self.host(a).seen.started;
                 self.stop(a);
-                self.start_after(a, lasts);
+                self.start_once_over(a, process, lasts);
             }
             Fault::Freeze if running => {
                 self.freeze(a);
@@ -267,6 +273,19 @@ impl World {
     pub(super) fn start_after(&mut self, host: HostId, time: Duration) {
         self.after(time, move |world| {
             if !world.host(host).is_up() {
+                world.start(host);
+            }
+        });
+    }
+
+    /// As [`World::start_after`], but no sooner than the process that began at a time has ended: it may still have
+    /// something to write.
+    fn start_once_over(&mut self, host: HostId, process: SimTime, time: Duration) {
+        self.after(time, move |world| {
+            let known = world.host(host);
+            if known.is_up() && known.seen.started == process {
+                world.start_once_over(host, process, Duration::from_millis(50));
+            } else if !known.is_up() {
                 world.start(host);
             }
         });

@@ -86,7 +86,8 @@ impl Signed {
 /// What a voting record holds: what its key has said at the record's height (rule C-13). `None` if the bytes are
 /// no such record.
 pub(crate) fn read_voting_record(record: &[u8]) -> Option<Vec<Statement>> {
-    let mut fields = Fields(record.strip_prefix(&[1])?);
+    let (version, rest) = record.split_first()?;
+    let mut fields = Fields(rest);
     let _silent_until = fields.option(Fields::height)?;
     let (height, _round, _step) = (fields.height()?, fields.round()?, fields.byte()?);
     let _locked = fields.option(|fields| Some((fields.round()?, fields.block()?)))?;
@@ -109,6 +110,18 @@ pub(crate) fn read_voting_record(record: &[u8]) -> Option<Vec<Statement>> {
         let kind = if fields.byte()? == 0 { StatementKind::Prevote } else { StatementKind::Precommit };
         let block = fields.option(Fields::block)?;
         statements.push(Statement { subject: Subject { height, round, kind }, valid_round: None, block });
+    }
+    match version {
+        1 => {}
+        2 => {
+            // The question whether the key may speak is open.
+            let _known_first = (fields.array::<8>()?, fields.array::<8>()?);
+            for _ in 0..fields.byte()? {
+                let _witness: [u8; 32] = fields.array()?;
+            }
+            let _unrecorded = fields.option(Fields::height)?;
+        }
+        _ => return None,
     }
     fields.0.is_empty().then_some(statements)
 }

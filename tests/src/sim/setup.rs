@@ -214,6 +214,7 @@ pub fn base_config(seed: u64, registry: Registry, advertised: Option<CanonicalAd
         registry,
         advertised,
         bootstrap: Vec::new(),
+        reserved: Vec::new(),
         seeds: Vec::new(),
         addresses: AddrScope::suiting(advertised),
         masternode: MasternodeMode::Auto,

@@ -100,8 +100,8 @@ fn ban_01b_a_cold_sync_of_a_thousand_blocks_from_ten_peers_exceeds_nothing() {
 }
 
 /// Two nodes of four, which decide nothing: so many transactions wait at the first, the second is about to start.
-fn with_waiting(count: u64, setup: Setup) -> World {
-    let mut world = World::new(1, &setup);
+fn with_waiting(count: u64, setup: &Setup) -> World {
+    let mut world = World::new(1, setup);
     let [first, second] = [0, 1].map(HostId);
     world.start(first);
     world.run_for(secs(1));
@@ -123,7 +123,7 @@ fn waiting(world: &World, host: HostId) -> u64 {
 
 #[test]
 fn ban_01b_ten_thousand_transactions_offered_on_new_links_exceed_nothing() {
-    let mut world = with_waiting(10_000, network(4, secs(10)));
+    let mut world = with_waiting(10_000, &network(4, secs(10)));
     for _ in 0..3 {
         world.reset_between(HostId(0), HostId(1));
         world.run_for(secs(6));
@@ -140,7 +140,7 @@ fn a_2_what_was_asked_for_exceeds_no_rate_however_low() {
             config.limits.rates.set(class, least);
         }
     });
-    let mut world = with_waiting(5_000, setup);
+    let mut world = with_waiting(5_000, &setup);
     nothing_exceeded(&mut world);
 }
 

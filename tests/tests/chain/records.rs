@@ -1,6 +1,6 @@
 //! Voting records that are lost or older than what the key has said: the node abstains, and nobody signs twice.
 
-use timed_core::{Event, NotProducing, Producing, RecordKey};
+use timed_core::{Event, Height, NotProducing, Producing, RecordKey};
 use timed_tests::sim::{HostId, Snapshot, World, seeds};
 
 use super::outages::recovers;
@@ -63,6 +63,68 @@ fn prod_06_a_lost_data_directory_abstains_once_it_hears_of_its_past() {
         world
             .expect("it takes part again", secs(20), |world| world.producing(victim) == Some(Producing::Yes));
         recovers(&mut world);
+    }
+}
+
+/// Restarts a node twice, each time before it can have found out whether it may speak.
+fn restart_twice(world: &mut World, victim: HostId) {
+    for _ in 0..2 {
+        world.expect("a block", secs(10), |world| world.host(victim).disk.height() > Height(0));
+        world.cut_power(victim);
+        assert!(!has_abstained(world, victim), "it was asked too early");
+        let pause = world.random(ms(300));
+        world.run_for(pause);
+        world.start(victim);
+    }
+}
+
+#[test]
+fn prod_06_a_lost_data_directory_abstains_even_if_its_first_processes_die_before_they_ask() {
+    for seed in seeds(40) {
+        let (mut world, victim) = with_directory(seed, |_, _, _| Snapshot::default());
+        restart_twice(&mut world, victim);
+        world.expect("it abstains", secs(10), |world| has_abstained(world, victim));
+        world
+            .expect("it takes part again", secs(20), |world| world.producing(victim) == Some(Producing::Yes));
+        recovers(&mut world);
+    }
+}
+
+#[test]
+fn prod_06_a_lost_voting_record_beside_blocks_abstains_whichever_process_asks_first() {
+    for seed in seeds(20) {
+        let (mut world, victim) = with_directory(seed, |world, victim, _| {
+            world.host(victim).disk.snapshot().without(RecordKey::Voting).without(RecordKey::ValidBlock)
+        });
+        restart_twice(&mut world, victim);
+        world.expect("it abstains", secs(10), |world| has_abstained(world, victim));
+        recovers(&mut world);
+    }
+}
+
+/// Two of seven have fetched blocks, lose power before their first word, and one has lost its directory: were all
+/// three silent, the four others could not decide, for ever (seed 295 of the swarm).
+#[test]
+fn prod_06_who_has_blocks_and_never_said_anything_is_needed_while_another_abstains() {
+    for seed in seeds(20) {
+        let mut world = World::new(seed, &network(7, secs(1)).fsync(ms(1), ms(15)));
+        (0..5).map(HostId).for_each(|host| world.start(host));
+        world.expect_blocks("blocks of five", 3, secs(30));
+        world.kill(HostId(4));
+        let without = world.host(HostId(4)).disk.snapshot().without(RecordKey::Voting);
+        world.restore(HostId(4), without);
+        for late in [HostId(5), HostId(6)] {
+            world.start(late);
+            world.expect("a block", secs(10), |world| world.host(late).disk.height() > Height(0));
+            world.cut_power(late);
+        }
+        world.start_all();
+        world.expect("the mesh", secs(30), World::is_meshed);
+        assert!(![HostId(5), HostId(6)].into_iter().any(|late| has_abstained(&world, late)), "seed {seed}");
+        recovers(&mut world);
+        world.expect("it takes part again", secs(10), |world| {
+            world.producing(HostId(4)) == Some(Producing::Yes)
+        });
     }
 }
 

@@ -72,6 +72,35 @@ fn a_registry_grows_from_one_to_seven_and_shrinks_again() {
     world.expect_blocks("the last one goes on alone", 5, secs(8));
 }
 
+/// Three of seven are more than the others can decide without.
+#[test]
+fn prod_06_observers_that_were_restarted_are_registered_all_at_once_and_vote() {
+    for seed in seeds(10) {
+        let mut world = producing(seed, &network(4, secs(1)).observers(3).fsync(ms(1), ms(15)));
+        let observers = [4, 5, 6].map(HostId);
+        for host in observers {
+            world.expect("it follows", secs(10), |world| world.host(host).disk.height() > Height(0));
+            if world.random_below(2) == 0 {
+                world.kill(host);
+            } else {
+                world.cut_power(host);
+            }
+            let pause = world.random(secs(2));
+            world.run_for(pause);
+            world.start(host);
+        }
+        let at = soon(&world);
+        let changes = observers.map(|host| RegistryChange::Put(entry(&world, host)));
+        world.change_registry(at, &changes);
+        world.run_for(secs(30));
+        assert_eq!(world.registry_at(world.chain_height()).size(), 7, "{}", world.describe());
+        for host in observers {
+            assert_eq!(world.producing(host), Some(Producing::Yes), "seed {seed}: {host}");
+        }
+        recovers(&mut world);
+    }
+}
+
 #[test]
 fn several_changes_in_a_row_and_in_one_block() {
     let mut world = producing(1, &network(5, secs(1)).observers(2));

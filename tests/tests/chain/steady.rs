@@ -84,6 +84,30 @@ fn a_large_block_arrives_within_its_slot() {
     }
 }
 
+/// A payload of the most bytes takes four seconds from one host to another, as long as a slot and longer than any
+/// early round, and one of the four is down.
+#[test]
+fn prod_05_full_payloads_over_slow_links_shrink_until_blocks_go_on() {
+    for seed in seeds(5) {
+        let slow = Profile { bandwidth: Some(250_000), ..Profile::internet() };
+        let mut world = World::new(seed, &network(4, secs(4)).profile(slow));
+        for host in world.ids() {
+            world.host_mut(host).application.conduct.offer = Offer::Filler(1 << 20);
+        }
+        world.start_all();
+        world.expect("the mesh", secs(10), World::is_meshed);
+        world.kill(HostId(3));
+        world.expect_blocks("the first block", 1, secs(20));
+        world.expect_blocks("blocks go on", 12, secs(4 * 20));
+        let newest = world.chain_height();
+        let sizes: Vec<usize> = (newest.0 - 8..newest.0)
+            .map(|height| world.final_block(Height(height)).unwrap().block.payload.len())
+            .collect();
+        // It is not forgotten either that the links bear something.
+        assert!(sizes.iter().all(|bytes| (16 * 1024..=512 * 1024).contains(bytes)), "seed {seed}: {sizes:?}");
+    }
+}
+
 #[test]
 fn on_any_network_blocks_go_on() {
     for seed in seeds(20) {

@@ -71,6 +71,28 @@ fn c8_a_thousand_silent_connections_hold_sixty_four_places() {
 }
 
 #[test]
+fn s_1_strangers_leave_the_places_of_reserved_sources_free() {
+    let mut config = config(Crypto::Null);
+    let reserved = "192.0.2.7:24100".parse().unwrap();
+    config.reserved = vec![timed_core::Bootstrap { addr: reserved, id: None }];
+    config.limits = Limits { unauthenticated: 4, unauthenticated_kept: 1, ..Limits::for_registry(4) };
+    let mut stage = Stage::with(Crypto::Null, config);
+    let mut come = |from: [u8; 4]| {
+        let conn = stage.node.accept(stage.now, SocketAddr::from((from, 40_000))).unwrap();
+        stage.drain();
+        (conn, stage.obey().into_iter().map(|(conn, _)| conn).collect::<Vec<_>>())
+    };
+    for number in 0..10 {
+        come([198, 51, 100, number]);
+    }
+    let (there, pushed_out) = come([192, 0, 2, 7]);
+    assert_eq!(pushed_out, [], "there was room");
+    for number in 10..20 {
+        assert!(!come([198, 51, 100, number]).1.contains(&there), "a stranger pushed it out");
+    }
+}
+
+#[test]
 fn c8_a_connection_without_a_proven_identity_holds_a_small_buffer() {
     // A record that only a live link may send is refused at its prefix.
     let mut stage = stage(|_| {});
@@ -143,10 +165,13 @@ fn c8_ten_thousand_identities_leave_a_bounded_table() {
 
 #[test]
 fn c8_knocks_of_strangers_neither_fill_the_queue_of_dials_nor_stand_before_masternodes() {
-    let mut stage = stage(|limits| limits.dialing = 4);
+    let mut stage = stage(|limits| {
+        limits.dialing = 4;
+        limits.known_peers = 40;
+    });
     stage.took();
     let mut dialed = 0;
-    for number in 0..2_000 {
+    for number in 0..200 {
         let mut actor = stranger(&stage, number);
         let from = home(&actor);
         let (conn, ack) = stage.called(&mut actor, from, Intent::Knock);
@@ -176,7 +201,7 @@ fn c8_knocks_of_strangers_neither_fill_the_queue_of_dials_nor_stand_before_maste
 
 #[test]
 fn c8_sessions_are_bounded_and_masternodes_have_theirs() {
-    let mut stage = stage(|limits| limits.max_peers = 6);
+    let mut stage = stage(|limits| (limits.max_peers, limits.masternode_slots) = (6, 3));
     let mut live = Vec::new();
     for number in 0..20 {
         let mut actor = stranger(&stage, number);
@@ -196,7 +221,7 @@ fn c8_sessions_are_bounded_and_masternodes_have_theirs() {
 
 #[test]
 fn c8_sessions_that_we_dial_for_a_knock_count_like_any_other() {
-    let mut stage = stage(|limits| limits.max_peers = 5);
+    let mut stage = stage(|limits| (limits.max_peers, limits.masternode_slots) = (5, 3));
     stage.took();
     for number in 0..10 {
         let mut actor = stranger(&stage, number);
@@ -333,6 +358,7 @@ fn c8_answers_parked_behind_the_boot_record_are_bounded() {
     let mut stage = Stage::undurable(Crypto::Null, config);
     let mut barred = 0;
     for number in 0..50 {
+        stage.two_turns();
         let mut actor = stranger(&stage, number);
         let (conn, mut line) = stage.opened(&mut actor, 1);
         let hello = actor.hello(&line, DialOrdinal(1), CANONICAL, None);
@@ -350,6 +376,7 @@ fn c8_connections_that_are_gone_leave_the_gate_to_others() {
     config.limits = Limits { gate: 5, ..Limits::for_registry(4) };
     let mut stage = Stage::undurable(Crypto::Null, config);
     for number in 0..50 {
+        stage.two_turns();
         let mut actor = stranger(&stage, number);
         let (conn, mut line) = stage.opened(&mut actor, 1);
         let hello = actor.hello(&line, DialOrdinal(1), CANONICAL, None);

@@ -137,7 +137,7 @@ fn p_8_the_own_address_behind_a_name_is_not_dialed() {
 #[test]
 fn p_8_a_key_behind_a_name_must_be_proven_at_whichever_address() {
     let peer = Stage::new(Crypto::Null).actor(20).id();
-    let mut stage = named(vec![Seed { id: Some(peer) }]);
+    let mut stage = named(vec![Seed { id: Some(peer), ..Seed::default() }]);
     resolved(&mut stage, &[20, 21]);
     stage.took();
     let conn = stage.dials_within(addr(20), secs(2)).expect("it dials");

@@ -31,7 +31,7 @@ fn agree(size: u8) -> Vec<Tally> {
     let sum = |of: fn(&Tally) -> usize| tallies.iter().map(of).sum::<usize>();
     println!(
         "{} schedules among {size}: {} inputs, {} nodes decided, {} locked, {} proposals made again, {} nodes saw \
-         double votes, latest round {:?}, {} second proposals told, {} inputs lost",
+         double votes, latest round {:?}, {} second proposals told, {} polkas that came late, {} inputs lost",
         tallies.len(),
         sum(|tally| tally.inputs),
         sum(|tally| tally.decided),
@@ -40,6 +40,7 @@ fn agree(size: u8) -> Vec<Tally> {
         sum(|tally| tally.accused),
         tallies.iter().map(|tally| tally.round).max(),
         sum(|tally| tally.shown),
+        sum(|tally| tally.later_polkas),
         sum(|tally| tally.lost),
     );
     tallies

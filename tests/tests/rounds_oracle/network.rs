@@ -26,6 +26,8 @@ pub(crate) struct Tally {
     pub(crate) accused: usize,
     /// Second proposals of a leader that a quorum has voted for.
     pub(crate) shown: usize,
+    /// Polkas that came too late for line 42, and that ours would have proposed again.
+    pub(crate) later_polkas: usize,
     /// Inputs that came with a second proposal, which could not be told in time.
     pub(crate) lost: usize,
 }
@@ -55,7 +57,7 @@ pub(crate) struct Network {
 
 impl Network {
     /// Draws and runs one schedule among `size` masternodes.
-    pub(crate) fn run(seed: u64, size: u8, hearing: Hearing) -> Result<Tally, Disagreement> {
+    pub(crate) fn run(seed: u64, size: u8, hearing: Hearing) -> Result<Tally, Box<Disagreement>> {
         let mut network = Self::drawn(seed, size, hearing);
         let steps = usize::from(size) * (50 + network.dice.below(600));
         for at in 0..network.members.len() {
@@ -97,18 +99,18 @@ impl Network {
         }
     }
 
-    fn step(&mut self) -> Result<(), Disagreement> {
+    fn step(&mut self) -> Result<(), Box<Disagreement>> {
         let at = self.dice.below(self.members.len());
         match self.dice.below(1 + self.mischief + 8 * self.calmness) {
             lie if lie < self.mischief => self.lie(),
             time_out if time_out == self.mischief => {
                 let timer = self.dice.pick(self.members[at].pair.timers()).copied();
-                timer.map_or(Ok(()), |timer| self.give(at, Given::TimeOut(timer)))?;
+                timer.map_or(Ok(()), |timer| self.give(at, &Given::TimeOut(timer)))?;
             }
             other if other % 8 == 0 && self.members[at].pair.is_asked() => {
                 self.produced += 1;
                 let fresh = Ground::block(100 + self.produced, Verdict::Valid);
-                self.give(at, Given::Produced(fresh))?;
+                self.give(at, &Given::Produced(fresh))?;
             }
             other if other % 8 < 3 && !self.members[at].own.is_empty() => {
                 let word = self.members[at].own.remove(0);
@@ -128,11 +130,13 @@ impl Network {
     }
 
     /// Votes, certificates and proposals come through if they are what they must be.
-    fn hear(&mut self, at: usize, word: Word) -> Result<(), Disagreement> {
+    fn hear(&mut self, at: usize, word: Word) -> Result<(), Box<Disagreement>> {
         match word {
-            Word::Vote(vote) if self.members[at].pair.reaches(vote.round) => self.give(at, Given::Vote(vote)),
+            Word::Vote(vote) if self.members[at].pair.reaches(vote.round) => {
+                self.give(at, &Given::Vote(vote))
+            }
             Word::Certificate(certificate) if self.members[at].pair.reaches(certificate.round) => {
-                self.give(at, Given::Certificate(certificate))
+                self.give(at, &Given::Certificate(certificate))
             }
             Word::Proposal { proposal, polka, .. } => {
                 if let Some(polka) = polka {
@@ -140,7 +144,7 @@ impl Network {
                 }
                 let possible = proposal.valid_round.is_none_or(|shown| shown < proposal.round);
                 if possible && self.members[at].pair.reaches(proposal.round) {
-                    self.give(at, Given::Proposal(proposal))?;
+                    self.give(at, &Given::Proposal(proposal))?;
                 }
                 Ok(())
             }
@@ -148,7 +152,7 @@ impl Network {
         }
     }
 
-    fn give(&mut self, at: usize, given: Given) -> Result<(), Disagreement> {
+    fn give(&mut self, at: usize, given: &Given) -> Result<(), Box<Disagreement>> {
         let came = self.members[at].pair.give(given, &self.ledger)?;
         self.tally.lost += usize::from(!came);
         self.collect(at);
@@ -200,6 +204,7 @@ impl Network {
             self.tally.locked += usize::from(pair.consensus().locked().is_some());
             self.tally.decided += usize::from(pair.decided().is_some());
             self.tally.shown += pair.shown();
+            self.tally.later_polkas += pair.later_polkas();
             self.tally.accused += usize::from(ours != SeatSet::EMPTY);
         }
         self.tally

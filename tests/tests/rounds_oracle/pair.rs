@@ -8,6 +8,9 @@
 //! - Of what a leader proposes for one round ours considers the first, the driver all in turn. So the driver is not
 //!   told of a second one before a quorum has voted for it; and then the time-out of the first comes before
 //!   ([`Pair::show`]).
+//! - Ours proposes the block of the latest polka that it knows, the driver that of the latest which came in its own
+//!   round (line 42), or else a fresh block. So ours does as line 18 says when the two differ
+//!   ([`Pair::as_of_line_18`]); what follows from its own choice is for `rounds_storm` and `rounds_explore` to see.
 //! - Ours keeps votes of so many rounds only: what is further away is lost on the way ([`Pair::reaches`]).
 //!
 //! Two differences are left, both of time-outs that come to nothing: see [`Answer`].
@@ -107,6 +110,9 @@ pub(crate) struct Pair {
     accused: SeatSet,
     given: Vec<Given>,
     shown: usize,
+    /// As line 42 sets it, in the order of the acts.
+    valid: Option<Polka>,
+    later_polkas: usize,
     decided: Option<Polka>,
 }
 
@@ -126,12 +132,14 @@ impl Pair {
             accused: SeatSet::EMPTY,
             given: Vec::new(),
             shown: 0,
+            valid: None,
+            later_polkas: 0,
             decided: None,
         }
     }
 
     /// The height begins, before anything is heard of it: the driver takes nothing before.
-    pub(crate) fn start(&mut self) -> Result<(), Disagreement> {
+    pub(crate) fn start(&mut self) -> Result<(), Box<Disagreement>> {
         let acts = self.ours.start();
         let ours = self.carry_out(acts);
         let theirs = self.theirs.start();
@@ -140,14 +148,14 @@ impl Pair {
 
     /// Gives both an input, and before it what they need to act on it. False if that cannot be arranged: then the
     /// input is lost.
-    pub(crate) fn give(&mut self, given: Given, ledger: &Ledger) -> Result<bool, Disagreement> {
-        for (round, block) in self.quorums_after(&given) {
+    pub(crate) fn give(&mut self, given: &Given, ledger: &Ledger) -> Result<bool, Box<Disagreement>> {
+        for (round, block) in self.quorums_after(given) {
             if self.told.contains(&(round, block)) {
                 continue;
             }
             let proposal = ledger.get(&(round, block)).expect("a correct node has prevoted it");
             match self.ours.proposed(round) {
-                None => self.give_now(Given::Proposal(proposal.clone()))?,
+                None => self.give_now(&Given::Proposal(proposal.clone()))?,
                 Some(_) if round > self.ours.round() => return Ok(false),
                 Some(_) => self.show(proposal)?,
             }
@@ -197,6 +205,23 @@ impl Pair {
         self.shown
     }
 
+    /// How often a polka was known that is later than line 42 knows.
+    pub(crate) fn later_polkas(&self) -> usize {
+        self.later_polkas
+    }
+
+    /// What line 18 proposes again where ours chooses this polka.
+    fn as_of_line_18(&mut self, chosen: Polka) -> Option<Polka> {
+        if self.valid != Some(chosen) {
+            let (round, block) = chosen;
+            assert!(self.valid.is_none_or(|(valid, _)| valid < round), "{chosen:?} before {:?}", self.valid);
+            let polka = self.ours.polka(round).expect("it is known");
+            assert_eq!(polka.block, block);
+            self.later_polkas += 1;
+        }
+        self.valid
+    }
+
     fn hears(&self, vote: &Vote) -> bool {
         match self.hearing {
             Hearing::Same => true,
@@ -217,11 +242,11 @@ impl Pair {
     }
 
     /// A second proposal of a leader, which a quorum has voted for.
-    fn show(&mut self, proposal: &SignedProposal) -> Result<(), Disagreement> {
+    fn show(&mut self, proposal: &SignedProposal) -> Result<(), Box<Disagreement>> {
         let round = proposal.round;
         if (self.ours.round(), self.ours.step()) == (round, Step::Propose) {
             let height = self.ground.height;
-            self.give_now(Given::TimeOut(Timer { height, round, timeout: Timeout::Propose }))?;
+            self.give_now(&Given::TimeOut(Timer { height, round, timeout: Timeout::Propose }))?;
         }
         self.shown += 1;
         self.given.push(Given::Proposal(proposal.clone()));
@@ -234,9 +259,9 @@ impl Pair {
         self.compare(&ours, &theirs)
     }
 
-    fn give_now(&mut self, given: Given) -> Result<(), Disagreement> {
+    fn give_now(&mut self, given: &Given) -> Result<(), Box<Disagreement>> {
         self.given.push(given.clone());
-        let (acts, theirs) = match &given {
+        let (acts, theirs) = match given {
             Given::Vote(vote) => {
                 let acts = if self.hears(vote) { self.ours.vote(vote) } else { Acts::new() };
                 (acts, self.theirs.vote(vote))
@@ -302,7 +327,13 @@ impl Pair {
                     self.asked = Some(round);
                     said.push(Said::Ask(round));
                 }
-                Act::Propose(round, Some((shown, block))) => again = Some((round, shown, block)),
+                Act::Propose(round, Some(chosen)) => match self.as_of_line_18(chosen) {
+                    Some((shown, block)) => again = Some((round, shown, block)),
+                    None => {
+                        self.asked = Some(round);
+                        said.push(Said::Ask(round));
+                    }
+                },
                 Act::Schedule(timer) => {
                     self.timers.push(timer);
                     said.push(Said::Schedule(timer));
@@ -322,7 +353,7 @@ impl Pair {
                     }
                 }
                 // The driver has this in its state, where it is compared.
-                Act::Valid(_) => {}
+                Act::Valid(polka) => self.valid = Some((polka.round, polka.block)),
                 Act::Certified(_) | Act::Foreign(_) => panic!("{act:?}, as {:?} were given", self.given),
             }
         }
@@ -332,7 +363,7 @@ impl Pair {
         said
     }
 
-    fn compare(&self, ours: &[Said], theirs: &[Said]) -> Result<(), Disagreement> {
+    fn compare(&self, ours: &[Said], theirs: &[Said]) -> Result<(), Box<Disagreement>> {
         let progress = Progress {
             round: self.ours.round(),
             step: self.ours.step(),
@@ -344,6 +375,6 @@ impl Pair {
         if ours == theirs {
             return Ok(());
         }
-        Err(Disagreement { seat: self.seat, given: self.given.clone(), ours, theirs })
+        Err(Box::new(Disagreement { seat: self.seat, given: self.given.clone(), ours, theirs }))
     }
 }

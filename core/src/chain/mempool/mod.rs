@@ -246,6 +246,27 @@ impl Mempool {
         }
     }
 
+    /// The application has taken a block in that may not be durable yet. Answers those of its transactions that wait
+    /// here, for [`Mempool::included`] once it is; there may be far more others, of which nothing need be kept.
+    pub(crate) fn about_to_be_included(
+        &mut self,
+        now: Mono,
+        ids: &[TxId],
+        effects: &mut Effects,
+    ) -> Vec<TxId> {
+        let mut waiting = Vec::new();
+        for id in ids {
+            if self.waiting.record(id).is_some() {
+                waiting.push(*id);
+            } else {
+                self.recent.insert(id);
+                self.settled(now, id, None, effects);
+            }
+        }
+        waiting.shrink_to_fit();
+        waiting
+    }
+
     /// The application will never put these into a block: their records are removed.
     pub(crate) fn stale(&mut self, ids: &[TxId], effects: &mut Effects) {
         for id in ids {

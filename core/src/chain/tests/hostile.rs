@@ -91,7 +91,7 @@ fn ban_02a_what_another_state_may_explain_is_charged_to_nobody() {
     let message = signing::proposal(&GENESIS, Height(1), round, None, &led_by_another.header.hash(&GENESIS));
     led_by_another.signature = sign_as(&id(3), &message);
     // On another chain, or long ago, or of a slot that a clock does not see.
-    let mut of_another_parent = genuine.clone();
+    let mut of_another_parent = genuine;
     of_another_parent.header.parent = block;
     let message =
         signing::proposal(&GENESIS, Height(1), round, None, &of_another_parent.header.hash(&GENESIS));
@@ -243,7 +243,7 @@ fn c_4_c_8_c_9_nothing_with_a_forged_signature_counts() {
         Message::Proposal(forged_proposal),
     ] {
         let invalid = net.hosts[0].chain.counts.invalid;
-        assert!(receive(&mut net, 2, message.clone()).is_empty(), "{message:?}");
+        assert_eq!(charged(&receive(&mut net, 2, message.clone())).len(), 1, "{message:?}");
         assert_eq!(net.hosts[0].chain.counts.invalid, invalid + 1, "{message:?}");
     }
     let consensus = net.hosts[0].chain.consensus.as_ref().unwrap();
@@ -285,6 +285,7 @@ fn y_4_a_fetched_block_with_a_forged_certificate_is_not_taken() {
         block.certificate.signatures[0] = sign_as(&id(3), b"another vote");
         *stored = block.encode();
     }
+    net.charge = Box::new(|host, _, offence| assert_eq!((host, offence), (3, Offence::InvalidBlock)));
     net.restart(3);
     net.run(SECOND * 8);
     assert_eq!(net.height(3), 1);

@@ -18,8 +18,8 @@ use crate::chain::fixture::{GENESIS, NOON, id, registry, sign_as};
 use crate::command::Command;
 use crate::config::{ConfigError, MinPeers};
 use crate::crypto::{Authenticity, Handshake, WeakKey};
-use crate::event::CommittedVia;
-use crate::ids::{Round, Signature};
+use crate::event::{CommittedVia, Offence};
+use crate::ids::{BootEpoch, Round, Signature};
 use crate::input::PayloadVerdict;
 use crate::journal::{Record, RecordKey};
 use crate::limits::{Limits, MAX_ASSEMBLED};
@@ -122,6 +122,8 @@ struct Net {
     ledger: BTreeMap<Height, BlockHash>,
     /// Messages of these kinds between these hosts are lost.
     lose: Lossy,
+    /// What is made of a charge: everybody here is honest, but where a test says otherwise.
+    charge: Box<dyn FnMut(usize, NodeId, Offence)>,
     /// This host crashes when so many of its records have become durable.
     crash_at: Option<(usize, usize, Moment)>,
 }
@@ -155,6 +157,7 @@ impl Net {
             said: BTreeMap::new(),
             ledger: BTreeMap::new(),
             lose: Box::new(|_, _, _| false),
+            charge: Box::new(|host, peer, offence| panic!("{host} charges {peer} with {offence:?}")),
             crash_at: None,
         };
         for host in 0..size {
@@ -212,6 +215,7 @@ impl Net {
             registry: self.registry.clone(),
             settings: self.settings.clone(),
             used: BootEpoch(u64::from(life)),
+            boot: BootEpoch(u64::from(life) + 1),
             limits: &limits,
             rng: Rng::new([u8::try_from(host).unwrap(); 32]),
         };
@@ -324,8 +328,7 @@ impl Net {
                 self.after(self.disk / 2, host, Arrival::TakenIn(height));
             }
             Effect::Registry(_) => {}
-            // Everybody here is honest, but for what a test hands in itself.
-            Effect::Offence(peer, offence) => panic!("{host} charges {peer} with {offence:?}"),
+            Effect::Offence(peer, offence) => (self.charge)(host, peer, offence),
             Effect::Command(Command::Produce { height, round, .. }) => {
                 let seed = u8::try_from(height.0 % 256).unwrap();
                 let payload = Bytes::from(vec![seed; self.hosts[host].payload]);

@@ -134,3 +134,47 @@ fn prod_06_others_that_have_seen_a_later_boot_silence_in_the_middle_of_a_height(
     let consensus = net.hosts[2].chain.consensus.as_ref().unwrap();
     assert_eq!(consensus.voice(), consensus::Voice::Silent);
 }
+
+/// Runs until a host has a block on its disk, and lets it crash then.
+fn crash_with_a_block(net: &mut Net, host: usize) {
+    while net.hosts[host].blocks.is_empty() {
+        net.run(Duration::from_millis(1));
+    }
+    net.crash(host);
+}
+
+#[test]
+fn prod_06_whoever_crashes_before_its_first_word_has_a_record_beside_its_blocks() {
+    let mut net = Net::new(4);
+    net.crash(3);
+    net.run(SECOND * 45);
+    assert!(net.hosts[3].records.is_empty() && net.hosts[3].blocks.is_empty());
+    net.restart(3);
+    crash_with_a_block(&mut net, 3);
+    let record = VotingRecord::decode(&net.hosts[3].records[&RecordKey::Voting]).unwrap();
+    assert!(record.says_nothing() && record.question.is_some());
+    net.restart(3);
+    net.run(SECOND * 5);
+    assert_eq!(net.hosts[3].chain.overview().producing, Producing::Yes);
+}
+
+#[test]
+fn prod_06_a_lost_disk_is_silent_even_if_its_first_processes_crash_before_they_ask() {
+    let mut net = Net::new(4);
+    net.run(SECOND * 45);
+    net.crash(2);
+    net.hosts[2].records.clear();
+    net.hosts[2].blocks.clear();
+    net.restart(2);
+    crash_with_a_block(&mut net, 2);
+    for _ in 0..2 {
+        net.restart(2);
+        net.run(Duration::from_millis(300));
+        assert_eq!(net.hosts[2].chain.overview().producing, Producing::Yes, "it has not asked yet");
+        net.crash(2);
+    }
+    net.restart(2);
+    net.run(SECOND * 3);
+    let word = net.hosts[2].chain.overview().producing;
+    assert!(matches!(word, Producing::No(NotProducing::VotingRecord { .. })), "{word:?}");
+}

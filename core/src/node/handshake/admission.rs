@@ -1,8 +1,9 @@
-//! What decides whether a proven word is granted what it asks for: rules E-3, E-4, B-2, D-3 and S-1.
+//! What decides whether a proven word is granted what it asks for: rules E-3, E-4, B-2, D-3 and S-3.
 
 use std::net::IpAddr;
 
-use crate::event::{CloseReason, ClosedBy, DialedBecause, KnockAnswer};
+use crate::addr::CanonicalAddr;
+use crate::event::{CloseReason, ClosedBy, DialedBecause, KnockAnswer, SlotClass};
 use crate::ids::NodeId;
 use crate::link::handshake::Word;
 use crate::link::{Channel, Link, Phase};
@@ -12,6 +13,7 @@ use crate::net::direction::{Dialer, End, dialer_of};
 use crate::net::epoch::{self, Presence};
 use crate::net::knock;
 use crate::net::pool::Destination;
+use crate::net::slots::Verdict;
 use crate::node::Node;
 use crate::time::Now;
 use crate::wire::message::{Answer, Ballot, DialerRank, Hello, HelloAck, Intent, Introduction};
@@ -24,6 +26,13 @@ pub(super) enum Granted {
     Knock(KnockAnswer),
     /// The answer to a probe: this is the node that was meant.
     Here,
+}
+
+/// Where a dial of ours went, and to whom, if that was known.
+#[derive(Clone, Copy)]
+pub(super) struct Dialed {
+    pub(super) addr: CanonicalAddr,
+    pub(super) expect: Option<NodeId>,
 }
 
 /// Who dialed the link whose ballot is built.
@@ -82,7 +91,7 @@ impl Node {
         }
         let Some(because) = session else { return self.judge_knock(now, source, hello) };
         let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::SlotsFull) };
-        if !self.pool.has_slot(peer, &self.config.limits) {
+        if self.pool.verdict(peer) == Verdict::Full {
             return Err(CloseReason::SlotsFull);
         }
         let ballot = self.ballot(channel, &hello.from, hello, DialedBy::Them);
@@ -103,7 +112,7 @@ impl Node {
         if !place.is_vouched() {
             return Err(CloseReason::NotWanted);
         }
-        if !self.pool.has_slot(peer, &self.config.limits) {
+        if self.pool.verdict(peer) == Verdict::Full {
             return Err(CloseReason::SlotsFull);
         }
         let live = peer.live.map(|live| live.conn);
@@ -182,7 +191,7 @@ impl Node {
         &mut self,
         now: Now,
         word: Word,
-        expect: Option<NodeId>,
+        dialed: Dialed,
         channel: &Channel,
         hello: &Hello,
         ack: &HelloAck,
@@ -194,7 +203,7 @@ impl Node {
                 _ => CloseReason::SelfConnection,
             });
         }
-        if expect.is_some_and(|id| id != from) {
+        if dialed.expect.is_some_and(|id| id != from) {
             return Err(CloseReason::WrongIdentity);
         }
         if let Answer::Refused(reason) = ack.answer {
@@ -225,7 +234,12 @@ impl Node {
             (Answer::HaveSession, Intent::Knock) => Ok(Granted::Knock(KnockAnswer::HaveSession)),
             (Answer::Accepted, Intent::Session(because)) => {
                 let Some(peer) = self.pool.get(&from) else { return Err(CloseReason::SlotsFull) };
-                if !self.pool.has_slot(peer, &self.config.limits) {
+                // Whoever answers at a reserved address is the reserved peer.
+                let class = match (self.pool.class(peer), dialed.expect) {
+                    (SlotClass::Observer, None) => self.pool.class_at(&dialed.addr),
+                    (class, _) => class,
+                };
+                if self.pool.verdict_as(peer, class) == Verdict::Full {
                     return Err(CloseReason::SlotsFull);
                 }
                 let ballot = self.ballot(channel, &ack.from, hello, DialedBy::Us);

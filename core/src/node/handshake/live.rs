@@ -21,6 +21,7 @@ impl Node {
         ballot: Ballot,
         confirmed: Confirmed,
     ) {
+        self.make_place(now, &them.node);
         let Some(link) = self.links.get_mut(conn) else { return };
         let (Phase::HelloParked(mut channel) | Phase::AwaitHello(mut channel)) =
             std::mem::replace(&mut link.phase, Phase::Closing(None))
@@ -47,7 +48,6 @@ impl Node {
                 since_wall: now.wall,
                 confirmed,
                 vitals,
-                rtt: None,
                 meter: Meter::new(now.mono),
                 paused: None,
             }),

@@ -12,7 +12,7 @@ use crate::ids::{ConnId, DialOrdinal, NodeId};
 use crate::link::handshake::{self, HelloTerms, Regard, Word};
 use crate::link::{Channel, Confirmed, Origin, Phase};
 use crate::net::pool::Destination;
-use crate::node::handshake::admission::Granted;
+use crate::node::handshake::admission::{Dialed, Granted};
 use crate::node::{Node, Parked, Run};
 use crate::time::Now;
 use crate::wire::message::{Answer, Goodbye, Hello, HelloAck, Intent, Lane, Message, ProvenBoot};
@@ -194,7 +194,8 @@ impl Node {
         if word.is_ok() {
             link.peer = Some(ack.from.node);
         }
-        let judged = word.and_then(|word| self.judge_ack(now, word, expect, &channel, &hello, ack));
+        let judged =
+            word.and_then(|word| self.judge_ack(now, word, Dialed { addr, expect }, &channel, &hello, ack));
         let accepted = ack.answer == Answer::Accepted;
         if expect.is_none_or(|id| id == ack.from.node) {
             self.reached(now, conn, addr);

@@ -7,7 +7,7 @@
 //!   one link;
 //! - everybody starts, or starts again, at once, and a new link is told what an old one knew;
 //! - one of the two processes stood still: what the other sent in that time, until it gave the link up, comes at one
-//!   instant, and the receiver's clock has not moved meanwhile ([`held_up`]);
+//!   instant, and the receiver's clock has not moved meanwhile (`gathers`);
 //! - the round fails again and again, each as soon as its time-out allows;
 //! - the peer answers what we asked for. That is given back to it when we ask ([`Rates::entitlement`]), so it only has
 //!   to fit beside the rest.
@@ -24,7 +24,7 @@ use crate::config::{ChainConfig, Timings};
 use crate::event::{RateUnit, TrafficClass};
 use crate::ids::{Height, Round};
 use crate::limits::{
-    CHUNK, FRAME_COST, Limits, MAX_ASSEMBLED, MAX_CHUNKS, MAX_FINAL_BLOCK, MAX_OFFERED, PART, PAYLOADS,
+    CHUNK, FRAME_COST, Limits, MAX_ASSEMBLED, MAX_CHUNKS, MAX_FINAL_BLOCK, MAX_OFFERED, PAYLOADS,
     ROUNDS_KEPT, RateLimit, TRANSACTION_COST,
 };
 use crate::link::rates::{Rate, Row, Rows, Toll, frame_cost};
@@ -122,7 +122,6 @@ const CHUNK_BYTES: u64 = (CHUNK + 64 + FRAME_COST) as u64;
 const CONSENSUS_BYTES: u64 = 2 * 1024;
 /// Blocks are short when a chain is new, and each is a part by itself.
 const PART_LEAST: u64 = 256;
-const _: () = assert!(PART > 256);
 
 /// The operator's rate, or the derived one.
 fn chosen(limit: RateLimit, class: TrafficClass, derived: Rate) -> Rate {

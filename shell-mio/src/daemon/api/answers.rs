@@ -176,6 +176,8 @@ pub(super) struct PeerJson {
     #[serde(serialize_with = "text")]
     session: LinkTag,
     masternode: bool,
+    /// What its place is held by: `masternode`, `reserved` or `observer`.
+    class: &'static str,
     height: u64,
     rtt_ms: Option<f64>,
     health: u8,
@@ -206,6 +208,7 @@ impl From<PeerInfo> for PeerJson {
             age_ms: millis(peer.age),
             session: peer.session,
             masternode: peer.masternode.is_some(),
+            class: peer.class.as_str(),
             height: peer.height.0,
             rtt_ms: peer.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
             health: peer.health,

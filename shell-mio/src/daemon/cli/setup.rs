@@ -102,16 +102,19 @@ pub(super) fn check_config(args: &NodeArgs) -> Result<(), Failure> {
         None => "observer: its key is not in the genesis registry".to_owned(),
     };
     let advertised = assembly.config.advertised();
+    let limits = assembly.config.core_limits(registry.size());
     say(&format!(
         "configuration ok\nnode id       {}\nrole          {role}\nnetwork       {}\ngenesis hash  {}\n\
-         advertised    {}\nlisten        {}\napi           {}\nmax peers     {} ({} for masternodes)",
+         advertised    {}\nlisten        {}\napi           {}\nmax peers     {} ({} for masternodes)\n\
+         memory        {} MiB at most",
         assembly.id,
         assembly.genesis.network.as_str(),
         assembly.genesis.hash(),
         advertised.map_or("nothing: this node dials and is never dialed".to_owned(), |addr| addr.to_string()),
         assembly.config.network.listen,
         if assembly.config.api.enabled { assembly.config.api.listen.to_string() } else { "off".to_owned() },
-        assembly.config.core_limits(registry.size()).max_peers,
-        assembly.config.masternode_slots(registry.size()),
+        limits.max_peers,
+        limits.masternode_slots.max(registry.size()).min(limits.max_peers),
+        limits.worst_case_bytes() >> 20,
     ))
 }

@@ -86,8 +86,10 @@ pub(crate) struct ApiSection {
 /// `[limits]`, in the core's terms, and those for which only observation was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LimitsSection {
-    /// Every bound but `max_peers`, which depends on the registry.
+    /// Every bound but `max_peers` and `masternode_slots`, which depend on the registry.
     pub(crate) bounds: Limits,
+    /// Bytes that the bounds may add up to.
+    pub(crate) max_memory: usize,
     /// Keys with `enforce = "observe"`.
     pub(crate) observed: Vec<&'static str>,
 }
@@ -201,15 +203,10 @@ impl Config {
 
     /// The core's bounds, for a registry of this size.
     pub(crate) fn core_limits(&self, registry: usize) -> Limits {
-        let auto = Limits::for_registry(registry).max_peers;
-        Limits { max_peers: self.network.max_peers.or_else(|| auto), ..self.limits.bounds.clone() }
-    }
-
-    /// Sessions kept for masternodes.
-    pub(crate) fn masternode_slots(&self, registry: usize) -> usize {
-        let max_peers = self.core_limits(registry).max_peers;
-        let auto = (max_peers * 2 / 5).clamp(20, 30).max(registry).min(max_peers);
-        self.network.masternode_slots.or_else(|| auto)
+        let max_peers = self.network.max_peers.or_else(|| Limits::for_registry(registry).max_peers);
+        let auto = || Limits::auto_masternode_slots(max_peers, registry);
+        let masternode_slots = self.network.masternode_slots.or_else(auto);
+        Limits { max_peers, masternode_slots, ..self.limits.bounds.clone() }
     }
 }
 
@@ -286,6 +283,7 @@ fn limits(layers: &mut Layers<'_>) -> LimitsSection {
     bounds.serving = bytes("serving");
     bounds.serving_rate = bytes("serving_rate");
     bounds.mempool = bytes("mempool");
+    let max_memory = bytes("max_memory");
     let scores = layers.value::<Limit<usize>>("limits", "scores");
     bounds.scores = scores.max.unwrap_or_else(|| layers::standard("limits", "scores"));
     bounds.punish = match scores.enforce {
@@ -305,7 +303,7 @@ fn limits(layers: &mut Layers<'_>) -> LimitsSection {
         };
         bounds.rates.set(*class, limit);
     }
-    LimitsSection { bounds, observed }
+    LimitsSection { bounds, max_memory, observed }
 }
 
 /// The keys of rates.

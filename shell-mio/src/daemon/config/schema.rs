@@ -81,7 +81,7 @@ pub(crate) const KEYS: &[Key] = &[
         "masternode_slots",
         Value("\"auto\""),
         "Sessions kept for masternodes. auto: 40 % of max_peers, at least 20, at most 30, never fewer than\n\
-         the registry, never above max_peers.",
+         the registry, never above max_peers. A smaller number counts as the registry's size.",
     ),
     key(
         "network",
@@ -90,7 +90,13 @@ pub(crate) const KEYS: &[Key] = &[
         "Peers to start from, beside the registry: \"IP:PORT\", \"NODE_ID@IP:PORT\" or a host name, which is\n\
          resolved again whenever it has no link.",
     ),
-    key("network", "reserved_peers", Value("[]"), "Peers that always have a slot, in the same forms."),
+    key(
+        "network",
+        "reserved_peers",
+        Value("[]"),
+        "Peers that are always sought, always have a slot and are never banned automatically, in the same forms.\n\
+         \"NODE_ID@IP:PORT\" means that key; without a key whoever answers at the address is meant.",
+    ),
     key("network", "peer_check_interval", Value("\"2m\""), "Between two checks of all peers."),
     key(
         "network",
@@ -148,6 +154,12 @@ pub(crate) const KEYS: &[Key] = &[
         Value("[]"),
         "Host names the API answers to, beside node.name, localhost and literal addresses.",
     ),
+    key(
+        "limits",
+        "max_memory",
+        Value("\"1GiB\""),
+        "Memory that all limits together may add up to. With limits that could need more the node does not start.",
+    ),
     key("limits", "unauthenticated", Value("64"), "Inbound connections that have not proven an identity."),
     key(
         "limits",
@@ -165,7 +177,12 @@ pub(crate) const KEYS: &[Key] = &[
         "Addresses of others remembered: half as they were told, a quarter as this node reached them itself,\n\
          a quarter as not worth a dial for a day. At least 256.",
     ),
-    key("limits", "outbound", Value("8"), "Links below which an observer seeks more from its address book."),
+    key(
+        "limits",
+        "outbound",
+        Value("8"),
+        "Links below which an observer seeks more from its address book; so many slots it keeps for them.",
+    ),
     key("limits", "bans", Value("1024"), "Bans in force; those that this node sets itself give way."),
     key(
         "limits",

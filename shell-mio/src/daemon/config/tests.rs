@@ -139,12 +139,13 @@ fn port_and_listen_follow_each_other() {
 
 #[test]
 fn masternode_slots_follow_the_rule() {
-    let slots = |text: &str, registry| file(text).unwrap().masternode_slots(registry);
+    let slots = |text: &str, registry| file(text).unwrap().core_limits(registry).masternode_slots;
     assert_eq!(slots("", 4), 20);
     assert_eq!(slots("[network]\nmax_peers = 70\n", 4), 28);
     assert_eq!(slots("[network]\nmax_peers = 200\n", 4), 30);
     assert_eq!(slots("[network]\nmax_peers = 200\n", 100), 100);
     assert_eq!(slots("[network]\nmax_peers = 10\n", 4), 10);
+    assert_eq!(slots("[network]\nmax_peers = 10\nmasternode_slots = 6\n", 4), 6);
     assert!(complaint("[network]\nmax_peers = 10\nmasternode_slots = 11\n").contains("more than max_peers"));
 }
 

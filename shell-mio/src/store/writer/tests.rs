@@ -147,6 +147,23 @@ fn records_and_blocks_become_durable_in_the_order_asked_for() {
     assert_eq!(rest, ["+2", "+3", "^2", "+4", "+5"]);
 }
 
+/// A node whose blocks are beside no voting record has lost it (rule C-13): its first record comes before them.
+#[test]
+fn no_block_is_written_before_the_record_in_front_of_it_is_durable() {
+    let mut rig = started();
+    let held = rig.journal.held.clone();
+    let hold = held.lock().unwrap();
+    rig.put(1).unwrap();
+    rig.commit(2, 1, CommitPace::CatchUp);
+    thread::sleep(Duration::from_millis(50));
+    assert!(rig.writer.next_answer().is_none(), "answered before it is durable");
+    let (_, records) = store_on(&Disk::default(), &Disk::with(&rig.blocks.image())).unwrap();
+    assert_eq!(records, [], "the block overtook the record before it");
+    drop(hold);
+    let rest: Vec<_> = (0..3).map(|_| rig.told()).collect();
+    assert_eq!(rest, ["+1", "^1", "+2"]);
+}
+
 #[test]
 fn closing_writes_what_still_waits() {
     let mut rig = started();

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod blocks;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -16,8 +18,8 @@ use timed_core::wire::message::{Answer, Intent, Kind, Lane, Message, Ping, Pong}
 use timed_core::wire::peers::PeerAddress;
 use timed_core::{
     AddressCounts, BanNote, BanTarget, Bootstrap, CanonicalAddr, ChainConfig, Command, Config, ConnId,
-    DialOrdinal, DialedBecause, Event, Input, Limits, MinPeers, Node, NodeId, Now, Registry, Reply, Request,
-    RequestId, Ticket, Transmit, TransportCause, TxId,
+    DialOrdinal, DialedBecause, Event, Input, Limits, MinPeers, Node, NodeId, Now, PayloadVerdict, Registry,
+    Reply, Request, RequestId, Ticket, Transmit, TransportCause, TxId,
 };
 use timed_tests::driver::{Crypto, NODE, START, addr, config, start};
 use timed_tests::null_crypto::NullProvider;
@@ -85,20 +87,33 @@ struct Host {
     config: Config,
     dials: Vec<(ConnId, CanonicalAddr)>,
     writes: Vec<Ticket>,
+    /// What the application is to answer.
+    answers: Vec<Input<'static>>,
+    /// Blocks that were to be committed.
+    commits: usize,
+    /// What the application says that they include.
+    included: Vec<TxId>,
 }
 
 impl Host {
     fn new(limits: Limits, chain: Option<ChainConfig>) -> Self {
+        Self::of(limits, chain, |_| {})
+    }
+
+    fn of(limits: Limits, chain: Option<ChainConfig>, edit: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(Crypto::Null);
         config.limits = limits;
         config.chain = chain;
         config.bootstrap.clear();
+        edit(&mut config);
         Self::with(config)
     }
 
     fn with(config: Config) -> Self {
         let node = counted(|| start(Crypto::Null, config.clone(), [5; 32]));
-        let mut host = Self { node, now: START, config, dials: Vec::new(), writes: Vec::new() };
+        let (dials, writes, answers) = (Vec::new(), Vec::new(), Vec::new());
+        let included = Vec::new();
+        let mut host = Self { node, now: START, config, dials, writes, answers, commits: 0, included };
         host.handle(Input::Tick);
         host.written();
         host
@@ -115,6 +130,16 @@ impl Host {
                 }
                 Command::Dial { conn, addr } => self.dials.push((*conn, *addr)),
                 Command::Persist { ticket, .. } => self.writes.push(*ticket),
+                Command::Validate { block, .. } => {
+                    self.answers.push(Input::Validated { block: *block, verdict: PayloadVerdict::Valid });
+                }
+                Command::Commit { ticket, block, .. } => {
+                    self.commits += 1;
+                    let height = block.block.header.height;
+                    self.writes.push(*ticket);
+                    let (registry_changes, included) = (Vec::new(), counted(|| self.included.clone()));
+                    self.answers.push(Input::Committed { height, registry_changes, included });
+                }
                 _ => {}
             }
             counted(|| drop(command));
@@ -126,6 +151,21 @@ impl Host {
     fn written(&mut self) {
         while let Some(ticket) = self.writes.pop() {
             self.handle(Input::Persisted(ticket));
+        }
+    }
+
+    /// The application and the disk do what they are asked.
+    fn answer(&mut self) {
+        while !self.answers.is_empty() || !self.writes.is_empty() {
+            self.told();
+            self.written();
+        }
+    }
+
+    /// The application does.
+    fn told(&mut self) {
+        for answer in std::mem::take(&mut self.answers) {
+            self.handle(answer);
         }
     }
 
@@ -153,8 +193,18 @@ impl Host {
         let conn = self.accept(from);
         let (dialing, opening) = actor.dial();
         self.data(conn, &opening);
-        let reply = self.sent(conn);
+        let reply = self.replied(conn);
         (conn, dialing.reply(&reply).unwrap())
+    }
+
+    /// The node's part of a handshake: at once, or when it is its turn (rule S-7).
+    fn replied(&mut self, conn: ConnId) -> Vec<u8> {
+        let reply = self.sent(conn);
+        if !reply.is_empty() {
+            return reply;
+        }
+        self.pass(Duration::from_micros(2_500));
+        self.sent(conn)
     }
 
     fn hello(
@@ -167,7 +217,7 @@ impl Host {
         let hello = actor.hello(&line, DialOrdinal(1), intent, None);
         let bytes = line.say(&Message::Hello(Box::new(hello)));
         self.data(conn, &bytes);
-        let bytes = self.sent(conn);
+        let bytes = self.replied(conn);
         let answer = line.hear(&bytes).unwrap().into_iter().find_map(|message| match message {
             Message::HelloAck(ack) => Some(ack.answer),
             _ => None,
@@ -235,6 +285,7 @@ const CANONICAL: Intent = Intent::Session(DialedBecause::Canonical);
 fn c8_the_worst_case_bounds_what_peers_can_make_a_node_hold() {
     let limits = Limits {
         max_peers: 12,
+        masternode_slots: 3,
         unauthenticated: 20,
         unauthenticated_kept: 4,
         dialing: 8,
@@ -303,6 +354,14 @@ fn c8_the_worst_case_bounds_what_peers_can_make_a_node_hold() {
             host.data(conn, piece);
         }
     }
+    // A crowd that asks for key agreements, all at once: whoever gave way is forgotten.
+    let before = held();
+    for number in 4_000..9_000 {
+        let mut actor = stranger(&host.config, number);
+        let conn = host.accept(source(number));
+        host.data(conn, &actor.dial().1);
+    }
+    assert!(held() < before + 64 * 1024, "{} held, {before} before the crowd", held());
     // Many commands in one piece.
     let (conn, line) = &mut live[0];
     let mut frames = Vec::new();
@@ -332,6 +391,7 @@ fn c8_the_worst_case_bounds_what_peers_can_make_a_node_hold() {
 fn c8_the_worst_case_bounds_what_transactions_can_make_a_node_hold() {
     let limits = Limits {
         max_peers: 12,
+        masternode_slots: 3,
         unauthenticated: 4,
         unauthenticated_kept: 1,
         known_peers: 20,
@@ -378,8 +438,13 @@ fn c8_the_worst_case_bounds_what_transactions_can_make_a_node_hold() {
     for number in 0_u32..15_000 {
         let payload = Bytes::copy_from_slice(&number.to_be_bytes());
         host.handle(Input::Request { id: RequestId(1), request: Request::Submit(payload) });
-        host.written();
     }
+    // The disk has done nothing so far.
+    let unwritten = held() - before - asked;
+    let row = host.config.limits.rows().into_iter().find(|row| row.what == "transactions").unwrap();
+    println!("{unwritten} bytes held for transactions that are not durable, of {}", row.bytes);
+    assert!(unwritten < row.bytes);
+    host.written();
     for number in 0_u32..2_000 {
         for (index, (conn, line)) in live.iter_mut().enumerate() {
             let mut transaction = vec![u8::try_from(index).unwrap(); 5];
@@ -498,7 +563,7 @@ fn c8_the_worst_case_bounds_what_bans_and_scores_can_make_a_node_hold() {
         frame_pool: 0,
         ..Limits::for_registry(4)
     };
-    let rows = limits.worst_case_bytes() - Limits { bans: 0, scores: 0, ..limits.clone() }.worst_case_bytes();
+    let rows = limits.worst_case_bytes() - Limits { bans: 0, scores: 0, ..limits }.worst_case_bytes();
     let mut host = Host::new(limits, None);
     let before = held();
     // Garbage from one key after the other: each is remembered, and some are banned.
