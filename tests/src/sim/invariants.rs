@@ -33,7 +33,12 @@ pub(crate) fn command(host: &Host, process: &mut Process, cx: &mut Context, comm
             if host.config.advertised == Some(*addr) {
                 cx.violate(format!("{me}: dials its own address {addr}"));
             }
-            if let Some(peer) = host.config.registry.by_addr(addr)
+            // Whoever has left the registry is an observer, whose address may be probed beside its link (rule P-6).
+            let registry = match &cx.ledger {
+                Some(ledger) => ledger.registry_at(ledger.height()),
+                None => &host.config.registry,
+            };
+            if let Some(peer) = registry.by_addr(addr)
                 && let Some(link) = host.seen.link(&peer.id)
             {
                 cx.violate(format!("{me}: dials {addr} although link {} to it is live", link.conn));
