@@ -132,12 +132,17 @@ fn s_5_enough_links_are_enough_and_a_lost_one_is_not_sought_again_by_name() {
 #[test]
 fn s_5_nobody_is_dialed_for_a_place_that_is_not_there() {
     let mut config = observer();
-    // Three are kept for masternodes.
-    config.limits = Limits { max_peers: 4, ..config.limits };
+    // Three are kept for masternodes, and one is for observers.
+    config.limits = Limits { max_peers: 4, masternode_slots: 3, ..config.limits };
     let mut stage = Stage::with(Crypto::Null, config);
     let link = telling(&mut stage, 9, strangers(9));
     pass(&mut stage, &[link], secs(60));
     assert_eq!(candidates(&mut stage), []);
+    assert_eq!((counts(&mut stage).heard, stage.counters().candidates), (9, 0));
+    // Once that one has left, there is a place to dial for.
+    stage.handle(Input::Closed { conn: link, cause: TransportCause::Eof });
+    pass(&mut stage, &[], secs(8));
+    assert!(!candidates(&mut stage).is_empty());
 }
 
 #[test]
