@@ -44,5 +44,5 @@ pub(crate) fn print() {
     pair.meet(0, 1);
     #[allow(clippy::cast_precision_loss)] // Far below 2^52.
     let calls = (allocations::calls() - before) as f64;
-    absolute("allocations", Unit::Allocations, calls, 40.0, 20.0);
+    absolute("allocations", Unit::Count, calls, 40.0, 20.0);
 }

@@ -26,7 +26,7 @@ pub(crate) fn print() {
     for size in sizes {
         let (compared, signatures) = measure(size);
         against(&format!("{size} masternodes, against the signatures"), Unit::Micros, compared, 1.3, 1.2);
-        alone(&format!("{size} masternodes, signatures made and verified"), Unit::Allocations, signatures);
+        alone(&format!("{size} masternodes, signatures made and verified"), Unit::Count, signatures);
     }
 }
 

@@ -7,8 +7,8 @@ use super::Compared;
 pub(crate) enum Unit {
     /// CPU microseconds.
     Micros,
-    /// Allocations.
-    Allocations,
+    /// How many.
+    Count,
     /// Bytes, shown as KiB.
     Bytes,
     /// Per cent of one core.
@@ -22,7 +22,7 @@ impl Unit {
         match self {
             Self::Micros if value < 10.0 => format!("{value:.3} us"),
             Self::Micros => format!("{value:.1} us"),
-            Self::Allocations => format!("{value:.2}"),
+            Self::Count => format!("{value:.2}"),
             Self::Times => format!("{value:.3} x"),
             Self::Bytes if value < 1024.0 * 1024.0 => format!("{:.2} KiB", value / 1024.0),
             Self::Bytes => format!("{:.2} MiB", value / 1024.0 / 1024.0),

@@ -233,7 +233,7 @@ impl Chain {
         let Some(slot) = self.context().map(|context| context.slot(now.wall)) else { return };
         let by = self.timeouts.get(&Timeout::Propose).map(|(_, at)| *at);
         self.owed = Some(Owed { making: Making::Asked(slot), ..owed });
-        let max_bytes = self.payload_limit.bytes(self.settings.max_bytes, round);
+        let max_bytes = self.most_bytes(round);
         effects.push(Effect::Command(Command::Produce {
             height,
             round,
@@ -262,7 +262,7 @@ impl Chain {
         let current = self.consensus.as_ref().is_some_and(|consensus| consensus.height() == height);
         if let (Some(slot), true) = (asked, current) {
             self.owed = None;
-            let most = self.payload_limit.bytes(self.settings.max_bytes, round).min(MAX_PAYLOAD);
+            let most = self.most_bytes(round).min(MAX_PAYLOAD);
             let payload = payload.filter(|payload| payload.len() <= most);
             if let Some(payload) = payload {
                 self.draft(now, round, slot, payload, crypto, effects);
@@ -336,6 +336,11 @@ impl Chain {
         if let Some(Ok(acts)) = taken {
             self.perform_with(now, acts, Some(message), crypto, effects);
         }
+    }
+
+    /// How many bytes the application's payload for a round may have (rule C-11).
+    fn most_bytes(&self, round: Round) -> usize {
+        self.payload_limit.bytes(self.settings.max_bytes, round)
     }
 
     /// The block whose payload must not be lost.

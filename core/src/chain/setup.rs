@@ -32,6 +32,8 @@ use crate::wire::message::Role;
 
 /// The shortest slot.
 const SHORTEST: Duration = Duration::from_millis(50);
+/// The longest time that peers get to tell what they have, before this node goes on without it.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a chain is made from.
 #[derive(Debug)]
@@ -48,7 +50,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) settings: ChainConfig,
     /// The highest boot epoch that the disk knew of this key.
     pub(crate) used: BootEpoch,
-    /// This process's.
+    /// The boot epoch of this process.
     pub(crate) boot: BootEpoch,
     /// Bounds.
     pub(crate) limits: &'a Limits,
@@ -64,6 +66,7 @@ pub(crate) enum Conduct {
     /// Never.
     Observes,
 }
+
 /// What earlier lives of this node left behind.
 #[derive(Default)]
 struct Left {
@@ -125,17 +128,12 @@ impl Chain {
         registries.resume_at(recorded);
         let grid = Grid::of(&settings);
         let seat = setup.registry.index_of(&setup.node).filter(|_| setup.conduct == Conduct::Acts);
+        let answers = ANSWERS_WITHIN.min(settings.interval / 4);
         let (role, part, grace) = match seat {
-            Some(_) => {
-                (Role::Masternode, Part::Masternode, Duration::from_secs(1).min(settings.interval / 4))
-            }
+            Some(_) => (Role::Masternode, Part::Masternode, answers),
             None => (Role::Observer, Part::Observer, Duration::ZERO),
         };
-        let hearing = if setup.registry.size() == 1 {
-            Duration::ZERO
-        } else {
-            Duration::from_secs(1).min(settings.interval / 4)
-        };
+        let hearing = if setup.registry.size() == 1 { Duration::ZERO } else { answers };
         let sync_settings = Settings { grace, window: setup.limits.sync_window };
         Ok(Self {
             genesis: setup.genesis,

@@ -282,6 +282,7 @@ mod tests {
         assert_eq!(speech.silent_until_above(Height(10)), None);
         assert_eq!(speech.ask(at(22), Surroundings::Syncing, Height(0), 1), Change::Nothing);
     }
+
     /// A process ends before it has asked: the next goes on with what its record holds, and the same disk.
     fn restarted(speech: &Speech, boot: u64) -> Speech {
         let (silent_until_above, question) = speech.recorded(Height(0));

@@ -27,7 +27,7 @@ pub(crate) fn print() {
     against("14 busy of 200 peers, against 14 of 14", Unit::Micros, company(), 1.05, 1.03);
 
     let mut star = Star::new(14, 1, Peers::Registered);
-    absolute("allocations a delivery, steady state", Unit::Allocations, per_message(&mut star), 0.0, 0.0);
+    absolute("allocations a delivery, steady state", Unit::Count, per_message(&mut star), 0.0, 0.0);
 }
 
 fn waiting(peers: u32, waiting: usize, kind: Peers) -> Compared {

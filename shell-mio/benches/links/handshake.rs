@@ -23,7 +23,7 @@ pub(crate) fn print() {
     star.meet();
     #[allow(clippy::cast_precision_loss)] // Far below 2^52.
     let each = (allocations::calls() - before) as f64 / f64::from(PEERS);
-    absolute("allocations", Unit::Allocations, each, 40.0, 20.0);
+    absolute("allocations", Unit::Count, each, 40.0, 20.0);
 }
 
 /// CPU microseconds of a link, when a hub dials all its peers.

@@ -61,11 +61,11 @@ fn measure(clients: usize) {
     let bytes: u64 = blocks.iter().sum();
     let full = blocks.iter().filter(|bytes| **bytes + FRAMED > MAX_ASSEMBLED as u64).count();
     let seconds = WINDOW.as_secs_f64();
-    alone("committed a second", Unit::Allocations, (bytes / FRAMED) as f64 / seconds);
-    alone("acknowledged a second", Unit::Allocations, acknowledged as f64 / seconds);
-    alone("refused a second", Unit::Allocations, refused as f64 / seconds);
-    alone("as many as full blocks carry", Unit::Allocations, (MAX_ASSEMBLED as u64 / FRAMED) as f64);
-    alone("blocks a second", Unit::Allocations, blocks.len() as f64 / seconds);
+    alone("committed a second", Unit::Count, (bytes / FRAMED) as f64 / seconds);
+    alone("acknowledged a second", Unit::Count, acknowledged as f64 / seconds);
+    alone("refused a second", Unit::Count, refused as f64 / seconds);
+    alone("as many as full blocks carry", Unit::Count, (MAX_ASSEMBLED as u64 / FRAMED) as f64);
+    alone("blocks a second", Unit::Count, blocks.len() as f64 / seconds);
     alone("of these full", Unit::Percent, 100.0 * full as f64 / blocks.len() as f64);
     alone("CPU of the four daemons", Unit::Percent, 100.0 * cpu.as_secs_f64() / seconds);
 }

@@ -5,7 +5,7 @@ use crate::chain::fixture::{certificate, vote};
 use crate::chain::validity;
 use crate::event::{Offence, Statement};
 use crate::ids::{CertificateHash, Signature};
-use crate::wire::block::{FinalBlock, Outline, VoteKind};
+use crate::wire::block::{Certificate, FinalBlock, Outline, VoteKind};
 use crate::wire::message::Vote;
 use crate::wire::signing;
 
@@ -197,26 +197,35 @@ fn prod_06_a_voter_that_votes_for_everything_is_evidence_once_and_then_ignored()
     assert!(matches!(kept[0].first, Statement::Vote(Vote { kind: VoteKind::Prevote, .. })));
 }
 
-/// The hash of no certificate stands at height 1 only.
-#[test]
-fn a_block_that_hides_its_parents_certificate_gets_no_vote() {
+/// What a node makes of a second block with this in place of its parent's certificate, in all else what its leader
+/// would propose.
+fn judged_with(parents: impl FnOnce(&Net) -> Option<Certificate>) -> Option<consensus::Verdict> {
     let mut net = Net::new(4);
     net.run(LEAD + SECOND * 5);
     net.lose = Box::new(|_, _, _| true);
     net.run(SECOND * 10);
     let context = net.hosts[0].chain.context().unwrap();
     assert_eq!(context.height(), Height(2));
+    let certificate = parents(&net);
     let outline = Outline::of(b"payload");
-    let mut header = validity::draft(&context, Round(0), net.reading(0).wall, None, &outline);
-    header.certificate = CertificateHash::default();
-    let message = signing::proposal(&GENESIS, Height(2), Round(0), None, &header.hash(&GENESIS));
+    let mut header = validity::draft(&context, Round(0), net.reading(0).wall, certificate.as_ref(), &outline);
+    if certificate.is_none() {
+        header.certificate = CertificateHash::default();
+    }
+    let block = header.hash(&GENESIS);
+    let message = signing::proposal(&GENESIS, Height(2), Round(0), None, &block);
     let signature = sign_as(&header.proposer, &message);
     let from = net.index(&header.proposer);
-    let block = header.hash(&GENESIS);
-    let bare = Proposal { header, round: Round(0), valid_round: None, certificate: None, outline, signature };
-    let _ = receive(&mut net, from, Message::Proposal(Box::new(bare)));
-    let consensus = net.hosts[0].chain.consensus.as_ref().unwrap();
-    assert_eq!(consensus.verdict(&block), Some(consensus::Verdict::Invalid));
+    let certificate = certificate.map(Box::new);
+    let proposal = Proposal { header, round: Round(0), valid_round: None, certificate, outline, signature };
+    let _ = receive(&mut net, from, Message::Proposal(Box::new(proposal)));
+    net.hosts[0].chain.consensus.as_ref().unwrap().verdict(&block)
+}
+
+/// The hash of no certificate stands at height 1 only.
+#[test]
+fn a_block_that_hides_its_parents_certificate_gets_no_vote() {
+    assert_eq!(judged_with(|_| None), Some(consensus::Verdict::Invalid));
 }
 
 #[test]
@@ -254,24 +263,14 @@ fn c_4_c_8_c_9_nothing_with_a_forged_signature_counts() {
 
 #[test]
 fn c_4_a_parents_certificate_with_a_forged_signature_gets_no_vote() {
-    let mut net = Net::new(4);
-    net.run(LEAD + SECOND * 5);
-    net.lose = Box::new(|_, _, _| true);
-    net.run(SECOND * 10);
-    let context = net.hosts[0].chain.context().unwrap();
-    assert_eq!(context.height(), Height(2));
-    let mut forged = net.hosts[0].chain.commits.tip().unwrap().certificate.clone();
-    forged.signatures[0] = sign_as(&id(3), b"another vote");
-    let outline = Outline::of(b"payload");
-    let header = validity::draft(&context, Round(0), net.reading(0).wall, Some(&forged), &outline);
-    let message = signing::proposal(&GENESIS, Height(2), Round(0), None, &header.hash(&GENESIS));
-    let signature = sign_as(&header.proposer, &message);
-    let (from, block) = (net.index(&header.proposer), header.hash(&GENESIS));
-    let certificate = Some(Box::new(forged));
-    let proposal = Proposal { header, round: Round(0), valid_round: None, certificate, outline, signature };
-    let _ = receive(&mut net, from, Message::Proposal(Box::new(proposal)));
-    let consensus = net.hosts[0].chain.consensus.as_ref().unwrap();
-    assert_eq!(consensus.verdict(&block), Some(consensus::Verdict::Invalid));
+    let genuine = |net: &Net| net.hosts[0].chain.commits.tip().unwrap().certificate.clone();
+    assert_ne!(judged_with(|net| Some(genuine(net))), Some(consensus::Verdict::Invalid));
+    let forged = |net: &Net| {
+        let mut forged = genuine(net);
+        forged.signatures[0] = sign_as(&id(3), b"another vote");
+        Some(forged)
+    };
+    assert_eq!(judged_with(forged), Some(consensus::Verdict::Invalid));
 }
 
 #[test]
