@@ -137,6 +137,12 @@ impl Dialing {
         self.await_dialer(now, timings, rng);
     }
 
+    /// Nothing keeps the two apart any more: the next dial or knock waits for nobody.
+    pub(crate) fn tried_at_once(&mut self, now: Mono) {
+        self.backoff.clear();
+        self.passive = Passive::KnockAt(now);
+    }
+
     /// Starts the passive side's cycle anew: the wait begins after the back-off, if there is one.
     pub(crate) fn await_dialer(&mut self, now: Mono, timings: &Timings, rng: &mut Rng) {
         let wait = now + rng.jitter(timings.passive_wait, 25);
@@ -303,6 +309,13 @@ impl Peer {
     pub(crate) fn heard_ordinal(&mut self, told: DialOrdinal) {
         if crate::net::ballot::ordinal_plausible(self.highest, told) {
             self.highest = self.highest.max(told);
+        }
+    }
+
+    /// A dial of ours came to nothing: what chose the peer is forgotten, unless a link came of it.
+    pub(crate) fn not_chosen(&mut self) {
+        if self.live.is_none() {
+            self.chosen = Chosen::No;
         }
     }
 

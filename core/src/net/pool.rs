@@ -248,17 +248,17 @@ impl Pool {
     }
 
     /// What bans say of a destination: of its key, and of where it is dialed.
-    pub(crate) fn grounds(&self, bans: &Bans, destination: Destination) -> Grounds {
+    pub(crate) fn grounds(&self, now: Mono, bans: &Bans, destination: Destination) -> Grounds {
         let ip = self.addr_of(destination).map(|addr| addr.ip());
         match destination {
-            Destination::Peer(id) => bans.grounds(Some(&id), ip),
-            Destination::Addr(_) => bans.grounds(None, ip),
+            Destination::Peer(id) => bans.grounds(now, Some(&id), ip),
+            Destination::Addr(_) => bans.grounds(now, None, ip),
         }
     }
 
     /// The one gate: what to do about a destination now.
     pub(crate) fn decide(&self, now: Mono, destination: Destination, bans: &Bans) -> Option<Decision> {
-        let grounds = self.grounds(bans, destination);
+        let grounds = self.grounds(now, bans, destination);
         let situation = match destination {
             Destination::Peer(id) => {
                 let peer = self.peers.get(&id)?;
@@ -461,18 +461,26 @@ impl Pool {
         slots::judge(class, seeker(peer), &self.taken(), &self.places)
     }
 
+    /// Live links that do not hang on another observer's wish alone.
+    pub(crate) fn own_links(&self) -> usize {
+        let taken = self.taken();
+        taken.all() - taken.guests
+    }
+
     /// Whether there is a place for one more observer that this node seeks.
     pub(crate) fn has_room(&self) -> bool {
         slots::judge(SlotClass::Observer, Seeker::Us, &self.taken(), &self.places) == Verdict::Free
     }
 
-    /// Observers without a link that could be dialed at once, were they sought.
+    /// Observers without a link that could be dialed at once, where this node itself has reached them.
     pub(crate) fn replacements(&self, now: Mono) -> impl Iterator<Item = &Peer> {
         let quiet = move |at: Option<Mono>| at.is_none_or(|at| at <= now);
         self.peers()
             .filter(|peer| peer.wanted == Wanted::No && self.class(peer) == SlotClass::Observer)
             .filter(|peer| peer.live.is_none() && peer.dialing.in_flight.is_none())
             .filter(move |peer| quiet(peer.dialing.backoff.until()) && quiet(peer.dialing.held))
+            // Where it only says to be, somebody else may be.
+            .filter(|peer| peer.addr.is_some() && peer.addr == peer.reached.map(|(addr, _)| addr))
             .filter(|peer| peer.addr.is_some_and(|addr| self.place(&addr) == Place::Known))
             .filter(|peer| self.side(peer) != Side::Nobody)
     }

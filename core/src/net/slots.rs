@@ -106,7 +106,7 @@ impl Taken {
         self.sought + self.guests
     }
 
-    const fn all(&self) -> usize {
+    pub(crate) const fn all(&self) -> usize {
         self.masternodes + self.reserved + self.observers()
     }
 }

@@ -224,7 +224,7 @@ impl Node {
     }
 
     fn is_short_of_links(&self) -> bool {
-        self.is_observer() && self.pool.live().count() < self.config.limits.outbound
+        self.is_observer() && self.pool.own_links() < self.config.limits.outbound
     }
 
     fn use_for_addresses(&self) -> Option<Use> {
@@ -250,7 +250,7 @@ impl Node {
             return;
         }
         let dialing = self.addresses.candidates.len();
-        let lacking = self.config.limits.outbound.saturating_sub(self.pool.live().count() + dialing);
+        let lacking = self.config.limits.outbound.saturating_sub(self.pool.own_links() + dialing);
         let wanted = lacking.min(CANDIDATES.saturating_sub(dialing));
         for candidate in self.choose_candidates(now, wanted) {
             self.dial_candidate(now, candidate);
@@ -284,20 +284,27 @@ impl Node {
         }
         let Some(peer) = self.pool.get_mut(&candidate.id) else { return };
         peer.addr = Some(candidate.addr);
+        self.dial_once(now, candidate.id);
+    }
+
+    /// One chance for an observer of this node's choice: a dial now, or none.
+    pub(super) fn dial_once(&mut self, now: Now, id: NodeId) {
+        let Some(peer) = self.pool.get_mut(&id) else { return };
         peer.dialing.order = Order::Book;
         // A peer that is new to the pool has its first dial spread, for starts in common: the book has its own pace.
         if peer.dialing.backoff.failures() == 0 {
             peer.dialing.backoff.clear();
         }
-        self.pursue(now, Destination::Peer(candidate.id));
-        let Some(peer) = self.pool.get_mut(&candidate.id) else { return };
+        self.pursue(now, Destination::Peer(id));
+        let Some(peer) = self.pool.get_mut(&id) else { return };
         if peer.dialing.in_flight.is_some() {
             peer.chosen = Chosen::FromBook;
-            self.addresses.candidates.insert(candidate.id);
+            self.addresses.candidates.insert(id);
             self.counters.candidates += 1;
         } else {
-            // One chance: whatever the gate waits for, another candidate does as well.
+            // Whatever the gate waits for, another one does as well.
             peer.dialing.order = Order::None;
+            self.pursue(now, Destination::Peer(id));
         }
     }
 

@@ -174,12 +174,9 @@ impl Node {
             (Ok(Message::Peers(told)), Some(from)) => self.addresses_told(now, conn, from, &told),
             (Ok(message), Some(from)) if self.chain.is_some() => {
                 self.heard_height(conn, &message);
-                if matches!(message, Message::Transaction(_) | Message::Chunk(_) | Message::BlockPart(_)) {
-                    self.useful(now, &from);
-                }
                 let before = self.before();
                 self.chain_message(now, from, message);
-                self.meter_chain(conn, kind, body.len(), before);
+                self.meter_chain(now, (conn, from), kind, body.len(), before);
             }
             // That this node makes no blocks is its own choice.
             (Ok(_), _) => self.end(now, conn, CloseReason::BadMessage, ClosedBy::Us),

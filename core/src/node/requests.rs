@@ -167,7 +167,9 @@ impl Node {
         if self.run != Run::Working {
             return Reply::Refused("the node is stopping");
         }
-        if let Verdict::Banned(_) = bans::verdict(now.mono, &self.pool.grounds(&self.bans, destination)) {
+        if let Verdict::Banned(_) =
+            bans::verdict(now.mono, &self.pool.grounds(now.mono, &self.bans, destination))
+        {
             return Reply::Refused("a ban on this peer is in force: lift it first");
         }
         let Some(addr) = self.pool.addr_of(destination) else {

@@ -87,7 +87,7 @@ impl Node {
         }
         self.ping(now, conn);
         self.count_votes();
-        self.arm_probes(now);
+        self.arm_probes();
         self.chain_link_up(now, them);
         self.timers.set(TimerKey::Dial(Destination::Peer(them.node)), None);
         if let Origin::Dialed { addr, .. } = origin {
