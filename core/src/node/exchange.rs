@@ -16,7 +16,7 @@ use crate::journal::{Record, RecordKey};
 use crate::limits::MAX_TOLD;
 use crate::link::Origin;
 use crate::net::book::{Book, Candidate, Failure, Fitness, Group, Heard};
-use crate::net::dialer::{Order, Wanted};
+use crate::net::dialer::{Flight, Order, Wanted};
 use crate::net::exchange::{Turn, Use};
 use crate::net::peer::{Chosen, Outcome, Peer};
 use crate::net::pool::Destination;
@@ -284,28 +284,30 @@ impl Node {
         }
         let Some(peer) = self.pool.get_mut(&candidate.id) else { return };
         peer.addr = Some(candidate.addr);
-        self.dial_once(now, candidate.id);
+        if self.dial_once(now, candidate.id) == Flight::Under {
+            self.addresses.candidates.insert(candidate.id);
+            self.counters.candidates += 1;
+        }
     }
 
     /// One chance for an observer of this node's choice: a dial now, or none.
-    pub(super) fn dial_once(&mut self, now: Now, id: NodeId) {
-        let Some(peer) = self.pool.get_mut(&id) else { return };
+    pub(super) fn dial_once(&mut self, now: Now, id: NodeId) -> Flight {
+        let Some(peer) = self.pool.get_mut(&id) else { return Flight::Idle };
         peer.dialing.order = Order::Book;
         // A peer that is new to the pool has its first dial spread, for starts in common: the book has its own pace.
         if peer.dialing.backoff.failures() == 0 {
             peer.dialing.backoff.clear();
         }
         self.pursue(now, Destination::Peer(id));
-        let Some(peer) = self.pool.get_mut(&id) else { return };
+        let Some(peer) = self.pool.get_mut(&id) else { return Flight::Idle };
         if peer.dialing.in_flight.is_some() {
             peer.chosen = Chosen::FromBook;
-            self.addresses.candidates.insert(id);
-            self.counters.candidates += 1;
-        } else {
-            // Whatever the gate waits for, another one does as well.
-            peer.dialing.order = Order::None;
-            self.pursue(now, Destination::Peer(id));
+            return Flight::Under;
         }
+        // Whatever the gate waits for, another one does as well.
+        peer.dialing.order = Order::None;
+        self.pursue(now, Destination::Peer(id));
+        Flight::Idle
     }
 
     pub(super) fn exchange_due(&mut self, now: Now) {

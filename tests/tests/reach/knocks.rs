@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use timed_core::wire::message::{Answer, Intent};
 use timed_core::{CloseReason, DialedBecause, Input, Request, TransportCause};
-use timed_tests::driver::{Crypto, addr};
+use timed_tests::driver::{Crypto, addr, config};
 use timed_tests::stage::{Stage, secs};
 
 /// A node that is not registered and has a higher address than the driven one, so that the driven one dials.
@@ -56,7 +56,9 @@ fn d_3_where_a_node_was_reached_it_may_be_dialed_again() {
 
 #[test]
 fn d_3_strangers_draw_so_many_dials_a_minute_and_masternodes_as_many_as_they_need() {
-    let mut stage = Stage::new(Crypto::Null);
+    let mut config = config(Crypto::Null);
+    config.limits.dialing = 16;
+    let mut stage = Stage::with(Crypto::Null, config);
     let mut knock = |stage: &mut Stage, player: u8| {
         let mut actor = stage.actor(player);
         let (_, answer) = stage.introduced(&mut actor, player, Intent::Knock);

@@ -169,8 +169,8 @@ fn p_6_another_node_at_the_address_is_no_success() {
 fn p_6_a_crowd_that_comes_and_goes_postpones_no_probe() {
     let mut stage = Stage::new(Crypto::Null);
     let (link, _) = linked(&mut stage, from_there());
-    for _ in 0..15 {
-        let passing = stage.live(12);
+    for player in 100..115 {
+        let passing = stage.live(player);
         stage.handle(Input::Closed { conn: passing, cause: TransportCause::Eof });
         if dial(&mut stage, link, secs(1)).is_some() {
             return;
