@@ -17,7 +17,7 @@ use crate::net::exchange::Exchange;
 use crate::net::probe::Probes;
 use crate::registry::{MasternodeIndex, Registry};
 use crate::rng::Rng;
-use crate::time::{Mono, Now, Wall};
+use crate::time::{Mono, Now};
 use crate::wire::message::{Boot, Intent, ProvenBoot};
 
 /// Times of `LinkUp` kept for the reconnect count.
@@ -236,7 +236,8 @@ pub(crate) struct Peer {
     pub(crate) dialing: Dialing,
     pub(crate) exchange: Exchange,
     ups: VecDeque<Mono>,
-    pub(crate) changed: Wall,
+    /// When a link became live or ended last, or the record was made.
+    pub(crate) changed: Now,
 }
 
 impl Peer {
@@ -246,7 +247,7 @@ impl Peer {
         wanted: Wanted,
         addr: Option<CanonicalAddr>,
         dialing: Dialing,
-        wall: Wall,
+        now: Now,
     ) -> Self {
         Self {
             id,
@@ -265,7 +266,7 @@ impl Peer {
             dialing,
             exchange: Exchange::default(),
             ups: VecDeque::new(),
-            changed: wall,
+            changed: now,
         }
     }
 
@@ -313,7 +314,7 @@ impl Peer {
         }
         self.dialing.settling = None;
         self.dialing.order = Order::None;
-        self.changed = now.wall;
+        self.changed = now;
         keep(&mut self.ups, now.mono, UPS_KEPT);
         self.quality = Quality::new(now.mono);
         if direction == Direction::Inbound {
@@ -335,7 +336,7 @@ impl Peer {
         let Some(link) = self.live.take() else { return Duration::ZERO };
         self.chosen = Chosen::No;
         let lasted = now.mono.since(link.since);
-        self.changed = now.wall;
+        self.changed = now;
         self.register.release(now.mono, timings.handshake_timeout);
         self.dialing.backoff.session_ended(lasted, timings.lasting_session);
         // A rival dial that lost while this link was live is no reason to wait for another survivor.
@@ -369,10 +370,11 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Wall;
 
     fn peer() -> Peer {
         let dialing = Dialing::new(Mono(0), Mono(0));
-        Peer::new(NodeId([9; 32]), None, Wanted::Yes, None, dialing, Wall(0))
+        Peer::new(NodeId([9; 32]), None, Wanted::Yes, None, dialing, Now::default())
     }
 
     /// A rival dial lost long before the link ends: its end is one failure, not two.

@@ -70,7 +70,7 @@ impl Pool {
         for entry in config.registry.entries().iter().filter(|entry| entry.id != me) {
             let dialing = pool.fresh_dialing(now, rng);
             let index = config.registry.index_of(&entry.id);
-            let peer = Peer::new(entry.id, index, Wanted::Yes, Some(entry.addr), dialing, now.wall);
+            let peer = Peer::new(entry.id, index, Wanted::Yes, Some(entry.addr), dialing, now);
             pool.peers.insert(entry.id, Box::new(peer));
         }
         for seed in config.bootstrap.iter().chain(&config.reserved) {
@@ -177,14 +177,14 @@ impl Pool {
                         && peer.dialing.order == Order::None
                         && peer.dialing.held.is_none_or(|until| until <= now.mono)
                 };
-                let oldest =
-                    self.peers.values().filter(|peer| idle(peer)).min_by_key(|peer| peer.changed)?.id;
+                let strangers = self.peers.values().filter(|peer| idle(peer));
+                let oldest = strangers.min_by_key(|peer| peer.changed.mono)?.id;
                 self.peers.remove(&oldest);
             }
             let dialing = self.fresh_dialing(now, rng);
             let index = registry.index_of(&id);
             let addr = registry.get(&id).map(|entry| entry.addr);
-            let peer = Peer::new(id, index, Wanted::No, addr, dialing, now.wall);
+            let peer = Peer::new(id, index, Wanted::No, addr, dialing, now);
             self.peers.insert(id, Box::new(peer));
         }
         self.peers.get_mut(&id).map(Box::as_mut)
@@ -507,3 +507,6 @@ const _: () = {
     assert!(2 * (size_of::<CanonicalAddr>() + size_of::<Dialing>()) + ATTEMPTS + TIMER <= TARGET_BYTES);
     assert!(2 * size_of::<CanonicalAddr>() <= OWN_ADDR_BYTES);
 };
+
+#[cfg(test)]
+mod tests;
