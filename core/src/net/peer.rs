@@ -15,6 +15,7 @@ use crate::net::bans::Grounds;
 use crate::net::dialer::{Flight, Order, Passive, Place, Session, Side, Situation, Slot, Wanted};
 use crate::net::exchange::Exchange;
 use crate::net::probe::Probes;
+use crate::net::wishes::{Found, Wish, Wishes};
 use crate::registry::{MasternodeIndex, Registry};
 use crate::rng::Rng;
 use crate::time::{Mono, Now};
@@ -216,11 +217,12 @@ pub(crate) enum Chosen {
 pub(crate) struct Peer {
     pub(crate) id: NodeId,
     pub(crate) masternode: Option<MasternodeIndex>,
-    pub(crate) wanted: Wanted,
+    /// Who seeks a link to this key.
+    pub(crate) wishes: Wishes,
     /// Where it is dialed: the registry's address, else the advertised one, else the one it was found at.
     pub(crate) addr: Option<CanonicalAddr>,
-    /// The bootstrap address that led to it, if it was configured without a key.
-    pub(crate) found_at: Option<CanonicalAddr>,
+    /// The address without a key that led to it, and who seeks that one.
+    pub(crate) found: Option<Found>,
     /// Where this node dialed it last and it proved its key, and when.
     pub(crate) reached: Option<(CanonicalAddr, Mono)>,
     pub(crate) probes: Probes,
@@ -244,7 +246,7 @@ impl Peer {
     pub(crate) fn new(
         id: NodeId,
         masternode: Option<MasternodeIndex>,
-        wanted: Wanted,
+        wishes: Wishes,
         addr: Option<CanonicalAddr>,
         dialing: Dialing,
         now: Now,
@@ -252,9 +254,9 @@ impl Peer {
         Self {
             id,
             masternode,
-            wanted,
+            wishes,
             addr,
-            found_at: None,
+            found: None,
             reached: None,
             probes: Probes::default(),
             seen: None,
@@ -274,9 +276,52 @@ impl Peer {
         if self.live.is_some() { Session::Live } else { Session::None }
     }
 
-    /// Whether a link to it is sought, and it is at this address or was found there.
-    pub(crate) fn is_sought_at(&self, addr: &CanonicalAddr) -> bool {
-        self.wanted == Wanted::Yes && (self.addr == Some(*addr) || self.found_at == Some(*addr))
+    /// Whether a link to it is sought, by its key or by the address that led to it.
+    pub(crate) fn wanted(&self) -> Wanted {
+        let mut wishes = self.wishes;
+        wishes.join(self.found.map(|found| found.wishes).unwrap_or_default());
+        wishes.wanted()
+    }
+
+    /// Nobody seeks a link any more, whoever did.
+    pub(crate) fn seek_no_more(&mut self) {
+        self.wishes = Wishes::default();
+        self.found = None;
+    }
+
+    /// The operator asks for a link: by the key, unless it has asked for the address that led to it.
+    pub(crate) fn ordered(&mut self) {
+        if !self.found.is_some_and(|found| found.wishes.has(Wish::Ordered)) {
+            self.wishes.join(Wish::Ordered.into());
+        }
+    }
+
+    /// The address that led to it.
+    pub(crate) fn found_at(&self) -> Option<CanonicalAddr> {
+        self.found.map(|found| found.addr)
+    }
+
+    /// An address that these seek leads to it. Another one that did so before is given up, but nobody who sought it.
+    pub(crate) fn found_for(&mut self, addr: CanonicalAddr, mut wishes: Wishes) {
+        wishes.join(self.found.map(|found| found.wishes).unwrap_or_default());
+        self.found = Some(Found { addr, wishes });
+    }
+
+    /// No name leads to it by this address any more. Answers whether that is news.
+    pub(crate) fn unnamed(&mut self, addr: &CanonicalAddr) -> bool {
+        let Some(found) = self.found.as_mut().filter(|found| found.addr == *addr) else { return false };
+        found.wishes.remove(Wish::Named);
+        if found.wishes.wanted() == Wanted::No {
+            self.found = None;
+        }
+        true
+    }
+
+    /// Whether it is dialed at this address and has proven its key to a dial there. What it says of where it listens
+    /// proves nothing.
+    pub(crate) fn is_proven_at(&self, addr: &CanonicalAddr) -> bool {
+        let reached = self.reached.map(|(reached, _)| reached);
+        self.addr == Some(*addr) && (self.found_at() == Some(*addr) || reached == Some(*addr))
     }
 
     /// Learns the boot of a process that has answered on a live link.
@@ -374,7 +419,7 @@ mod tests {
 
     fn peer() -> Peer {
         let dialing = Dialing::new(Mono(0), Mono(0));
-        Peer::new(NodeId([9; 32]), None, Wanted::Yes, None, dialing, Now::default())
+        Peer::new(NodeId([9; 32]), None, Wish::Ordered.into(), None, dialing, Now::default())
     }
 
     /// A rival dial lost long before the link ends: its end is one failure, not two.

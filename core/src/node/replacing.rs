@@ -9,6 +9,7 @@ use crate::net::dialer::Wanted;
 use crate::net::peer::Peer;
 use crate::net::pool::{Destination, seeker};
 use crate::net::slots::Seeker;
+use crate::net::wishes::Wish;
 use crate::node::{Node, Run, TimerKey};
 use crate::time::{Mono, Now};
 use crate::wire::message::Role;
@@ -105,7 +106,10 @@ impl Node {
 
     fn seek(&mut self, now: Now, id: NodeId, wanted: Wanted) {
         if let Some(peer) = self.pool.get_mut(&id) {
-            peer.wanted = wanted;
+            match wanted {
+                Wanted::Yes => peer.ordered(),
+                Wanted::No => peer.wishes.remove(Wish::Ordered),
+            }
         }
         self.pursue(now, Destination::Peer(id));
     }
@@ -122,7 +126,7 @@ impl Node {
         match (stands, old) {
             (true, Some(conn)) => {
                 if let Some(peer) = self.pool.get_mut(&poor) {
-                    peer.wanted = Wanted::No;
+                    peer.seek_no_more();
                 }
                 self.end(now, conn, CloseReason::PoorLink, ClosedBy::Us);
             }
