@@ -2,6 +2,7 @@
 
 use crate::addr::CanonicalAddr;
 use crate::command::Command;
+use crate::event::Direction;
 use crate::ids::SeedId;
 use crate::net::seeds::{Linked, Turn};
 use crate::net::wishes::Wish;
@@ -50,13 +51,15 @@ impl Node {
         }
     }
 
+    /// To whom there are links, and where these nodes were met. Where a peer says that it listens is no such place:
+    /// anybody can say that of the address that a name leads to.
     fn linked(&self) -> Linked {
         let mut linked = Linked::default();
         for (peer, conn) in self.pool.live() {
             linked.ids.insert(peer.id);
-            linked.addrs.extend(peer.addr.into_iter().chain(peer.found_at()));
-            let remote = self.links.get(conn).and_then(|link| CanonicalAddr::new(link.remote).ok());
-            linked.addrs.extend(remote);
+            linked.addrs.extend(peer.found_at());
+            let dialed = self.links.get(conn).filter(|link| link.direction() == Direction::Outbound);
+            linked.addrs.extend(dialed.and_then(|link| CanonicalAddr::new(link.remote).ok()));
         }
         linked
     }
