@@ -182,7 +182,8 @@ pub struct Limits {
     pub unauthenticated_kept: usize,
     /// Own dials whose handshake is not done, at most.
     pub dialing: usize,
-    /// Peers remembered, registered masternodes included.
+    /// Peers remembered, registered masternodes included: at least so many as are configured, and beside them as many
+    /// as there are other masternodes, or places.
     pub known_peers: usize,
     /// Addresses known to be our own, at most.
     pub own_addrs: usize,

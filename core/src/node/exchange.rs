@@ -357,7 +357,7 @@ fn is_idle(peer: &Peer, now: Mono) -> bool {
     let dialing = &peer.dialing;
     let ahead = |at: Option<Mono>| at.is_some_and(|at| at > now);
     peer.live.is_none()
-        && peer.wanted == Wanted::No
+        && peer.wanted() == Wanted::No
         && dialing.in_flight.is_none()
         && dialing.order == Order::None
         && !ahead(dialing.held)

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::event::{CloseReason, ClosedBy, SlotClass};
 use crate::ids::NodeId;
-use crate::net::dialer::Wanted;
 use crate::net::peer::Peer;
 use crate::net::pool::seeker;
 use crate::net::slots::Seeker;
@@ -118,7 +117,7 @@ impl Node {
         match (stands, old) {
             (true, Some(conn)) => {
                 if let Some(peer) = self.pool.get_mut(&poor) {
-                    peer.wanted = Wanted::No;
+                    peer.seek_no_more();
                 }
                 self.end(now, conn, CloseReason::PoorLink, ClosedBy::Us);
             }
