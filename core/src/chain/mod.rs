@@ -23,6 +23,7 @@ pub(crate) mod effects;
 pub(crate) mod evidence_log;
 mod hearing;
 mod heights;
+mod holdings;
 pub(crate) mod mempool;
 pub(crate) mod pacing;
 pub(crate) mod producing;

@@ -9,7 +9,7 @@ use crate::addr::CanonicalAddr;
 use crate::config::{Config, MasternodeMode, Timings};
 use crate::event::{Attempt, SlotClass, SlotCounts};
 use crate::ids::{ConnId, DialOrdinal, NodeId, SeedId};
-use crate::limits::{ATTEMPTS_KEPT, Limits, OWN_ADDR_BYTES, PEER_BYTES, TARGET_BYTES};
+use crate::limits::{ATTEMPTS_KEPT, Holding, Limits, OWN_ADDR_BYTES, PEER_BYTES, TARGET_BYTES, holding};
 use crate::net::bans::{Bans, Grounds};
 use crate::net::dialer::{self, Decision, Flight, Order, Place, Session, Side, Slot, Wanted};
 use crate::net::direction::{Dialer, End, dialer_of};
@@ -91,6 +91,14 @@ impl Pool {
             }
         }
         pool
+    }
+
+    pub(crate) fn holdings(&self) -> [Holding; 3] {
+        [
+            holding("known peers", self.peers.len(), self.limits.known_peers),
+            holding("bare addresses", self.targets.len(), self.limits.known_peers),
+            holding("own addresses", self.own_addrs.len(), self.limits.own_addrs),
+        ]
     }
 
     /// Another registry is in force (rule C-7): its masternodes are sought at its addresses, and whoever left it no

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::addr::CanonicalAddr;
 use crate::config::Seed;
 use crate::ids::{NodeId, SeedId};
-use crate::limits::{SEED_ADDRESSES, SEED_BYTES};
+use crate::limits::{Holding, MAX_SEEDS, SEED_ADDRESSES, SEED_BYTES, holding};
 use crate::rng::Rng;
 use crate::time::Mono;
 
@@ -47,6 +47,10 @@ impl Seeds {
     pub(crate) fn new(names: &[Seed], longest: Duration, now: Mono) -> Self {
         let name = |seed: &Seed| Name { id: seed.id, addrs: Vec::new(), asked: 0, not_before: now };
         Self { names: names.iter().map(name).collect(), lent: BTreeSet::new(), longest }
+    }
+
+    pub(crate) fn holding(&self) -> Holding {
+        holding("addresses of names", self.lent.len(), MAX_SEEDS * SEED_ADDRESSES)
     }
 
     /// Whether there is any.

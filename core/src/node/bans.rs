@@ -11,7 +11,7 @@ use crate::event::{CloseReason, ClosedBy, Enforce, Event, Offence, Reply, Warnin
 use crate::ids::{ConnId, NodeId, RequestId};
 use crate::input::PeerRef;
 use crate::journal::{Record, RecordKey};
-use crate::limits::{BAN_BYTES, ORDER_BYTES, ORDERS_WAITING};
+use crate::limits::{BAN_BYTES, Holding, ORDER_BYTES, ORDERS_WAITING, holding};
 use crate::link::{Link, Origin};
 use crate::net::bans::{Bans, Set, Verdict, verdict};
 use crate::net::pool::Destination;
@@ -34,6 +34,10 @@ pub(super) struct Saving {
 }
 
 impl Saving {
+    pub(super) fn holding(&self) -> Holding {
+        holding("orders that wait for a write", self.waiting(), ORDERS_WAITING)
+    }
+
     fn waiting(&self) -> usize {
         self.unwritten.len() + self.under_way.as_ref().map_or(0, Vec::len)
     }

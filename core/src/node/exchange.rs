@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::event::{AddressCounts, CloseReason, Offence, Warning};
 use crate::ids::{ConnId, NodeId};
 use crate::journal::{Record, RecordKey};
-use crate::limits::MAX_TOLD;
+use crate::limits::{Holding, MAX_TOLD, holding};
 use crate::link::Origin;
 use crate::net::book::{Book, Candidate, Failure, Fitness, Group, Heard};
 use crate::net::dialer::{Flight, Order, Wanted};
@@ -50,6 +50,11 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
+    pub(super) fn holdings(&self) -> impl Iterator<Item = Holding> {
+        let candidates = holding("candidates under way", self.candidates.len(), CANDIDATES);
+        self.book.holdings().into_iter().chain([candidates])
+    }
+
     pub(super) fn counts(&self) -> AddressCounts {
         self.book.counts()
     }

@@ -59,7 +59,7 @@ fn d_3_strangers_draw_so_many_dials_a_minute_and_masternodes_as_many_as_they_nee
     let mut config = config(Crypto::Null);
     config.limits.dialing = 16;
     let mut stage = Stage::with(Crypto::Null, config);
-    let mut knock = |stage: &mut Stage, player: u8| {
+    let knock = |stage: &mut Stage, player: u8| {
         let mut actor = stage.actor(player);
         let (_, answer) = stage.introduced(&mut actor, player, Intent::Knock);
         let dial = stage.dials_within(addr(player), secs(0));

@@ -37,7 +37,7 @@ use crate::config::ConfigError;
 use crate::event::{Event, MempoolInfo, Reply, TxState};
 use crate::ids::{NodeId, RequestId, TxId};
 use crate::journal::RecordKey;
-use crate::limits::{Limits, MAX_TRANSACTION, RECENT_FOR};
+use crate::limits::{Holding, Limits, MAX_TRANSACTION, RECENT_FOR};
 use crate::registry::MasternodeIndex;
 use crate::time::Mono;
 use crate::wire::message::{Message, Role};
@@ -279,6 +279,10 @@ impl Mempool {
                 effects.push(removal(*id));
             }
         }
+    }
+
+    pub(crate) fn holdings(&self, peers: usize) -> [Holding; 4] {
+        [self.waiting.holding(), self.recent.holding(), self.asking.holding(peers), self.offering.holding()]
     }
 
     /// How much waits.

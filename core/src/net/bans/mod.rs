@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::ban::{Ban, BanCause, BanEnd, BanNote, BanTarget, IpNet};
 use crate::event::Offence;
 use crate::ids::NodeId;
-use crate::limits::BAN_BYTES;
+use crate::limits::{BAN_BYTES, Holding, holding};
 use crate::time::{Mono, Now, Wall};
 
 /// A ban as far as a decision depends on it.
@@ -232,6 +232,10 @@ impl Bans {
         let mut list: Vec<Ban> = self.kept.iter().map(|(target, kept)| shown(now, *target, kept)).collect();
         list.sort_by_key(|ban| ban.since);
         list
+    }
+
+    pub(crate) fn holding(&self) -> Holding {
+        holding("bans", self.kept.len(), self.bound)
     }
 
     /// How many there are of each cause, in the order of [`BanCause::ALL`].
