@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use timed_core::wire::frame::{append_encoded, append_frame};
-use timed_core::wire::message::{Kind, Lane, Message, Ping};
+use timed_core::wire::frame::append_frame;
+use timed_core::wire::message::{Lane, Message, Ping};
 use timed_core::{
     Bootstrap, CloseReason, Command, ConnId, Enforce, Event, Handling, Input, Limits, Offence, RateLimit,
-    Reading, Reply, Request, TrafficClass,
+    Reading, Reply, Request, Signature, TrafficClass,
 };
 use timed_tests::driver::{Crypto, addr, config};
 use timed_tests::stage::{Stage, secs};
@@ -127,20 +127,26 @@ fn a_6_a_reserved_peer_is_slowed_and_never_banned() {
     assert_eq!(arrived(&stage.commands), 300, "nothing is dropped");
     rests(&mut stage);
     // Twice what bans an observer.
+    let mut slandered = stage.actor(MASTERNODE);
     let mut paused = 0;
-    for _ in 0..8 {
-        let mut garbage = Vec::new();
-        append_encoded(Kind::Ping, &[1, 2, 3], &mut garbage);
-        let bytes = stage.line(conn).seal(Lane::Control, &garbage);
-        stage.data(conn, &bytes);
-        if readings(&stage.commands) == [Reading::Pause] {
+    for sequence in 1..=20 {
+        stage.now = stage.later(secs(5));
+        stage.handle(Input::Tick);
+        stage.answer_pings(conn);
+        stage.took();
+        let mut beat = slandered.heartbeat(sequence, stage.now.wall);
+        beat.epoch.0 += 1_000;
+        beat.signature = Signature([0x5e; 64]);
+        stage.say(conn, &Message::Heartbeat(Box::new(beat)));
+        if !readings(&stage.commands).is_empty() {
             paused += 1;
             rests(&mut stage);
         }
-        stage.took();
     }
-    let offences = stage.counters().offences[Offence::Malformed.index()];
-    assert!(offences == 8 && paused >= 4, "{offences} offences, {paused} pauses");
+    let counters = stage.counters();
+    assert_eq!(counters.offences[Offence::BadSignature.index()], 20);
+    assert_eq!(counters.rate_exceeded[TrafficClass::Heartbeat.index()], 0);
+    assert!((5..=10).contains(&paused), "slowed {paused} times: from the bound on");
     assert!(matches!(stage.ask(Request::Bans), Reply::Bans(bans) if bans.is_empty()));
     assert_eq!(stage.peers(), [reserved]);
 }
