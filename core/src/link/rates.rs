@@ -358,11 +358,11 @@ mod tests {
             per_second in 1u64..10_000_000,
         ) {
             let rate = Rate { capacity, per_second };
-            let mut bucket = Bucket { used: 0, at: Mono(0) };
+            let mut bucket = Bucket::default();
             let (mut now, mut through) = (Mono(0), 0u128);
             for (step, amount) in steps {
                 now = now + Duration::from_nanos(step);
-                bucket.settle(now, rate);
+                bucket.settle(step, rate);
                 if bucket.has_room(amount, rate) {
                     bucket.charge(amount, rate);
                     through += u128::from(amount);
