@@ -1,0 +1,618 @@
+//! What the cases are written in: dial, introduce oneself, say, hear, wait.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use timed_core::crypto::noise::NoiseProvider;
+use timed_core::crypto::{Authenticity, Provider};
+use timed_core::wire::message::{Answer, Hello, HelloAck, Intent, Message, Pong};
+use timed_core::wire::signing;
+use timed_core::{CanonicalAddr, CloseReason, DialOrdinal, DialedBecause, NodeId, Rng, Timings};
+use zeroize::Zeroizing;
+
+use super::arm::{Arm, Ground, Miss, Process, Stream, Verdict, Wire, broken};
+use super::channel::{Channel, Pings};
+use crate::scripted::{Actor, Line, OPENING, REPLY};
+
+/// Between two looks at what has arrived.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// A peer that the suite plays.
+#[derive(Debug)]
+pub struct Voice {
+    /// What it says of itself, and its signed words.
+    pub actor: Actor,
+    /// Its key, for whatever else is to be signed.
+    pub key: NoiseProvider,
+    /// Where it dials from.
+    pub from: Option<IpAddr>,
+    /// Where it listens, if it is registered.
+    pub addr: Option<CanonicalAddr>,
+    /// The ordinal of its next session.
+    pub ordinal: DialOrdinal,
+}
+
+impl Voice {
+    /// Its key's public half.
+    #[must_use]
+    pub const fn id(&self) -> NodeId {
+        self.actor.id()
+    }
+
+    /// Its next session has the next ordinal.
+    pub const fn next_ordinal(&mut self) {
+        self.ordinal.0 += 1;
+    }
+}
+
+/// One case at work.
+#[derive(Debug)]
+pub struct Exam<'a> {
+    arm: &'a mut (dyn Arm + 'a),
+    rng: Rng,
+    guests: u8,
+    running: Running,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Running {
+    NotYet,
+    Yes,
+}
+
+impl std::fmt::Debug for dyn Arm + '_ {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Arm")
+    }
+}
+
+impl<'a> Exam<'a> {
+    /// A case on a node that runs when the suite first dials it, or when [`Exam::start`] is called.
+    /// `draws` decides the keys of strangers.
+    pub fn new(arm: &'a mut (dyn Arm + 'a), draws: [u8; 32]) -> Self {
+        Self { arm, rng: Rng::new(draws), guests: 0, running: Running::NotYet }
+    }
+
+    /// What is known before the case begins.
+    #[must_use]
+    pub fn ground(&self) -> &Ground {
+        self.arm.ground()
+    }
+
+    /// The times that the node keeps.
+    #[must_use]
+    pub fn timings(&self) -> Timings {
+        self.ground().config.timings.clone()
+    }
+
+    /// A promised time with what the arm needs beyond it.
+    #[must_use]
+    pub fn patience(&self, promised: Duration) -> Duration {
+        promised * self.ground().slack + Duration::from_millis(200)
+    }
+
+    /// Long enough for an answer that needs no wait.
+    #[must_use]
+    pub fn soon(&self) -> Duration {
+        self.patience(Duration::from_secs(1))
+    }
+
+    /// Time since the arm was set up.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.arm.now()
+    }
+
+    /// The true wall time.
+    #[must_use]
+    pub fn wall(&self) -> timed_core::Wall {
+        self.arm.wall()
+    }
+
+    /// Lets time pass.
+    pub fn pass(&mut self, time: Duration) {
+        self.arm.pass(time);
+    }
+
+    /// Starts the node, where the arm has it in hand and it does not run yet.
+    pub fn start(&mut self) {
+        if self.running == Running::NotYet {
+            self.running = Running::Yes;
+            if let Some(process) = self.arm.process() {
+                process.start();
+            }
+        }
+    }
+
+    /// The node's process and operator.
+    ///
+    /// # Errors
+    /// If the arm does not have it in hand.
+    pub fn process(&mut self) -> Result<&mut dyn Process, Miss> {
+        self.arm.process().ok_or(Miss::Lacks("the process of the node in hand"))
+    }
+
+    /// Ends the node without a word and starts it again.
+    ///
+    /// # Errors
+    /// As [`Exam::process`].
+    pub fn restart(&mut self) -> Verdict {
+        let process = self.process()?;
+        process.kill();
+        process.start();
+        Ok(())
+    }
+
+    // Who the suite plays.
+
+    /// Bytes that no other case has.
+    pub fn draw(&mut self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        self.rng.fill(&mut bytes);
+        bytes
+    }
+
+    /// A node with a fresh key that is not registered and has no address.
+    pub fn guest(&mut self) -> Voice {
+        let from = self.ground().guests_from.map(|first| nth(first, self.guests));
+        self.guests += 1;
+        let seed = self.draw();
+        self.voice(seed, None, from)
+    }
+
+    /// A registered masternode that dials the node: its address is the lower one.
+    ///
+    /// # Errors
+    /// If the suite plays none.
+    pub fn caller(&mut self) -> Result<Voice, Miss> {
+        let own = self.ground().addr;
+        let found = self.ground().players.iter().find(|player| player.addr < own).cloned();
+        let player = found.ok_or(Miss::Lacks("the key of a masternode at a lower address than the node's"))?;
+        Ok(self.voice(player.key, Some(player.addr), Some(player.addr.ip())))
+    }
+
+    /// The registered masternodes that the node dials, one at least.
+    ///
+    /// # Errors
+    /// If the suite plays none.
+    pub fn called(&mut self) -> Result<Vec<Voice>, Miss> {
+        let own = self.ground().addr;
+        let players = self.ground().players.clone();
+        let voices: Vec<Voice> = players
+            .into_iter()
+            .filter(|player| player.addr > own)
+            .map(|player| self.voice(player.key, Some(player.addr), Some(player.addr.ip())))
+            .collect();
+        if voices.is_empty() {
+            return Err(Miss::Lacks("the key of a masternode at a higher address than the node's"));
+        }
+        Ok(voices)
+    }
+
+    /// Every masternode that the suite plays.
+    pub fn masternodes(&mut self) -> Vec<Voice> {
+        let players = self.ground().players.clone();
+        let voice = |player: super::arm::Player| {
+            self.voice(player.key, Some(player.addr), Some(player.addr.ip()))
+        };
+        players.into_iter().map(voice).collect()
+    }
+
+    fn voice(&mut self, seed: [u8; 32], addr: Option<CanonicalAddr>, from: Option<IpAddr>) -> Voice {
+        let provider = Box::new(NoiseProvider::new(Zeroizing::new(seed)));
+        let actor = Actor::new(provider, &self.ground().config, addr, self.arm.wall());
+        let key = NoiseProvider::new(Zeroizing::new(seed));
+        let mut voice = Voice { actor, key, from, addr, ordinal: DialOrdinal(1) };
+        // Two processes of the suite must not be two nodes with one key and one boot.
+        voice.actor.from.boot.nonce = timed_core::BootNonce(self.rng.next_u64());
+        voice
+    }
+
+    /// The same peer after a restart: a later boot, and nothing else known.
+    pub fn reborn(&mut self, voice: &mut Voice) {
+        let epoch = voice.actor.from.boot.epoch.0.max(self.wall().0) + 1;
+        voice.actor.from.boot.epoch = timed_core::BootEpoch(epoch);
+        voice.actor.from.boot.nonce = timed_core::BootNonce(self.rng.next_u64());
+    }
+
+    // Connections.
+
+    /// Connects as this peer.
+    pub fn dial(&mut self, voice: &Voice) -> Wire {
+        self.start();
+        self.arm.dial(voice.from)
+    }
+
+    /// Writes bytes.
+    pub fn write(&mut self, wire: Wire, bytes: &[u8]) {
+        self.arm.write(wire, bytes);
+    }
+
+    /// Closes the suite's end.
+    pub fn close(&mut self, wire: Wire) {
+        self.arm.close(wire);
+    }
+
+    /// The suite's own end.
+    pub fn local(&mut self, wire: Wire) -> Option<SocketAddr> {
+        self.arm.local(wire)
+    }
+
+    /// Appends what has arrived.
+    pub fn read(&mut self, wire: Wire, out: &mut Vec<u8>) -> Stream {
+        self.arm.read(wire, out)
+    }
+
+    /// Waits until something is there.
+    ///
+    /// # Errors
+    /// If it is not there in time.
+    pub fn until<T>(
+        &mut self,
+        limit: Duration,
+        what: &str,
+        mut look: impl FnMut(&mut Self) -> Result<Option<T>, Miss>,
+    ) -> Result<T, Miss> {
+        let end = self.now() + limit;
+        loop {
+            if let Some(found) = look(self)? {
+                return Ok(found);
+            }
+            if self.now() >= end {
+                return Err(broken(format!("{what}: not within {limit:?}")));
+            }
+            self.pass(LOOK);
+        }
+    }
+
+    /// So many bytes as they come, neither more nor fewer.
+    ///
+    /// # Errors
+    /// If others come or the connection ends before.
+    pub fn bytes(&mut self, wire: Wire, count: usize) -> Result<Vec<u8>, Miss> {
+        let mut read = Vec::new();
+        let limit = self.soon();
+        self.until(limit, &format!("{count} bytes"), |exam| {
+            let stream = exam.read(wire, &mut read);
+            match read.len() {
+                length if length >= count => Ok(Some(())),
+                length if stream == Stream::Ended => {
+                    Err(broken(format!("closed after {length} bytes, before {count} had come")))
+                }
+                _ => Ok(None),
+            }
+        })?;
+        if read.len() > count {
+            return Err(broken(format!("{} bytes came instead of {count}", read.len())));
+        }
+        Ok(read)
+    }
+
+    /// Everything until the node closes.
+    ///
+    /// # Errors
+    /// If it does not in time.
+    pub fn end(&mut self, wire: Wire, limit: Duration) -> Result<Vec<u8>, Miss> {
+        let mut read = Vec::new();
+        self.until(limit, "the end of the connection", |exam| {
+            Ok((exam.read(wire, &mut read) == Stream::Ended).then_some(()))
+        })?;
+        Ok(read)
+    }
+
+    /// The node closes without having sent another byte.
+    ///
+    /// # Errors
+    /// If it sends some, or does not close in time.
+    pub fn silent_end(&mut self, wire: Wire, limit: Duration) -> Verdict {
+        match self.end(wire, limit)?.len() {
+            0 => Ok(()),
+            count => Err(broken(format!("{count} bytes before the close, where none belong"))),
+        }
+    }
+
+    // The handshake, dialed by the suite.
+
+    /// A channel, before anything is said on it.
+    ///
+    /// # Errors
+    /// If the node does not take the opening.
+    pub fn open(&mut self, voice: &mut Voice) -> Result<Channel, Miss> {
+        let (dialing, opening) = voice.actor.dial();
+        let wire = self.dial(voice);
+        self.write(wire, &opening);
+        let reply = self.bytes(wire, REPLY)?;
+        let line = dialing.reply(&reply).ok_or_else(|| broken("the reply to the opening is no good one"))?;
+        Ok(Channel::new(wire, line))
+    }
+
+    /// A signed `Hello` with the voice's ordinal.
+    pub fn hello(&mut self, voice: &mut Voice, line: &Line, intent: Intent) -> Hello {
+        voice.actor.hello(line, voice.ordinal, intent, None)
+    }
+
+    /// Says a `Hello` and hears the signed answer.
+    ///
+    /// # Errors
+    /// If none comes, or it is not the node's for this `Hello`.
+    pub fn introduce(
+        &mut self,
+        voice: &mut Voice,
+        channel: &mut Channel,
+        hello: &Hello,
+    ) -> Result<Answer, Miss> {
+        self.say(channel, &Message::Hello(Box::new(hello.clone())));
+        let limit = self.patience(self.timings().handshake_timeout);
+        let ack = self.hear(channel, limit, "HelloAck", |message| match message {
+            Message::HelloAck(ack) => Some(ack.clone()),
+            _ => None,
+        })?;
+        let signed = signing::hello_ack(&channel.hash(), hello, &ack);
+        if ack.from.node != self.ground().subject && ack.answer == Answer::Accepted {
+            return Err(broken(format!("{} answers, not {}", ack.from.node, self.ground().subject)));
+        }
+        if voice.key.verify(&ack.from.node, &signed, &ack.signature) != Authenticity::Genuine {
+            return Err(broken("the signature of HelloAck is not over the bytes of rule W-8"));
+        }
+        let answer = ack.answer;
+        channel.ack = Some(ack);
+        Ok(answer)
+    }
+
+    /// A handshake for this intent, and its answer.
+    ///
+    /// # Errors
+    /// If it is not answered.
+    pub fn call(&mut self, voice: &mut Voice, intent: Intent) -> Result<(Channel, Answer), Miss> {
+        let mut channel = self.open(voice)?;
+        let hello = self.hello(voice, &channel.line, intent);
+        let answer = self.introduce(voice, &mut channel, &hello)?;
+        Ok((channel, answer))
+    }
+
+    /// A live link that the suite dialed.
+    ///
+    /// # Errors
+    /// If the node refuses it.
+    pub fn live(&mut self, voice: &mut Voice) -> Result<Channel, Miss> {
+        let own = self.ground().addr;
+        let because = match voice.addr {
+            Some(addr) if addr > own => DialedBecause::Fallback,
+            _ => DialedBecause::Canonical,
+        };
+        match self.call(voice, Intent::Session(because))? {
+            (channel, Answer::Accepted) => Ok(channel),
+            (_, answer) => Err(broken(format!("a session is answered {answer:?}, not accepted"))),
+        }
+    }
+
+    /// The node refuses a session with this reason.
+    ///
+    /// # Errors
+    /// If it answers otherwise or does not close.
+    pub fn refused(&mut self, voice: &mut Voice, reason: CloseReason) -> Verdict {
+        let mut channel = self.open(voice)?;
+        let hello = self.hello(voice, &channel.line, Intent::Session(DialedBecause::Canonical));
+        self.refuses(voice, &mut channel, &hello, reason)
+    }
+
+    /// The node refuses this `Hello` with this reason, and closes.
+    ///
+    /// # Errors
+    /// If it answers otherwise or does not close.
+    pub fn refuses(
+        &mut self,
+        voice: &mut Voice,
+        channel: &mut Channel,
+        hello: &Hello,
+        reason: CloseReason,
+    ) -> Verdict {
+        match self.introduce(voice, channel, hello)? {
+            Answer::Refused(given) if given == reason => {
+                let limit = self.soon();
+                self.end(channel.wire, limit).map(|_| ())
+            }
+            answer => Err(broken(format!("answered {answer:?} instead of refused: {reason}"))),
+        }
+    }
+
+    // The handshake, dialed by the node.
+
+    /// Listens where a played masternode is registered.
+    ///
+    /// # Errors
+    /// If this machine has no such address.
+    pub fn listen(&mut self, voice: &Voice) -> Verdict {
+        let addr = voice.addr.ok_or(Miss::Lacks("an address to listen at"))?;
+        self.arm.listen(addr.socket())
+    }
+
+    /// The node's next connection to a listening voice, with its `Hello`.
+    ///
+    /// # Errors
+    /// If none comes in time, or it is no good one.
+    pub fn taken(
+        &mut self,
+        voice: &mut Voice,
+        limit: Duration,
+    ) -> Result<(Channel, Box<Hello>), Miss> {
+        self.start();
+        let at = voice.addr.ok_or(Miss::Lacks("an address to listen at"))?.socket();
+        let wire = self.until(limit, "a dial of the node's", |exam| Ok(exam.arm.take(at)))?;
+        self.taken_on(voice, wire)
+    }
+
+    /// A connection of the node's that has come in, if there is one.
+    pub fn came(&mut self, voice: &Voice) -> Option<Wire> {
+        self.arm.take(voice.addr?.socket())
+    }
+
+    /// The `Hello` on a connection of the node's.
+    ///
+    /// # Errors
+    /// If it is no good one.
+    pub fn taken_on(&mut self, voice: &mut Voice, wire: Wire) -> Result<(Channel, Box<Hello>), Miss> {
+        let opening = self.bytes(wire, OPENING)?;
+        let (line, reply) =
+            voice.actor.answer(&opening).ok_or_else(|| broken("the node's opening is no good one"))?;
+        self.write(wire, &reply);
+        let mut channel = Channel::new(wire, line);
+        let limit = self.soon();
+        let hello = self.hear(&mut channel, limit, "Hello", |message| match message {
+            Message::Hello(hello) => Some(hello.clone()),
+            _ => None,
+        })?;
+        let signed = signing::hello(&channel.hash(), &hello);
+        if voice.key.verify(&hello.from.node, &signed, &hello.signature) != Authenticity::Genuine {
+            return Err(broken("the signature of Hello is not over the bytes of rule W-8"));
+        }
+        Ok((channel, hello))
+    }
+
+    /// Answers a `Hello` of the node's.
+    pub fn answer(&mut self, voice: &mut Voice, channel: &mut Channel, hello: &Hello, answer: Answer) {
+        let ack: HelloAck = voice.actor.ack(&channel.line, hello, answer);
+        self.say(channel, &Message::HelloAck(Box::new(ack)));
+    }
+
+    /// A live link that the node dialed to a voice that listens.
+    ///
+    /// # Errors
+    /// If none comes in time.
+    pub fn dialed(&mut self, voice: &mut Voice) -> Result<Channel, Miss> {
+        let limit = self.patience(self.timings().backoff_masternode);
+        let (mut channel, hello) = loop {
+            let (channel, hello) = self.taken(voice, limit)?;
+            if matches!(hello.intent, Intent::Session(_)) {
+                break (channel, hello);
+            }
+            self.close(channel.wire);
+        };
+        self.answer(voice, &mut channel, &hello, Answer::Accepted);
+        Ok(channel)
+    }
+
+    // What is said on a channel.
+
+    /// Says something.
+    pub fn say(&mut self, channel: &mut Channel, message: &Message) {
+        let bytes = channel.line.say(message);
+        self.arm.write(channel.wire, &bytes);
+    }
+
+    /// Takes in what has arrived.
+    ///
+    /// # Errors
+    /// If it is not well-formed.
+    pub fn pump(&mut self, channel: &mut Channel) -> Verdict {
+        let mut bytes = Vec::new();
+        if self.arm.read(channel.wire, &mut bytes) == Stream::Ended {
+            channel.ended = true;
+        }
+        let heard = channel
+            .line
+            .hear_frames(&bytes)
+            .map_err(|reason| broken(format!("the node sends what is not well-formed: {reason}")))?;
+        for heard in heard {
+            match &heard.message {
+                Some(Message::Ping(ping)) if channel.pings == Pings::Answered => {
+                    self.say(channel, &Message::Pong(Pong { token: ping.token }));
+                }
+                Some(Message::Goodbye(goodbye)) => channel.goodbye = Some(goodbye.reason),
+                _ => {}
+            }
+            channel.heard.push_back(heard);
+        }
+        Ok(())
+    }
+
+    /// The first message that a case is looking for; those before it are dropped.
+    ///
+    /// # Errors
+    /// If it does not come in time, or the link ends before.
+    pub fn hear<T>(
+        &mut self,
+        channel: &mut Channel,
+        limit: Duration,
+        what: &str,
+        mut pick: impl FnMut(&Message) -> Option<T>,
+    ) -> Result<T, Miss> {
+        self.until(limit, what, |exam| {
+            exam.pump(channel)?;
+            while let Some(heard) = channel.heard.pop_front() {
+                if let Some(found) = heard.message.as_ref().and_then(&mut pick) {
+                    return Ok(Some(found));
+                }
+            }
+            if channel.ended {
+                let reason = channel.goodbye.map_or_else(String::new, |reason| format!(" with {reason}"));
+                return Err(broken(format!("the node closes{reason} instead of {what}")));
+            }
+            Ok(None)
+        })
+    }
+
+    /// For so long nothing comes that a case is looking for, and the link stays.
+    ///
+    /// # Errors
+    /// If it does come, or the link ends.
+    pub fn never(
+        &mut self,
+        channel: &mut Channel,
+        time: Duration,
+        what: &str,
+        mut is: impl FnMut(&Message) -> bool,
+    ) -> Verdict {
+        let end = self.now() + time;
+        while self.now() < end {
+            self.pump(channel)?;
+            while let Some(heard) = channel.heard.pop_front() {
+                if heard.message.as_ref().is_some_and(&mut is) {
+                    return Err(broken(format!("{what}, which must not be")));
+                }
+            }
+            if channel.ended {
+                return Err(broken(format!("the link ended ({:?}) while waiting for {what}", channel.goodbye)));
+            }
+            self.pass(LOOK);
+        }
+        Ok(())
+    }
+
+    /// The link answers a ping: it is live and in order.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn lives(&mut self, channel: &mut Channel) -> Verdict {
+        let token = self.rng.next_u64();
+        self.say(channel, &Message::Ping(timed_core::wire::message::Ping { token }));
+        let limit = self.soon();
+        self.hear(channel, limit, "pong", |message| match message {
+            Message::Pong(pong) if pong.token == token => Some(()),
+            _ => None,
+        })
+    }
+
+    /// The node ends the link and says why.
+    ///
+    /// # Errors
+    /// If it does not in time, or gives another reason.
+    pub fn ends(&mut self, channel: &mut Channel, limit: Duration, reason: CloseReason) -> Verdict {
+        self.until(limit, &format!("the end of the link ({reason})"), |exam| {
+            exam.pump(channel)?;
+            Ok(channel.ended.then_some(()))
+        })?;
+        match channel.goodbye {
+            Some(given) if given == reason => Ok(()),
+            given => Err(broken(format!("the link ended with {given:?} instead of {reason}"))),
+        }
+    }
+}
+
+/// The address so many after another.
+fn nth(first: IpAddr, more: u8) -> IpAddr {
+    match first {
+        IpAddr::V4(ip) => IpAddr::V4((u32::from(ip) + u32::from(more)).into()),
+        IpAddr::V6(ip) => IpAddr::V6((u128::from(ip) + u128::from(more)).into()),
+    }
+}
