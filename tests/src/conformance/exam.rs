@@ -167,7 +167,8 @@ impl<'a> Exam<'a> {
     pub fn caller(&mut self) -> Result<Voice, Miss> {
         let own = self.ground().addr;
         let found = self.ground().players.iter().find(|player| player.addr < own).cloned();
-        let player = found.ok_or(Miss::Lacks("the key of a masternode at a lower address than the node's"))?;
+        let player =
+            found.ok_or(Miss::Lacks("the key of a masternode at a lower address than the node's"))?;
         Ok(self.voice(player.key, Some(player.addr), Some(player.addr.ip())))
     }
 
@@ -192,9 +193,8 @@ impl<'a> Exam<'a> {
     /// Every masternode that the suite plays.
     pub fn masternodes(&mut self) -> Vec<Voice> {
         let players = self.ground().players.clone();
-        let voice = |player: super::arm::Player| {
-            self.voice(player.key, Some(player.addr), Some(player.addr.ip()))
-        };
+        let voice =
+            |player: super::arm::Player| self.voice(player.key, Some(player.addr), Some(player.addr.ip()));
         players.into_iter().map(voice).collect()
     }
 
@@ -218,9 +218,20 @@ impl<'a> Exam<'a> {
     // Connections.
 
     /// Connects as this peer.
-    pub fn dial(&mut self, voice: &Voice) -> Wire {
+    ///
+    /// # Errors
+    /// If nobody listens where the node should.
+    pub fn dial(&mut self, voice: &Voice) -> Result<Wire, Miss> {
         self.start();
-        self.arm.dial(voice.from)
+        let wire = self.arm.dial(voice.from);
+        let limit = self.soon();
+        self.until(limit, "a connection to the node", |exam| {
+            let ended = exam.arm.read(wire, &mut Vec::new()) == Stream::Ended;
+            match exam.arm.local(wire) {
+                None if ended => Err(broken("nobody listens at the node's address")),
+                local => Ok(local.map(|_| wire)),
+            }
+        })
     }
 
     /// Writes bytes.
@@ -319,7 +330,7 @@ impl<'a> Exam<'a> {
     /// If the node does not take the opening.
     pub fn open(&mut self, voice: &mut Voice) -> Result<Channel, Miss> {
         let (dialing, opening) = voice.actor.dial();
-        let wire = self.dial(voice);
+        let wire = self.dial(voice)?;
         self.write(wire, &opening);
         let reply = self.bytes(wire, REPLY)?;
         let line = dialing.reply(&reply).ok_or_else(|| broken("the reply to the opening is no good one"))?;
@@ -431,11 +442,7 @@ impl<'a> Exam<'a> {
     ///
     /// # Errors
     /// If none comes in time, or it is no good one.
-    pub fn taken(
-        &mut self,
-        voice: &mut Voice,
-        limit: Duration,
-    ) -> Result<(Channel, Box<Hello>), Miss> {
+    pub fn taken(&mut self, voice: &mut Voice, limit: Duration) -> Result<(Channel, Box<Hello>), Miss> {
         self.start();
         let at = voice.addr.ok_or(Miss::Lacks("an address to listen at"))?.socket();
         let wire = self.until(limit, "a dial of the node's", |exam| Ok(exam.arm.take(at)))?;
@@ -572,7 +579,10 @@ impl<'a> Exam<'a> {
                 }
             }
             if channel.ended {
-                return Err(broken(format!("the link ended ({:?}) while waiting for {what}", channel.goodbye)));
+                return Err(broken(format!(
+                    "the link ended ({:?}) while waiting for {what}",
+                    channel.goodbye
+                )));
             }
             self.pass(LOOK);
         }

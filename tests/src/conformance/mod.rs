@@ -15,9 +15,13 @@ mod arm;
 mod channel;
 mod exam;
 #[cfg(feature = "shells")]
+mod genesis;
+#[cfg(feature = "shells")]
 mod loopback;
 #[cfg(feature = "shells")]
 mod mio;
+#[cfg(feature = "shells")]
+mod remote;
 mod rules;
 mod run;
 mod simulated;
@@ -29,9 +33,13 @@ pub use arm::{Arm, Ground, Miss, Player, Process, Scene, Stage, Stream, Verdict,
 pub use channel::{Channel, Pings};
 pub use exam::{Exam, Voice};
 #[cfg(feature = "shells")]
+pub use genesis::Genesis;
+#[cfg(feature = "shells")]
 pub use loopback::{Hosted, Loopback, Plan};
 #[cfg(feature = "shells")]
 pub use mio::Mio;
+#[cfg(feature = "shells")]
+pub use remote::Remote;
 pub use run::{Outcome, run, run_all};
 pub use simulated::Simulated;
 #[cfg(feature = "shells")]

@@ -45,8 +45,8 @@ fn keys_are_peers_and_addresses_are_not(exam: &mut Exam<'_>) -> Verdict {
 
 /// The order of the group of ed25519, as bytes from the lowest on.
 const ORDER: [u8; 32] = [
-    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
 ];
 
 fn refuses_a_signature_whose_s_is_not_below_the_group_order(exam: &mut Exam<'_>) -> Verdict {
@@ -87,7 +87,8 @@ fn advertises_what_the_registry_has(exam: &mut Exam<'_>) -> Verdict {
 }
 
 fn answers_nothing_to_a_first_record_that_is_no_hello(exam: &mut Exam<'_>) -> Verdict {
-    for message in [Message::Ping(Ping { token: 1 }), Message::Datagram(bytes::Bytes::from_static(b"early"))] {
+    for message in [Message::Ping(Ping { token: 1 }), Message::Datagram(bytes::Bytes::from_static(b"early"))]
+    {
         let mut guest = exam.guest();
         let mut channel = exam.open(&mut guest)?;
         exam.say(&mut channel, &message);
