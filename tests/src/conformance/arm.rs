@@ -137,6 +137,9 @@ pub trait Arm {
     /// Closes the suite's end.
     fn close(&mut self, wire: Wire);
 
+    /// From now on the suite plays a node with this key.
+    fn plays(&mut self, _node: NodeId) {}
+
     /// The node's process, where the arm has it in hand.
     fn process(&mut self) -> Option<&mut dyn Process>;
 }

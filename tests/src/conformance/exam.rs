@@ -205,6 +205,7 @@ impl<'a> Exam<'a> {
         let mut voice = Voice { actor, key, from, addr, ordinal: DialOrdinal(1) };
         // Two processes of the suite must not be two nodes with one key and one boot.
         voice.actor.from.boot.nonce = timed_core::BootNonce(self.rng.next_u64());
+        self.arm.plays(voice.id());
         voice
     }
 

@@ -173,7 +173,7 @@ fn hasty() -> Timings {
         handshake_timeout: usual.handshake_timeout / 2,
         write_timeout: usual.write_timeout / HASTE,
         ping_after: usual.ping_after / HASTE,
-        measure_every: usual.measure_every / HASTE,
+        measure_every: usual.measure_every / (8 * HASTE),
         silent_after: usual.silent_after / HASTE,
         passive_wait: usual.passive_wait / HASTE,
         backoff_masternode: usual.backoff_masternode / HASTE,

@@ -13,6 +13,7 @@
 
 mod arm;
 mod channel;
+mod council;
 mod exam;
 #[cfg(feature = "shells")]
 mod genesis;
@@ -31,6 +32,7 @@ mod table;
 
 pub use arm::{Arm, Ground, Miss, Player, Process, Scene, Stage, Stream, Verdict, Wire, broken};
 pub use channel::{Channel, Pings};
+pub use council::{Council, Seat, Tip, fetch};
 pub use exam::{Exam, Voice};
 #[cfg(feature = "shells")]
 pub use genesis::Genesis;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use timed_core::{Event, Reply, Request, Wall};
+use timed_core::{Event, NodeId, Reply, Request, Wall};
 
 use super::arm::{Arm, Ground, Miss, Player, Process, Scene, Stage, Stream, Verdict, Wire};
 use crate::sim::{HostId, Setup, Side, TcpId, World, noise};
@@ -173,6 +173,10 @@ impl Arm for SimArm {
             conn.out.clear();
             self.world.raw_close_at(conn.tcp, conn.side);
         }
+    }
+
+    fn plays(&mut self, node: NodeId) {
+        self.world.excuse(node);
     }
 
     fn process(&mut self) -> Option<&mut dyn Process> {

@@ -2,10 +2,31 @@
 
 use super::table::Case;
 
+mod blocks;
+mod bodies;
+mod boots;
+mod conduct;
+mod dialing;
+mod fetching;
 mod handshake;
+mod heartbeats;
 mod liveness;
 mod opening;
+mod pairs;
 mod records;
 
 /// All of them.
-pub(super) const ALL: &[&[Case]] = &[opening::CASES, handshake::CASES, records::CASES, liveness::CASES];
+pub(super) const ALL: &[&[Case]] = &[
+    dialing::CASES,
+    opening::CASES,
+    handshake::CASES,
+    boots::CASES,
+    pairs::CASES,
+    records::CASES,
+    bodies::CASES,
+    liveness::CASES,
+    heartbeats::CASES,
+    blocks::CASES,
+    fetching::CASES,
+    conduct::CASES,
+];
