@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
 use timed_core::limits::MAX_ASSEMBLED;
-use timed_core::{AddrScope, ChainConfig, Config, Limits, MasternodeMode, MinPeers, Reply, Request, Timings, Wall};
+use timed_core::{
+    AddrScope, ChainConfig, Config, Limits, MasternodeMode, MinPeers, Reply, Request, Timings, Wall,
+};
 use timed_tests::conformance::{Genesis, Hosted, Mio, Plan};
 use zeroize::Zeroizing;
 

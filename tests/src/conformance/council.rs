@@ -8,8 +8,8 @@ use timed_core::wire::block::Outline;
 use timed_core::wire::message::{GetBlocks, Message, Proposal, Served, Vote};
 use timed_core::wire::signing;
 use timed_core::{
-    BlockHash, Certificate, CertificateHash, ChainConfig, FinalBlock, Header, Height, NodeId, Registry, Round,
-    VoteKind, Wall,
+    BlockHash, Certificate, CertificateHash, ChainConfig, FinalBlock, Header, Height, NodeId, Registry,
+    Round, VoteKind, Wall,
 };
 
 use super::arm::{Miss, Verdict, broken};
@@ -46,6 +46,8 @@ pub struct Council {
     pub seats: Vec<Seat>,
     /// The node's tip when they met, or what they have decided since.
     pub tip: Tip,
+    /// Somebody who is not registered, and is told what is final.
+    pub observer: Channel,
     registry: Registry,
     chain: ChainConfig,
     subject: NodeId,
@@ -95,7 +97,9 @@ impl Council {
             };
         }
         let at = (tip.height, Round(0));
-        Ok(Self { seats, tip, registry, chain, subject, passed: BTreeSet::new(), at })
+        let mut guest = exam.guest();
+        let observer = exam.live(&mut guest)?;
+        Ok(Self { seats, tip, observer, registry, chain, subject, passed: BTreeSet::new(), at })
     }
 
     /// The height under way.
@@ -134,6 +138,7 @@ impl Council {
         mut pick: impl FnMut(&mut Self, &mut Exam<'_>, usize, &Message) -> Option<T>,
     ) -> Result<T, Miss> {
         exam.until(limit, what, |exam| {
+            exam.pump(&mut self.observer)?;
             for at in 0..self.seats.len() {
                 exam.pump(&mut self.seats[at].channel)?;
                 while let Some(heard) = self.seats[at].channel.heard.pop_front() {
@@ -235,17 +240,13 @@ impl Council {
     ///
     /// # Errors
     /// If it proposes none or does not decide.
-    pub fn decide(&mut self, exam: &mut Exam<'_>, observer: &mut Channel) -> Result<Header, Miss> {
+    pub fn decide(&mut self, exam: &mut Exam<'_>) -> Result<Header, Miss> {
         let proposal = self.proposal_of_the_node(exam)?;
         let block = proposal.header.hash(&exam.ground().config.genesis);
         self.agree(exam, (proposal.header.height, proposal.round), block);
-        let limit = exam.patience(self.chain.interval);
-        exam.hear(observer, limit, "the new tip", |message| match message {
-            Message::Tip(tip) if tip.block == block => Some(()),
-            _ => None,
-        })?;
+        self.hears_of(exam, block)?;
         let height = proposal.header.height;
-        let stored = fetch(exam, observer, height, height)?.pop();
+        let stored = fetch(exam, &mut self.observer, height, height)?.pop();
         let stored = stored.ok_or_else(|| broken("does not serve the block that it has decided"))?;
         self.tip = Tip {
             height,
@@ -254,6 +255,18 @@ impl Council {
             certificate: Some(Box::new(stored.certificate)),
         };
         Ok(proposal.header)
+    }
+
+    /// The observer is told that a block is final.
+    ///
+    /// # Errors
+    /// If it is not, in time.
+    pub fn hears_of(&mut self, exam: &mut Exam<'_>, block: BlockHash) -> Verdict {
+        let limit = exam.patience(self.chain.interval);
+        exam.hear(&mut self.observer, limit, "the new tip", |message| match message {
+            Message::Tip(tip) if tip.block == block => Some(()),
+            _ => None,
+        })
     }
 
     /// The start of the slot in force.

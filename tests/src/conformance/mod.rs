@@ -46,4 +46,4 @@ pub use run::{Outcome, run, run_all};
 pub use simulated::Simulated;
 #[cfg(feature = "shells")]
 pub use sockets::Sockets;
-pub use table::{Case, UNSEEN, Unseen, cases};
+pub use table::{Case, UNSEEN, Unseen, cases, document};

@@ -39,12 +39,10 @@ const MOMENT: Duration = Duration::from_millis(300);
 
 fn proposes_a_child_of_its_tip(exam: &mut Exam<'_>) -> Verdict {
     let mut council = Council::convene(exam)?;
-    let mut guest = exam.guest();
-    let mut observer = exam.live(&mut guest)?;
     // Twice: the first block of a chain has no parent to refer to.
     for _ in 0..2 {
         let tip = council.tip.clone();
-        let header = council.decide(exam, &mut observer)?;
+        let header = council.decide(exam)?;
         let parent = tip.certificate.is_some();
         let sound = header.height == tip.height.next()
             && header.parent == tip.hash
@@ -60,10 +58,8 @@ fn proposes_a_child_of_its_tip(exam: &mut Exam<'_>) -> Verdict {
 /// The whole chain that the node serves, as it is audited by the rules.
 fn audited(exam: &mut Exam<'_>) -> Verdict {
     let mut council = Council::convene(exam)?;
-    let mut guest = exam.guest();
-    let mut observer = exam.live(&mut guest)?;
-    council.decide(exam, &mut observer)?;
-    council.decide(exam, &mut observer)?;
+    council.decide(exam)?;
+    council.decide(exam)?;
     let config = exam.ground().config.clone();
     let chain = config.chain.ok_or(Miss::Lacks("a network that makes blocks"))?;
     let origin = Origin {
@@ -72,10 +68,10 @@ fn audited(exam: &mut Exam<'_>) -> Verdict {
         interval: chain.interval,
         registry: config.registry,
     };
-    let mut auditor = ChainAuditor::new(origin, Box::new(guest.key));
+    let mut auditor = ChainAuditor::new(origin, Box::new(exam.guest().key));
     while auditor.height() < council.tip.height {
         let from = auditor.height().next();
-        for block in fetch(exam, &mut observer, from, council.tip.height)? {
+        for block in fetch(exam, &mut council.observer, from, council.tip.height)? {
             auditor.take(&block, &[]).map_err(broken)?;
         }
     }
@@ -107,10 +103,11 @@ fn hands_out_the_payload_that_it_has_outlined(exam: &mut Exam<'_>) -> Verdict {
         }
         let block = proposal.header.hash(&exam.ground().config.genesis);
         let limit = exam.soon();
-        let chunk = council.hear(exam, limit, "a chunk of its payload", |_, _, _, message| match message {
-            Message::Chunk(chunk) if chunk.block == block => Some(chunk.clone()),
-            _ => None,
-        })?;
+        let chunk =
+            council.hear(exam, limit, "a chunk of its payload", |_, _, _, message| match message {
+                Message::Chunk(chunk) if chunk.block == block => Some(chunk.clone()),
+                _ => None,
+            })?;
         if outline.chunks.get(usize::from(chunk.index)) != Some(&chunk_hash(&chunk.bytes)) {
             return Err(broken("a chunk is not the one outlined"));
         }
@@ -133,15 +130,19 @@ fn proposes_in_its_turn_only(exam: &mut Exam<'_>) -> Verdict {
     let end = exam.now() + council.all_turns(exam) * 3;
     while last < Round(6) && exam.now() < end {
         let limit = council.all_turns(exam);
-        let (at, proposed) = council.hear(exam, limit, "a vote or a proposal", |_, _, _, message| match message {
-            Message::Vote(vote) if vote.voter == subject => Some(((vote.height, vote.round), false)),
-            Message::Proposal(proposal) if proposal.header.proposer == subject => {
-                Some(((proposal.header.height, proposal.round), true))
-            }
-            _ => None,
-        })?;
+        let (at, proposed) =
+            council.hear(exam, limit, "a vote or a proposal", |_, _, _, message| match message {
+                Message::Vote(vote) if vote.voter == subject => Some(((vote.height, vote.round), false)),
+                Message::Proposal(proposal) if proposal.header.proposer == subject => {
+                    Some(((proposal.header.height, proposal.round), true))
+                }
+                _ => None,
+            })?;
         if proposed && council.leader(at.0, at.1) != subject {
-            return Err(broken(format!("proposes in round {} of height {}, which is not its turn", at.1.0, at.0)));
+            return Err(broken(format!(
+                "proposes in round {} of height {}, which is not its turn",
+                at.1.0, at.0
+            )));
         }
         own += u32::from(proposed && at.0 == height);
         last = last.max(at.1);
@@ -171,7 +172,11 @@ fn names_the_registry_in_force(exam: &mut Exam<'_>) -> Verdict {
     let mut council = Council::convene(exam)?;
     let header = council.proposal_of_the_node(exam)?.header;
     let registry = exam.ground().config.registry.hash();
-    if header.registry == registry { Ok(()) } else { Err(broken(format!("{} is not {registry}", header.registry))) }
+    if header.registry == registry {
+        Ok(())
+    } else {
+        Err(broken(format!("{} is not {registry}", header.registry)))
+    }
 }
 
 /// What the node prevotes for when this header is proposed in the next round of somebody else's.
@@ -190,7 +195,11 @@ fn verdict_on(
 fn prevotes_for_a_block_that_can_stand(exam: &mut Exam<'_>) -> Verdict {
     let mut council = Council::convene(exam)?;
     let (vote, block) = verdict_on(exam, &mut council, &|_| {})?;
-    if vote.block == Some(block) { Ok(()) } else { Err(broken(format!("{:?} instead of {block}", vote.block))) }
+    if vote.block == Some(block) {
+        Ok(())
+    } else {
+        Err(broken(format!("{:?} instead of {block}", vote.block)))
+    }
 }
 
 fn prevotes_for_no_block_that_cannot(exam: &mut Exam<'_>) -> Verdict {
@@ -238,8 +247,6 @@ fn signs_one_vote_a_round_and_kind(exam: &mut Exam<'_>) -> Verdict {
 
 fn decides_with_a_quorum_and_not_before(exam: &mut Exam<'_>) -> Verdict {
     let mut council = Council::convene(exam)?;
-    let mut guest = exam.guest();
-    let mut observer = exam.live(&mut guest)?;
     let proposal = council.proposal_of_the_node(exam)?;
     let block = proposal.header.hash(&exam.ground().config.genesis);
     let at = (proposal.header.height, proposal.round);
@@ -249,15 +256,15 @@ fn decides_with_a_quorum_and_not_before(exam: &mut Exam<'_>) -> Verdict {
         council.votes(exam, seat, VoteKind::Prevote, at, Some(block));
         council.votes(exam, seat, VoteKind::Precommit, at, Some(block));
     }
-    exam.never(&mut observer, council.interval() / 2, "a block without a quorum", |message| {
-        matches!(message, Message::Tip(tip) if tip.block == block)
-    })?;
+    let half = council.interval() / 2;
+    exam.never(
+        &mut council.observer,
+        half,
+        "a block without a quorum",
+        |message| matches!(message, Message::Tip(tip) if tip.block == block),
+    )?;
     council.agree(exam, at, block);
-    let limit = exam.patience(council.interval());
-    exam.hear(&mut observer, limit, "the decision", |message| match message {
-        Message::Tip(tip) if tip.block == block => Some(()),
-        _ => None,
-    })
+    council.hears_of(exam, block)
 }
 
 fn waits_for_a_proposal_as_long_as_promised(exam: &mut Exam<'_>) -> Verdict {
@@ -336,7 +343,8 @@ fn proposes_nothing_that_cannot_be_decided(exam: &mut Exam<'_>) -> Verdict {
     let voices = exam.masternodes();
     let (subject, genesis) = (exam.ground().subject, exam.ground().config.genesis);
     let mut passed: Vec<(Height, Round)> = Vec::new();
-    let end = exam.now() + council.all_turns(exam) * 2;
+    // A process without a record waits 20 s for links before it speaks (rule C-13).
+    let end = exam.now() + exam.patience(Duration::from_secs(20)) + council.all_turns(exam) * 2;
     let (mut turns, mut keys) = (0, voices);
     while turns < 2 && exam.now() < end {
         let limit = end.saturating_sub(exam.now());

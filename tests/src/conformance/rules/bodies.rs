@@ -49,15 +49,19 @@ fn bad_messages() -> Vec<BadBody> {
 
 fn takes_no_address_that_is_none(exam: &mut Exam<'_>) -> Verdict {
     // IPv4 in `advertised`: its tag, four octets, the port.
-    let none: [&[u8]; 4] = [&[4, 0, 0, 0, 0, 0x24, 0x5e], &[4, 224, 0, 0, 1, 1, 0], &[4, 255, 255, 255, 255, 1, 0], &[
-        4, 10, 0, 0, 1, 0, 0,
-    ]];
+    let none: [&[u8]; 4] = [
+        &[4, 0, 0, 0, 0, 0x24, 0x5e],
+        &[4, 224, 0, 0, 1, 1, 0],
+        &[4, 255, 255, 255, 255, 1, 0],
+        &[4, 10, 0, 0, 1, 0, 0],
+    ];
     let mapped = [&[6][..], &[0; 10], &[0xff, 0xff, 10, 0, 0, 1, 0x24, 0x5e]].concat();
     for bytes in none.into_iter().chain([&mapped[..]]) {
         let mut guest = exam.guest();
         guest.actor.from.advertised = "198.51.100.7:24100".parse().ok();
         let mut channel = exam.open(&mut guest)?;
-        let hello = exam.hello(&mut guest, &channel.line, Intent::Session(timed_core::DialedBecause::Canonical));
+        let hello =
+            exam.hello(&mut guest, &channel.line, Intent::Session(timed_core::DialedBecause::Canonical));
         let mut body = Vec::new();
         codec::encode_body(&Message::Hello(Box::new(hello)), &mut body);
         let body = [&body[..33], bytes, &body[40..]].concat();

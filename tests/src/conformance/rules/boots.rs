@@ -175,5 +175,9 @@ fn takes_an_unproven_boot_for_none(exam: &mut Exam<'_>) -> Verdict {
     guest.actor.from.seen = Some(ProvenBoot { boot, proof: Signature([0x77; 64]) });
     exam.live(&mut guest)?;
     let after = shown(exam)?;
-    if after == before { Ok(()) } else { Err(broken(format!("{after:?} after an unproven word, {before:?} before"))) }
+    if after == before {
+        Ok(())
+    } else {
+        Err(broken(format!("{after:?} after an unproven word, {before:?} before")))
+    }
 }

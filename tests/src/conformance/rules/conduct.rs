@@ -207,8 +207,12 @@ fn bans_no_masternode(exam: &mut Exam<'_>) -> Verdict {
     }
     // Read more slowly, but taken.
     let mut link = exam.live(&mut caller)?;
-    exam.pass(exam.timings().write_timeout / 4);
-    exam.lives(&mut link)
+    exam.say(&mut link, &Message::Ping(Ping { token: 6 }));
+    let limit = exam.patience(exam.timings().write_timeout);
+    exam.hear(&mut link, limit, "a pong, late", |message| match message {
+        Message::Pong(pong) if pong.token == 6 => Some(()),
+        _ => None,
+    })
 }
 
 fn says_why_it_closes(exam: &mut Exam<'_>) -> Verdict {

@@ -30,9 +30,7 @@ pub(super) const CASES: &[Case] = listed![
 
 fn tells_an_observer_its_new_tip(exam: &mut Exam<'_>) -> Verdict {
     let mut council = Council::convene(exam)?;
-    let mut guest = exam.guest();
-    let mut observer = exam.live(&mut guest)?;
-    let header = council.decide(exam, &mut observer)?;
+    let header = council.decide(exam)?;
     // Who comes now is told in the handshake.
     let mut late = exam.guest();
     let channel = exam.live(&mut late)?;
@@ -53,9 +51,11 @@ fn chain_elsewhere(exam: &Exam<'_>, council: &Council, count: usize) -> Result<V
         interval: chain.interval,
         registry: config.registry.clone(),
     };
-    let keys = exam.ground().players.iter().map(|player| {
-        Box::new(NoiseProvider::new(Zeroizing::new(player.key))) as Box<dyn Provider>
-    });
+    let keys = exam
+        .ground()
+        .players
+        .iter()
+        .map(|player| Box::new(NoiseProvider::new(Zeroizing::new(player.key))) as Box<dyn Provider>);
     let mut generator = ChainGenerator::new(origin, keys);
     Ok((0..count).map(|_| generator.make()).collect())
 }
@@ -120,16 +120,14 @@ fn asks_whoever_has_more_for_blocks(exam: &mut Exam<'_>) -> Verdict {
 
 fn answers_with_what_it_has_and_with_an_end(exam: &mut Exam<'_>) -> Verdict {
     let mut council = Council::convene(exam)?;
-    let mut guest = exam.guest();
-    let mut observer = exam.live(&mut guest)?;
-    council.decide(exam, &mut observer)?;
+    council.decide(exam)?;
     let tip = council.tip.height;
     // Order of parts and heights is looked at on the way.
-    let blocks = fetch(exam, &mut observer, tip, Height(tip.0 + 9))?;
+    let blocks = fetch(exam, &mut council.observer, tip, Height(tip.0 + 9))?;
     if blocks.len() != 1 {
         return Err(broken(format!("{} blocks from the tip on", blocks.len())));
     }
-    if !fetch(exam, &mut observer, Height(tip.0 + 1_000), Height(tip.0 + 2_000))?.is_empty() {
+    if !fetch(exam, &mut council.observer, Height(tip.0 + 1_000), Height(tip.0 + 2_000))?.is_empty() {
         return Err(broken("blocks that nobody has"));
     }
     Ok(())
@@ -230,15 +228,13 @@ fn sends_what_is_wanted_of_its_offer(exam: &mut Exam<'_>) -> Verdict {
 
 fn proposes_nothing_twice_that_was_final(exam: &mut Exam<'_>) -> Verdict {
     let mut council = Council::convene(exam)?;
-    let mut guest = exam.guest();
-    let mut observer = exam.live(&mut guest)?;
     let transaction = Bytes::from(exam.draw().repeat(5));
     exam.say(&mut council.seats[0].channel, &Message::Transaction(transaction.clone()));
     let mut carried = 0;
     for _ in 0..4 {
-        council.decide(exam, &mut observer)?;
+        council.decide(exam)?;
         let tip = council.tip.height;
-        for block in fetch(exam, &mut observer, tip, tip)? {
+        for block in fetch(exam, &mut council.observer, tip, tip)? {
             let payload = &block.block.payload;
             carried += payload.windows(transaction.len()).filter(|part| *part == &transaction[..]).count();
         }

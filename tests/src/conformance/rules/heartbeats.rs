@@ -283,8 +283,10 @@ fn passes_nothing_on_under_its_own_key(exam: &mut Exam<'_>) -> Verdict {
         return Err(broken("forwards a heartbeat of its own key that it did not make"));
     }
     exam.lives(&mut inward)?;
-    let warned = exam.process()?.facts().iter().any(|event| {
-        matches!(event, Event::Warning(timed_core::Warning::ForeignSignature { .. }))
-    });
+    let warned = exam
+        .process()?
+        .facts()
+        .iter()
+        .any(|event| matches!(event, Event::Warning(timed_core::Warning::ForeignSignature { .. })));
     if warned { Ok(()) } else { Err(broken("tells its operator nothing of it")) }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use timed_core::crypto::Provider;
 use timed_core::wire::message::{Answer, Intent, Message};
 use timed_core::wire::signing;
-use timed_core::crypto::Provider;
 use timed_core::{CloseReason, DialOrdinal, DialedBecause};
 
 use crate::conformance::table::listed;
