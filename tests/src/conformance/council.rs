@@ -63,14 +63,6 @@ impl Council {
     /// # Errors
     /// If the suite does not play them all, or a link is refused.
     pub fn convene(exam: &mut Exam<'_>) -> Result<Self, Miss> {
-        Self::linked(exam, usize::MAX)
-    }
-
-    /// As [`Council::convene`], but only so many of them have a link.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn linked(exam: &mut Exam<'_>, most: usize) -> Result<Self, Miss> {
         let registry = exam.ground().config.registry.clone();
         let chain = exam.ground().config.chain.clone().ok_or(Miss::Lacks("a network that makes blocks"))?;
         let voices = exam.masternodes();
@@ -80,7 +72,7 @@ impl Council {
             return Err(Miss::Lacks("the keys of all other masternodes"));
         }
         let mut seats = Vec::new();
-        for mut voice in voices.into_iter().take(most) {
+        for mut voice in voices {
             let channel = exam.live(&mut voice)?;
             seats.push(Seat { voice, channel });
         }

@@ -17,6 +17,7 @@ mod council;
 mod exam;
 #[cfg(feature = "shells")]
 mod genesis;
+mod introductions;
 #[cfg(feature = "shells")]
 mod loopback;
 #[cfg(feature = "shells")]

@@ -55,7 +55,8 @@ impl SimArm {
         setup = match scene {
             Scene::Links | Scene::Blocks => setup.masternodes(4),
             Scene::Observer => {
-                let all = ["10.0.0.1:24100", "10.0.0.3:24100", "10.0.0.4:24100"];
+                // The observer is at 10.1.0.1.
+                let all = ["10.0.0.1:24100", "10.2.0.3:24100", "10.2.0.4:24100"];
                 setup.masternodes_at(&all).observers(1)
             }
         };

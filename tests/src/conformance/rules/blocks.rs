@@ -31,6 +31,7 @@ pub(super) const CASES: &[Case] = listed![
     "C-13" Blocks says_the_same_after_a_restart,
     "C-14" Blocks proposes_nothing_that_cannot_be_decided,
     "C-15" Blocks passes_each_vote_on_once,
+    "C-15" Blocks ignores_votes_that_a_stranger_brings,
     "C-16" Blocks passes_one_contradiction_on_and_keeps_it,
 ];
 
@@ -338,41 +339,46 @@ fn says_the_same_after_a_restart(exam: &mut Exam<'_>) -> Verdict {
 }
 
 fn proposes_nothing_that_cannot_be_decided(exam: &mut Exam<'_>) -> Verdict {
-    // One link to a masternode, with its own two of four; everybody's votes come by it, so that its turn comes.
-    let mut council = Council::linked(exam, 1)?;
-    let voices = exam.masternodes();
+    let mut council = Council::convene(exam)?;
     let (subject, genesis) = (exam.ground().subject, exam.ground().config.genesis);
-    let mut passed: Vec<(Height, Round)> = Vec::new();
-    // A process without a record waits 20 s for links before it speaks (rule C-13).
-    let end = exam.now() + exam.patience(Duration::from_secs(20)) + council.all_turns(exam) * 2;
-    let (mut turns, mut keys) = (0, voices);
+    let limit = council.all_turns(exam);
+    // It speaks; then one link is left of those to masternodes, with its own two of four.
+    council.hear(exam, limit, "a vote of the node's", |_, _, _, message| {
+        matches!(message, Message::Vote(vote) if vote.voter == subject).then_some(())
+    })?;
+    let mut silent: Vec<_> = council.seats.drain(1..).collect();
+    for seat in &silent {
+        exam.close(seat.channel.wire);
+    }
+    exam.pass(MOMENT);
+    council.settle(exam)?;
+    let parted = council.at;
+    // Everybody's votes come by that one, so that its turn comes.
+    let end = exam.now() + council.all_turns(exam) * 3;
+    let (mut turns, mut at) = (0, parted);
     while turns < 2 && exam.now() < end {
-        let limit = end.saturating_sub(exam.now());
-        let at = council.hear(exam, limit, "a vote of the node's", |_, _, _, message| match message {
-            Message::Proposal(proposal) if proposal.header.proposer == subject => Some(None),
-            Message::Vote(vote) if vote.voter == subject => Some(Some((vote.height, vote.round))),
-            _ => None,
-        })?;
-        let Some(at) = at else { return Err(broken("proposes with links to fewer than a quorum")) };
-        if passed.contains(&at) {
-            continue;
-        }
-        passed.push(at);
-        turns += u32::from(council.leader(at.0, at.1) == subject);
-        for voice in &mut keys {
+        turns += u32::from(at > parted && council.leader(at.0, at.1) == subject);
+        council.pass(exam, at);
+        for seat in &mut silent {
             for kind in [VoteKind::Prevote, VoteKind::Precommit] {
                 let words = signing::vote(&genesis, kind, at.0, at.1, None);
-                let vote = Vote {
-                    kind,
-                    height: at.0,
-                    round: at.1,
-                    block: None,
-                    voter: voice.id(),
-                    signature: voice.key.sign(&words),
-                };
+                let ((height, round), signature) = (at, seat.voice.key.sign(&words));
+                let vote = Vote { kind, height, round, block: None, voter: seat.voice.id(), signature };
                 exam.say(&mut council.seats[0].channel, &Message::Vote(Box::new(vote)));
             }
         }
+        let left = end.saturating_sub(exam.now());
+        let next =
+            council.hear(exam, left, "a vote of the next round", |_, _, _, message| match message {
+                Message::Proposal(proposal) if proposal.header.proposer == subject => {
+                    ((proposal.header.height, proposal.round) > parted).then_some(None)
+                }
+                Message::Vote(vote) if vote.voter == subject && (vote.height, vote.round) > at => {
+                    Some(Some((vote.height, vote.round)))
+                }
+                _ => None,
+            })?;
+        at = next.ok_or_else(|| broken("proposes with links to fewer than a quorum"))?;
     }
     if turns == 2 { Ok(()) } else { Err(broken("its turn did not come")) }
 }
@@ -425,6 +431,16 @@ fn passes_each_vote_on_once(exam: &mut Exam<'_>) -> Verdict {
         0 => Ok(()),
         _ => Err(broken("a forged vote is passed on")),
     }
+}
+
+fn ignores_votes_that_a_stranger_brings(exam: &mut Exam<'_>) -> Verdict {
+    let mut council = Council::convene(exam)?;
+    let vote = contradictions(exam, &mut council)?.remove(0);
+    exam.say(&mut council.observer, &Message::Vote(Box::new(vote.clone())));
+    if copies(exam, &mut council, 1, &vote)? > 0 {
+        return Err(broken("passes on a vote that a stranger has brought"));
+    }
+    exam.lives(&mut council.observer)
 }
 
 fn passes_one_contradiction_on_and_keeps_it(exam: &mut Exam<'_>) -> Verdict {

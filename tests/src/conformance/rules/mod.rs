@@ -11,6 +11,7 @@ mod fetching;
 mod handshake;
 mod heartbeats;
 mod liveness;
+mod observer;
 mod opening;
 mod pairs;
 mod records;
@@ -28,5 +29,6 @@ pub(super) const ALL: &[&[Case]] = &[
     heartbeats::CASES,
     blocks::CASES,
     fetching::CASES,
+    observer::CASES,
     conduct::CASES,
 ];
