@@ -1,9 +1,12 @@
 //! Tests any node, in any language, against `core/PROTOCOL.md`, over TCP and nothing else:
 //!
 //! ```text
-//! cargo run -p timed-tests --bin conformance -- --addr IP:PORT --genesis FILE
-//!     [--node KEY] [--key FILE]... [--rule RULE]... [--slack N] [--json]
+//! conformance --prepare DIR --addr IP:PORT --node KEY
+//! conformance --addr IP:PORT --genesis FILE [--node KEY] [--key FILE]... [--rule RULE]... [--slack N] [--json]
 //! ```
+//!
+//! `--prepare` makes a network for the node at this address with this key: `genesis.toml`, which the node is to be
+//! started with, and the `node_key` files of three masternodes on the same machine, which the suite plays then.
 //!
 //! `--node` is the node's key, needed where no masternode is registered at its address. Each `--key` is the `node_key`
 //! of a registered masternode that runs nowhere: the suite plays it, and sees rules that a stranger does not. With
@@ -13,17 +16,26 @@
 //! Prints a line for each case and a table of rules; exits with 0 only if every case that could be run passed.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use timed_core::NodeId;
+use sha2::{Digest, Sha256};
+use timed_core::crypto::Provider;
+use timed_core::crypto::noise::NoiseProvider;
+use timed_core::{CanonicalAddr, Masternode, NetworkName, NodeId, Registry};
 use timed_tests::conformance::{Case, Genesis, Miss, Outcome, Remote, Sockets, UNSEEN, cases, run_all};
 
 const USAGE: &str = "\
+conformance --prepare DIR --addr IP:PORT --node KEY
 conformance --addr IP:PORT --genesis FILE [--node KEY] [--key FILE]... [--rule RULE]... [--slack N] [--json]";
+
+/// Between two blocks of a network that is made for a node.
+const INTERVAL: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 struct Order {
+    prepare: Option<PathBuf>,
     addr: Option<SocketAddr>,
     genesis: Option<PathBuf>,
     node: Option<NodeId>,
@@ -43,6 +55,7 @@ fn order(mut arguments: impl Iterator<Item = String>) -> Result<Order, String> {
         let value = arguments.next().ok_or_else(|| format!("{name} needs a value\nusage: {USAGE}"))?;
         let wrong = |what: &str| format!("{name}: {value:?} is no {what}");
         match name.as_str() {
+            "--prepare" => order.prepare = Some(value.into()),
             "--addr" => order.addr = Some(value.parse().map_err(|_| wrong("IP:PORT"))?),
             "--genesis" => order.genesis = Some(value.into()),
             "--node" => order.node = Some(value.parse().map_err(|_| wrong("key"))?),
@@ -72,12 +85,67 @@ fn stage(order: &Order) -> Result<Remote, String> {
     Remote::new(addr, &genesis, order.node, &keys, order.slack.unwrap_or(5))
 }
 
+/// Makes a network for a node, and says how to go on.
+fn prepare(dir: &Path, addr: SocketAddr, node: NodeId) -> Result<String, String> {
+    let at =
+        |port: u16| CanonicalAddr::new(SocketAddr::new(addr.ip(), port)).map_err(|error| error.to_string());
+    let port = addr.port();
+    let mut entries = vec![Masternode { id: node, addr: at(port)? }];
+    let mut keys = String::new();
+    std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let write = |name: &str, text: String| {
+        let path = dir.join(name);
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    // One that dials the node, and two that it dials.
+    for (index, port) in
+        [port.saturating_sub(1), port.saturating_add(1), port.saturating_add(2)].iter().enumerate()
+    {
+        let digest = Sha256::new().chain_update("timed-conformance-key").chain_update(node.0);
+        let seed: [u8; 32] = digest.chain_update(index.to_le_bytes()).finalize().into();
+        let name = format!("masternode{}.key", index + 1);
+        entries.push(Masternode {
+            id: NoiseProvider::new(zeroize::Zeroizing::new(seed)).node_id(),
+            addr: at(*port)?,
+        });
+        write(&name, format!("# Played by the conformance suite: for no real network\n{}\n", NodeId(seed)))?;
+        keys.push_str(&format!(" --key {}", dir.join(&name).display()));
+    }
+    let registry = Registry::new(entries).map_err(|error| error.to_string())?;
+    let network = NetworkName::new("conformance").map_err(|error| error.to_string())?;
+    let genesis = Genesis { network, interval: INTERVAL, time: None, registry };
+    write("genesis.toml", genesis.to_toml())?;
+    let path = dir.join("genesis.toml");
+    Ok(format!(
+        "genesis {}\nstart the node at {addr} with {}, then:\nconformance --addr {addr} --genesis {}{keys}",
+        genesis.hash(),
+        path.display(),
+        path.display()
+    ))
+}
+
+/// What there is to do.
+enum Task {
+    Say(String),
+    Test(Order, Remote),
+}
+
+fn task() -> Result<Task, String> {
+    let order = order(std::env::args().skip(1))?;
+    match (&order.prepare, order.addr, order.node) {
+        (None, ..) => stage(&order).map(|stage| Task::Test(order, stage)),
+        (Some(dir), Some(addr), Some(node)) => prepare(dir, addr, node).map(Task::Say),
+        (Some(_), ..) => Err(format!("--prepare needs --addr and --node\nusage: {USAGE}")),
+    }
+}
+
 fn main() -> ExitCode {
-    let (order, stage) = match order(std::env::args().skip(1)).and_then(|order| {
-        let stage = stage(&order)?;
-        Ok((order, stage))
-    }) {
-        Ok(ready) => ready,
+    let (order, stage) = match task() {
+        Ok(Task::Test(order, stage)) => (order, stage),
+        Ok(Task::Say(text)) => {
+            println!("{text}");
+            return ExitCode::SUCCESS;
+        }
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::from(2);

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bytes::Bytes;
 use timed_core::crypto::Provider;
 use timed_core::wire::block::Outline;
 use timed_core::wire::message::{GetBlocks, Message, Proposal, Served, Vote};
 use timed_core::wire::signing;
 use timed_core::{
-    BlockHash, Certificate, CertificateHash, ChainConfig, FinalBlock, Header, Height, NodeId, Registry,
-    Round, VoteKind, Wall,
+    Block, BlockHash, Certificate, CertificateHash, ChainConfig, FinalBlock, Header, Height, NodeId,
+    Registry, Round, VoteKind, Wall,
 };
 
 use super::arm::{Miss, Verdict, broken};
@@ -341,6 +342,38 @@ impl Council {
             }
             _ => None,
         })
+    }
+
+    /// The next blocks of the chain, which they have decided without the node: a quorum has signed them.
+    pub fn decide_elsewhere(&mut self, exam: &Exam<'_>, count: usize) -> Vec<FinalBlock> {
+        let genesis = exam.ground().config.genesis;
+        let mut blocks = Vec::new();
+        for _ in 0..count {
+            // At the beginning of a chain any slot will do.
+            let slot = self.tip.slot.max(self.chain.genesis_time) + self.chain.interval;
+            let header = Header { slot, ..self.draft(exam, Round(0)) };
+            let (height, hash) = (header.height, header.hash(&genesis));
+            let words = signing::vote(&genesis, VoteKind::Precommit, height, Round(0), Some(&hash));
+            let sign = |seat: &mut Seat| {
+                let index = self.registry.index_of(&seat.voice.id())?;
+                Some((index, seat.voice.key.sign(&words)))
+            };
+            let mut signed: Vec<_> = self.seats.iter_mut().filter_map(sign).collect();
+            signed.sort_by_key(|(index, _)| *index);
+            let certificate = Certificate {
+                kind: VoteKind::Precommit,
+                height,
+                round: Round(0),
+                block: hash,
+                signers: signed.iter().map(|(index, _)| *index).collect(),
+                signatures: signed.into_iter().map(|(_, signature)| signature).collect(),
+            };
+            let parent = self.tip.certificate.replace(Box::new(certificate.clone()));
+            self.tip = Tip { height, hash, slot, certificate: self.tip.certificate.take() };
+            let block = Block { header, certificate: parent, payload: Bytes::new() };
+            blocks.push(FinalBlock { block, certificate });
+        }
+        blocks
     }
 
     /// Takes in what has arrived on every link, and forgets it.

@@ -60,6 +60,21 @@ impl Genesis {
         Ok(Self { network, interval, time, registry })
     }
 
+    /// The file's text.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let interval = humantime::format_duration(self.interval);
+        let mut text = format!("network = \"{}\"\nblock_interval = \"{interval}\"\n", self.network.as_str());
+        if let Some(Wall(millis)) = self.time {
+            let time = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(millis));
+            text.push_str(&format!("genesis_time = \"{time}\"\n"));
+        }
+        for Masternode { id, addr } in self.registry.entries() {
+            text.push_str(&format!("\n[[masternode]]\nid = \"{id}\"\naddr = \"{addr}\"\n"));
+        }
+        text
+    }
+
     /// The network's identity.
     #[must_use]
     pub fn hash(&self) -> GenesisHash {
@@ -111,6 +126,11 @@ mod tests {
         let genesis = Genesis::read(text).expect("a good file");
         let document = "c5813ef9f60b96b9547f978b77c46178526ceb1a35b1433412fd9473388e81db";
         assert_eq!(genesis.hash().to_string(), document);
+        let timed = Genesis { time: Some(Wall(1_795_000_000_123)), ..genesis.clone() };
+        for genesis in [genesis, timed] {
+            let again = Genesis::read(&genesis.to_toml()).expect("a good file");
+            assert_eq!(again.hash(), genesis.hash());
+        }
     }
 
     #[test]

@@ -3,16 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use timed_core::crypto::Provider;
-use timed_core::crypto::noise::NoiseProvider;
 use timed_core::limits::PART;
 use timed_core::wire::frame::append_encoded;
 use timed_core::wire::message::{BlockPart, BlocksEnd, GetBlocks, Kind, Lane, Message, Served, Tip};
 use timed_core::{CloseReason, FinalBlock, Height, Reply, Request, TxId};
-use zeroize::Zeroizing;
 
-use crate::chain_auditor::Origin;
-use crate::chain_generator::ChainGenerator;
 use crate::conformance::council::{Council, fetch};
 use crate::conformance::table::listed;
 use crate::conformance::{Case, Channel, Exam, Miss, Verdict, broken};
@@ -36,28 +31,6 @@ fn tells_an_observer_its_new_tip(exam: &mut Exam<'_>) -> Verdict {
     let channel = exam.live(&mut late)?;
     let told = channel.ack.map(|ack| (ack.from.height, ack.from.tip));
     if told == Some((header.height, council.tip.hash)) { Ok(()) } else { Err(broken(format!("{told:?}"))) }
-}
-
-/// Blocks that a quorum has signed without the node, the first ones of the chain.
-fn chain_elsewhere(exam: &Exam<'_>, council: &Council, count: usize) -> Result<Vec<FinalBlock>, Miss> {
-    if council.tip.height > Height(0) {
-        return Err(Miss::Lacks("a node whose chain is empty still"));
-    }
-    let config = &exam.ground().config;
-    let chain = config.chain.as_ref().ok_or(Miss::Lacks("a network that makes blocks"))?;
-    let origin = Origin {
-        genesis: config.genesis,
-        genesis_time: chain.genesis_time,
-        interval: chain.interval,
-        registry: config.registry.clone(),
-    };
-    let keys = exam
-        .ground()
-        .players
-        .iter()
-        .map(|player| Box::new(NoiseProvider::new(Zeroizing::new(player.key))) as Box<dyn Provider>);
-    let mut generator = ChainGenerator::new(origin, keys);
-    Ok((0..count).map(|_| generator.make()).collect())
 }
 
 /// The node's next request on a link.
@@ -107,11 +80,12 @@ fn has_come_to(exam: &mut Exam<'_>, blocks: &[FinalBlock]) -> Verdict {
 
 fn asks_whoever_has_more_for_blocks(exam: &mut Exam<'_>) -> Verdict {
     let mut council = Council::convene(exam)?;
-    let blocks = chain_elsewhere(exam, &council, 5)?;
+    let before = council.tip.height;
+    let blocks = council.decide_elsewhere(exam, 5);
     let channel = &mut council.seats[0].channel;
     exam.say(channel, &tip_of(&blocks)?);
     let first = asked(exam, channel)?;
-    if first.from != Height(1) || first.to < first.from {
+    if first.from != before.next() || first.to < first.from {
         return Err(broken(format!("asks for {} to {}", first.from, first.to)));
     }
     serve(exam, channel, first, &blocks);
@@ -135,7 +109,8 @@ fn answers_with_what_it_has_and_with_an_end(exam: &mut Exam<'_>) -> Verdict {
 
 fn takes_no_block_that_does_not_verify(exam: &mut Exam<'_>) -> Verdict {
     let mut council = Council::convene(exam)?;
-    let blocks = chain_elsewhere(exam, &council, 3)?;
+    let second = Height(council.height().0 + 1);
+    let blocks = council.decide_elsewhere(exam, 3);
     let tip = tip_of(&blocks)?;
     let mut forged = blocks.clone();
     forged[1].certificate.signatures[0].0[0] ^= 1;
@@ -146,7 +121,7 @@ fn takes_no_block_that_does_not_verify(exam: &mut Exam<'_>) -> Verdict {
     // The first block was sound. What failed is asked of another, who has it; the liar is left alone.
     exam.say(&mut honest.channel, &tip);
     let request = asked(exam, &mut honest.channel)?;
-    if request.from > Height(2) {
+    if request.from > second {
         return Err(broken(format!("asks for {} on, having taken a forged block", request.from)));
     }
     serve(exam, &mut honest.channel, request, &blocks);
