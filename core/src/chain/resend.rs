@@ -75,8 +75,10 @@ impl Chain {
         }
     }
 
+    /// `None` also of a node that does not vote: it follows by the tips, and nobody heeds what it says of a height.
     pub(super) fn held(&self) -> Option<Held> {
-        let consensus = self.consensus.as_ref().filter(|consensus| consensus.step() != Step::Decided)?;
+        let under_way = |consensus: &&Consensus| consensus.step() != Step::Decided && self.speaks_one_day();
+        let consensus = self.consensus.as_ref().filter(under_way)?;
         let round = consensus.round();
         let complete = |block: &_| self.candidates.payload(block).is_some();
         Some(Held {

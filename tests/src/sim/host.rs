@@ -165,6 +165,12 @@ pub(crate) enum Pending {
 }
 
 impl Host {
+    /// The secret of its key, for a test that stands in for it.
+    #[must_use]
+    pub const fn secret(&self) -> [u8; 32] {
+        self.key.0
+    }
+
     /// Whether a process runs here (it may be frozen).
     #[must_use]
     pub const fn is_up(&self) -> bool {

@@ -50,6 +50,7 @@ mod promises;
 mod puppet;
 mod setup;
 mod shell;
+mod stand_in;
 mod stranger;
 mod trace;
 mod transit;

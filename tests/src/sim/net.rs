@@ -75,6 +75,13 @@ pub(crate) struct Kernel {
     next_port: u16,
 }
 
+impl Kernel {
+    /// Whether a machine is dialed at this address.
+    pub(super) fn is_at(&self, ip: IpAddr) -> bool {
+        self.ip == ip && self.seen_as == ip
+    }
+}
+
 /// All kernels, all connections.
 #[derive(Debug)]
 pub(crate) struct Net {
