@@ -7,6 +7,7 @@ pub mod chain_stores;
 pub mod driver;
 pub mod explore;
 pub mod null_crypto;
+pub mod overheard;
 pub mod rounds;
 pub mod samples;
 pub mod scripted;

@@ -7,6 +7,7 @@
 mod handshakes;
 mod network;
 mod sessions;
+mod table;
 
 use std::time::Duration;
 

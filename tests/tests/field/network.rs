@@ -1,11 +1,13 @@
-//! Whole networks in virtual time: DIR-02b, DIR-06b, DUP-06c, IO-01a, IO-03b and LIVE-01a.
+//! Whole networks in virtual time: DIR-02b, DIR-06b, DUP-06c, IO-01a, IO-03b, LIVE-01.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use timed_core::crypto::Provider;
 use timed_core::{DialedBecause, Event, Height, PeerRef, Reply, Request};
-use timed_tests::sim::{Dials, HostId, Profile, Setup, World, null, seed, seeds};
+use timed_tests::overheard::{Overheard, Overhearing};
+use timed_tests::sim::{Dials, HostId, NodeKey, Packets, Profile, Setup, World, null, seed, seeds};
 
 use super::secs;
 
@@ -223,6 +225,51 @@ fn live_01a_an_idle_pair_has_no_time_out_in_an_hour_whoever_dialed() {
             assert!(rtt(&mut world, host, HostId(1 - host.0)).is_some(), "{host}: pongs arrive");
         }
     }
+}
+
+thread_local!(static OVERHEARD: Overheard = Overheard::default());
+
+fn overheard(key: &NodeKey) -> Box<dyn Provider> {
+    Box::new(Overhearing::new(null(key), OVERHEARD.with(Overheard::clone)))
+}
+
+/// Every kind of message there is, from the dialer of a link to its acceptor and back: in an hour of blocks with
+/// losses, crashes and an observer that looks for peers.
+#[test]
+fn live_01b_every_kind_there_is_goes_both_ways() {
+    let setup = Setup::new(overheard).masternodes(4).observers(2).chain(secs(1));
+    let mut world = World::new(seed(1), &setup);
+    world.start_all();
+    world.expect("15 links", secs(10), |world| world.links().len() == 15);
+    for round in 0..120u8 {
+        let host = HostId(usize::from(round) % 6);
+        world.post(host, Request::Submit(Bytes::from(vec![round; 30_000])));
+        world.ask(host, Request::Send { to: None, payload: Bytes::from_static(b"datagram") });
+        world.reset_between(HostId(usize::from(round) % 4), HostId(usize::from(round / 4) % 4));
+        // Nothing gets through from some moment of a slot on: between prevotes and precommits a block is locked,
+        // and proposed again.
+        let into = Duration::from_nanos(world.now().0 % 1_000_000_000);
+        world.run_for(secs(1) - into + Duration::from_micros(u64::from(round) * 250));
+        for host in (0..4).map(HostId) {
+            world.isolate(host, Packets::Vanish);
+        }
+        world.run_for(ms(1_300));
+        for host in (0..4).map(HostId) {
+            world.isolate(host, Packets::Arrive);
+        }
+        world.run_for(secs(8));
+        if round % 10 == 5 {
+            world.kill(host);
+            world.run_for(secs(10));
+            world.start(host);
+        } else if round % 10 == 0 {
+            world.stop(host);
+            world.run_for(secs(3));
+            world.start(host);
+        }
+        world.run_for(secs(10));
+    }
+    assert_eq!(OVERHEARD.with(Overheard::missing), []);
 }
 
 /// The other end of an address is named the same whatever text it came from.
