@@ -17,7 +17,7 @@ use crate::EventSink as _;
 /// A persistent fault writes this many lines at most in its worst minute.
 const WORST_MINUTE: usize = 40;
 /// And this many an hour.
-const HOUR: usize = 240;
+const HOUR: usize = 360;
 
 const WITNESS: HostId = HostId(0);
 const VICTIM: HostId = HostId(3);
