@@ -8,6 +8,7 @@ pub mod conformance;
 pub mod driver;
 pub mod explore;
 pub mod null_crypto;
+pub mod overheard;
 pub mod rounds;
 pub mod samples;
 pub mod scripted;

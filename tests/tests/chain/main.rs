@@ -7,6 +7,7 @@
 mod byzantine;
 mod clocks;
 mod costs;
+mod forks;
 mod lanes;
 mod outages;
 mod partitions;

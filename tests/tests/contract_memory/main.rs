@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod blocks;
+mod day;
 mod transactions;
 
 use std::alloc::{GlobalAlloc, Layout, System};

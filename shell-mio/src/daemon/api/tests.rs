@@ -110,20 +110,7 @@ fn registry() -> Registry {
 }
 
 pub(super) fn facts() -> ApiFacts {
-    ApiFacts {
-        name: None,
-        network: "testnet".to_owned(),
-        genesis_hash: GenesisHash([0; 32]),
-        node: NodeId([1; 32]),
-        registry: registry(),
-        block_interval: Duration::from_millis(1_500),
-        place: Place { quorum: 3, own: 1 },
-        started: Wall(0),
-        since: Instant::now(),
-        hosts: Vec::new(),
-        token: Zeroizing::new("abc".to_owned()),
-        totals: Arc::new(Totals::new()),
-    }
+    ApiFacts::made_up(registry(), "abc")
 }
 
 /// A running loop with its API.
