@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::Arrival;
-use super::link::{Link, Order, Task, Wanted};
+use super::link::{Link, Order, Patience, Task, Wanted};
 use crate::limits::{CHUNK, LINGER};
 use crate::network::Network;
 use crate::tcp::cause;
@@ -149,8 +149,8 @@ async fn write_all(half: &mut (impl AsyncWrite + Unpin), link: &Link, bytes: &[u
     while !left.is_empty() {
         let count = poll_fn(|cx| {
             let polled = Pin::new(&mut *half).poll_write(cx, left);
-            if polled.is_pending() {
-                link.strained();
+            if polled.is_pending() && link.strained(cx) == Patience::Over {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             polled
         })

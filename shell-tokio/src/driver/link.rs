@@ -103,6 +103,13 @@ pub(super) enum Wanted {
     Nothing,
 }
 
+/// Whether a writer may wait for its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    Left,
+    Over,
+}
+
 /// Whether anybody at the other end may be told goodbye.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Farewell {
@@ -247,9 +254,12 @@ impl Link {
         }
     }
 
-    /// For the writer: the socket is full.
-    pub(super) fn strained(&self) {
-        self.state().pace = Pace::Careful;
+    /// For the writer, which is woken when that changes: the socket is full. Whether it is worth waiting for.
+    pub(super) fn strained(&self, cx: &Context<'_>) -> Patience {
+        let mut state = self.state();
+        state.pace = Pace::Careful;
+        keep(&mut state.writer, cx);
+        if state.course == Course::Cut { Patience::Over } else { Patience::Left }
     }
 
     /// For the writer: the bytes are with the kernel.
@@ -322,6 +332,10 @@ mod tests {
         }
     }
 
+    fn strained(link: &Link) -> Patience {
+        link.strained(&Context::from_waker(Waker::noop()))
+    }
+
     fn order(link: &Link) -> Order {
         link.order(&mut Context::from_waker(Waker::noop()))
     }
@@ -335,7 +349,7 @@ mod tests {
         assert_eq!(link.room(), None);
         assert_eq!(task(&link), Some(Task::Write(b"one".to_vec())));
         assert_eq!((link.room(), task(&link)), (None, None));
-        link.strained();
+        assert_eq!(strained(&link), Patience::Left);
         assert_eq!(link.written(), Wanted::Room);
         assert_eq!(link.room(), Some(CAREFUL_BUDGET));
         link.drained();
@@ -388,6 +402,7 @@ mod tests {
         broken.broken(TransportCause::Reset);
         assert_eq!(broken.end(b"bye".to_vec()), Farewell::Needless);
         assert_eq!((order(&broken), task(&broken)), (Order::Stop, Some(Task::Stop)));
+        assert_eq!(strained(&broken), Patience::Over);
     }
 
     #[test]
