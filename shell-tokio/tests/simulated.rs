@@ -86,8 +86,7 @@ impl World {
             .tcp_capacity(1024)
             .enable_random_order()
             .build();
-        let entry =
-            |key| Masternode { id: identity(key).id(), addr: CanonicalAddr::new(addr(key)).unwrap() };
+        let entry = |key| Masternode { id: identity(key).id(), addr: CanonicalAddr::new(addr(key)).unwrap() };
         let genesis = Genesis {
             network: NetworkName::new("simulated").unwrap(),
             block_interval: Duration::from_secs(1),
@@ -181,7 +180,8 @@ fn a_host_that_crashes_is_missed_and_taken_back() {
     world.until("its links are given up", 20 * SECOND, |world| world.said(1).links.up == 2);
     world.sim.bounce(host(2));
     world.until("every link", 20 * SECOND, World::is_whole);
-    world.until("it has caught up", 10 * SECOND, |world| world.said(2).height.0 + 1 >= world.said(1).height.0);
+    world
+        .until("it has caught up", 10 * SECOND, |world| world.said(2).height.0 + 1 >= world.said(1).height.0);
 }
 
 #[test]
