@@ -73,8 +73,7 @@ pub(super) struct Children {
 impl Children {
     /// Starts every node. The calling thread must live as long as they do: their end is tied to it.
     pub(super) fn start(members: Vec<Member>) -> Result<Self, Failure> {
-        let programs =
-            members.iter().map(|member| member.runner.program()).collect::<Result<Vec<_>, _>>()?;
+        let programs = members.iter().map(|member| member.runner.program()).collect::<Result<Vec<_>, _>>()?;
         let mut children = Self { nodes: Vec::with_capacity(members.len()) };
         for (member, program) in members.into_iter().zip(programs) {
             let started = start(&program, &member);
