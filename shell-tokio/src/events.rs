@@ -17,6 +17,7 @@ use crate::limits::{EVENT_BYTES, EVENTS};
 /// One thing that happened.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // In place, so that it can be matched on.
 pub enum Notice {
     /// A fact from the core. Replies are not among them: they go to whoever asked.
     Core(Event),

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use timed_core::{ConfigError, FinalBlock, Height, Record, RecordKey};
+use timed_core::{ConfigError, FinalBlock, Height, NodeId, Now, Record, RecordKey};
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::application::Application;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Identity};
-use crate::driver::{Driver, Parts, Remembered, bind, commit};
+use crate::driver::{Core, Driver, Parts, Remembered, commit};
 use crate::events::{Events, Ring};
 use crate::handle::{Board, Doors, Handle, Ordered};
 use crate::limits::{REQUESTS, WRITE_GROUP_BYTES};
@@ -69,19 +69,41 @@ impl Node {
         Self::spawn_on(tcp, SystemClock::new(), config, identity, store, application).await
     }
 
-    /// The same on another network, by another clock: for simulations.
+    /// The same on another network, by another clock: for simulations. [`Config::tcp`] is not looked at.
     ///
     /// # Errors
     /// See [`SpawnError`].
-    pub async fn spawn_on<N: Network, S: Store, A: Application>(
+    pub async fn spawn_on<N: Network>(
         network: N,
         clock: impl Clock,
         config: Config,
         identity: Identity,
-        store: S,
-        application: A,
+        store: impl Store,
+        application: impl Application,
     ) -> Result<(Handle, Events), SpawnError> {
         let Config { core, listen, tcp: _, names } = config;
+        let surroundings = Surroundings { network, clock: Arc::new(clock), listen, names };
+        let provider = identity.into_provider();
+        let id = provider.node_id();
+        let mut seed = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *seed).map_err(SpawnError::Entropy)?;
+        let make = |records, now| timed_core::Node::new(core, provider, *seed, records, now);
+        Self::spawn_core(surroundings, id, store, application, make).await
+    }
+
+    /// The same with anything in the core's place that has its door, such as a recorder around one. `make` gets the
+    /// store's records and the first reading of the clocks, once the address is bound.
+    ///
+    /// # Errors
+    /// See [`SpawnError`].
+    pub async fn spawn_core<N: Network, C: Core, S: Store, A: Application>(
+        surroundings: Surroundings<N>,
+        id: NodeId,
+        store: S,
+        application: A,
+        make: impl FnOnce(Vec<Record>, Now) -> Result<C, ConfigError>,
+    ) -> Result<(Handle, Events), SpawnError> {
+        let Surroundings { network, clock, listen, names } = surroundings;
         let (store, application) = (Arc::new(store), Arc::new(application));
         let (records, remembered) = {
             let (store, application) = (Arc::clone(&store), Arc::clone(&application));
@@ -90,21 +112,15 @@ impl Node {
                 Err(_) => return Err(SpawnError::Store("it panicked".into())),
             }
         };
-        let mut seed = Zeroizing::new([0; 32]);
-        getrandom::fill(&mut *seed).map_err(SpawnError::Entropy)?;
         let bound = match listen {
-            Some(at) => Some(
-                bind(&network, canonical(at))
-                    .await
-                    .map_err(|(addr, error)| SpawnError::Listen { addr, error })?,
-            ),
+            Some(addr) => {
+                let failed = |error| SpawnError::Listen { addr, error };
+                Some(network.listen(canonical(addr)).await.map_err(failed)?)
+            }
             None => None,
         };
         let (listener, local) = bound.unzip();
-        let clock: Arc<dyn Clock> = Arc::new(clock);
-        let provider = identity.into_provider();
-        let id = provider.node_id();
-        let core = timed_core::Node::new(core, provider, *seed, records, clock.now())?;
+        let core = make(records, clock.now())?;
 
         let ring = Arc::new(Ring::default());
         let events = ring.subscribe();
@@ -113,8 +129,17 @@ impl Node {
         let (ordering, orders) = watch::channel(Ordered::Run);
         let (ending, exit) = watch::channel(None);
         let shared: Arc<dyn Store> = store.clone();
-        let store_seen: Weak<dyn Store> = Arc::downgrade(&shared);
+        let doors = Doors {
+            requests: asking,
+            orders: ordering,
+            board: Arc::clone(&board),
+            ring: Arc::clone(&ring),
+            exit,
+            // A handle that outlives the node holds no file open.
+            store: Arc::downgrade(&shared),
+        };
         drop(shared);
+        let end = End(Arc::clone(&ring));
         let parts = Parts {
             network,
             listener,
@@ -123,22 +148,32 @@ impl Node {
             application,
             remembered,
             names,
-            ring: Arc::clone(&ring),
-            board: Arc::clone(&board),
+            ring,
+            board,
             requests,
             orders,
         };
         let driver = Driver::start(core, parts);
-        let told = Arc::clone(&ring);
         tokio::spawn(async move {
             // However this task ends, readers are told.
-            let _end = End(told);
+            let _end = end;
             let exit = driver.run().await;
             ending.send_replace(Some(exit));
         });
-        let doors = Doors { requests: asking, orders: ordering, board, ring, exit, store: store_seen };
         Ok((Handle::new(doors, id, local), events))
     }
+}
+
+/// What is around a node that is not TCP and the system's clocks.
+pub struct Surroundings<N> {
+    /// Where connections come from.
+    pub network: N,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// As [`Config::listen`].
+    pub listen: Option<SocketAddr>,
+    /// As [`Config::names`].
+    pub names: Vec<String>,
 }
 
 struct End(Arc<Ring>);

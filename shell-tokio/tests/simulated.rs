@@ -57,10 +57,6 @@ impl Clock for SimulatedClock {
     }
 }
 
-fn name(key: u8) -> String {
-    format!("node{key}")
-}
-
 fn identity(key: u8) -> Identity {
     Identity::from_seed([key; 32].into())
 }
@@ -100,7 +96,7 @@ impl World {
             let (genesis, store) = (genesis.clone(), MemoryStore::new());
             // A host that is started again after a crash has the disk that it had.
             let run = move || run(key, genesis.clone(), store.clone(), Arc::clone(&summary));
-            sim.host(IpAddr::from(addr(key).ip()), run);
+            sim.host(host(key), run);
         }
         Self { sim, said }
     }

@@ -3,7 +3,6 @@
 //! Whoever connects faster than that waits in the kernel, whose queue is bounded, too: a crowd that does nothing but
 //! connect gets a tenth of one core at most.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,12 +76,4 @@ pub(super) async fn listen<N: Network>(
             }
         }
     }
-}
-
-/// Binds, with words that name the address.
-pub(crate) async fn bind<N: Network>(
-    network: &N,
-    at: SocketAddr,
-) -> Result<(N::Listener, SocketAddr), (SocketAddr, io::Error)> {
-    network.listen(at).await.map_err(|error| (at, error))
 }

@@ -50,8 +50,7 @@ use crate::limits::{
 use crate::network::{Halves, Network};
 use crate::store::Store;
 
-pub(crate) use self::core::Core;
-pub(crate) use self::listener::bind;
+pub use self::core::Core;
 pub(crate) use self::scribe::{Remembered, commit};
 pub use self::stages::Exit;
 

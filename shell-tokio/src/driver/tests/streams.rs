@@ -14,7 +14,8 @@ async fn bytes_go_both_ways_and_each_end_is_seen_once() {
     let (mut from_peer, mut to_peer) = split(&mut peer);
     let mut got = vec![0; there.len()];
     let (read, written) = tokio::join!(from_peer.read_exact(&mut got), to_peer.write_all(&back));
-    (read.unwrap(), written.unwrap());
+    read.unwrap();
+    written.unwrap();
     assert!(got == there);
     rig.until("all bytes back", |script| (script.conn(conn).received == back).then_some(())).await;
     drop(peer);
