@@ -23,7 +23,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Router, serve};
 use bytes::Bytes;
-use shared::{Failure, config, genesis, identity};
+use shared::{Failure, config, genesis, identity, ip};
 use timed_tokio::application::{ApplicationError, Commitment, FifoPayload, Offer, Wanted};
 use timed_tokio::core::{FinalBlock, Height, PayloadVerdict};
 use timed_tokio::{Application, Handle, Node, RedbStore, RequestError, TransactionState};
@@ -83,7 +83,7 @@ fn start(number: u8, directory: &Path) -> Result<Child, Failure> {
     let own: PathBuf = directory.join(format!("node{number}"));
     let node =
         Command::new(std::env::current_exe()?).arg("--node").arg(number.to_string()).arg(&own).spawn()?;
-    println!("node {number}: http://127.0.0.{number}:{HTTP_PORT} pid {}", node.id());
+    println!("node {number}: http://{}:{HTTP_PORT} pid {}", ip(number)?, node.id());
     Ok(node)
 }
 
@@ -96,7 +96,7 @@ async fn run(number: u8, directory: &Path) -> Result<(), Failure> {
     let (handle, _) = Node::spawn(config, identity(number), store, Arc::clone(&map)).await?;
     let served = Served { map, handle: handle.clone() };
     let routes = Router::new().route("/{key}", get(get_one).put(put_one)).with_state(served);
-    let listener = TcpListener::bind((format!("127.0.0.{number}"), HTTP_PORT)).await?;
+    let listener = TcpListener::bind((ip(number)?, HTTP_PORT)).await?;
     tokio::select! {
         served = serve(listener, routes) => served?,
         _ = tokio::signal::ctrl_c() => {}

@@ -18,11 +18,18 @@ pub(crate) fn identity(number: u8) -> Identity {
     Identity::from_seed([number; 32].into())
 }
 
-/// A network of so many masternodes at 127.0.0.1, 127.0.0.2, …, all at one port.
+/// The address of a node: 127.0.0.1 is the first's, 127.0.0.2 the second's. The variable names other ones, so that
+/// several can run beside each other.
+pub(crate) fn ip(number: u8) -> Result<Ipv4Addr, Failure> {
+    let net = std::env::var("TIMED_EXAMPLE_NET").unwrap_or_else(|_| "127.0.0".to_owned());
+    Ok(format!("{net}.{number}").parse()?)
+}
+
+/// A network of so many masternodes, all at one port.
 pub(crate) fn genesis(nodes: u8, port: u16, block_interval: Duration) -> Result<Genesis, Failure> {
     let mut masternodes = Vec::new();
     for number in 1..=nodes {
-        let addr = CanonicalAddr::new((Ipv4Addr::new(127, 0, 0, number), port).into())?;
+        let addr = CanonicalAddr::new((ip(number)?, port).into())?;
         masternodes.push(Masternode { id: identity(number).id(), addr });
     }
     let network = NetworkName::new("example")?;

@@ -8,6 +8,7 @@
 #[allow(dead_code)]
 #[path = "../../../shell-mio/benches/links/application.rs"]
 mod application;
+#[allow(dead_code)]
 #[path = "../../../shell-mio/benches/links/bare.rs"]
 mod bare;
 #[allow(dead_code)]
