@@ -17,7 +17,7 @@ use timed_core::wire::message::Kind;
 use timed_core::{
     AddrScope, CanonicalAddr, ChainConfig, Config, Event, FinalBlock, GenesisHash, Height, Limits,
     Masternode, MasternodeMode, MinPeers, NetworkName, Node, NodeId, PayloadVerdict, PeerInfo, PeerRef,
-    Registry, Reply, Request, SessionHash, Signature, Timings, Wall,
+    Registry, Reply, Request, Timings, Wall,
 };
 use timed_mio::application::{Application, ApplicationError, Commitment, FifoPayload, Offer, Wanted};
 use timed_mio::{Exit, Remote, Shell, ShellConfig, Store, now};

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
