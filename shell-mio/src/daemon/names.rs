@@ -115,7 +115,8 @@ mod tests {
     fn a_name_that_cannot_be_resolved_is_one_line_until_it_can() {
         let log = Log::default();
         let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, || {
             let name = HostName::new("seed.example".to_owned(), 1);
             for answer in [Ok(()), Err(()), Err(()), Err(()), Ok(()), Ok(()), Err(())] {
