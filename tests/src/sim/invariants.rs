@@ -33,9 +33,10 @@ pub(crate) fn command(host: &Host, process: &mut Process, cx: &mut Context, comm
             if host.config.advertised == Some(*addr) {
                 cx.violate(format!("{me}: dials its own address {addr}"));
             }
-            // Whoever has left the registry is an observer, whose address may be probed beside its link (rule P-6).
+            // Whoever has left the registry is an observer, whose address may be probed beside its link (rule P-6):
+            // as soon as the block that says so is committed here.
             let registry = match &cx.ledger {
-                Some(ledger) => ledger.registry_at(ledger.height()),
+                Some(ledger) => ledger.registry_at(ledger.height().next()),
                 None => &host.config.registry,
             };
             if let Some(peer) = registry.by_addr(addr)
