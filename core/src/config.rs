@@ -227,13 +227,21 @@ pub enum ConfigError {
         /// Whose it is.
         other: NodeId,
     },
-    /// More peers than are remembered.
-    #[error("{configured} peers are configured, but known_peers = {known}")]
-    TooManyPeers {
-        /// To start from, and reserved.
-        configured: usize,
+    /// More peers need a record than are remembered.
+    #[error(
+        "limits.known_peers = {known} is too few for {configured} configured peers, {masternodes} other masternodes and \
+         max_peers = {max_peers}: it has to be {} at least",
+        configured + masternodes.max(max_peers)
+    )]
+    TooFewKnown {
         /// The bound.
         known: usize,
+        /// Peers to start from, and reserved ones.
+        configured: usize,
+        /// Masternodes in the registry, but for this node.
+        masternodes: usize,
+        /// Links at most.
+        max_peers: usize,
     },
     /// A registered key is unusable.
     #[error("masternode {0} has an invalid or weak public key")]
@@ -268,5 +276,29 @@ const _: () = assert!(2 * size_of::<Bootstrap>() <= CONFIGURED_BYTES);
 impl From<WeakKey> for ConfigError {
     fn from(key: WeakKey) -> Self {
         Self::WeakKey(key.0)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fixture {
+    use super::*;
+
+    /// A configuration with nothing but a registry.
+    pub(crate) fn config(registry: Registry) -> Config {
+        Config {
+            network: NetworkName("fixture".to_owned()),
+            genesis: GenesisHash([9; 32]),
+            limits: Limits::for_registry(registry.size()),
+            registry,
+            advertised: None,
+            bootstrap: Vec::new(),
+            reserved: Vec::new(),
+            seeds: Vec::new(),
+            addresses: AddrScope::Private,
+            masternode: MasternodeMode::Auto,
+            agent: "fixture".to_owned(),
+            chain: None,
+            timings: Timings::default(),
+        }
     }
 }

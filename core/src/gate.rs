@@ -39,6 +39,11 @@ impl<T> Gate<T> {
         Self { next: 1, durable: 0, state: State::Sound, parked: VecDeque::new() }
     }
 
+    /// What is parked, oldest ticket first.
+    pub(crate) fn parked(&self) -> impl Iterator<Item = &T> {
+        self.parked.iter().map(|(_, value)| value)
+    }
+
     /// A ticket for a record about to be written.
     pub fn issue(&mut self) -> Ticket {
         let ticket = Ticket(self.next);

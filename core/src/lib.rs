@@ -161,7 +161,7 @@ pub use ids::{
 };
 pub use input::{Input, PayloadVerdict, PeerRef, RegistryChange, Request, StoredBlock};
 pub use journal::{Record, RecordKey};
-pub use limits::{Limits, REQUESTS_PER_WAKE, RateLimit, RateLimits};
+pub use limits::{Holding, Limits, REQUESTS_PER_WAKE, RateLimit, RateLimits};
 pub use node::{Node, Refused};
 pub use registry::{MAX_MASTERNODES, Masternode, MasternodeIndex, Registry, RegistryError, RegistryHash};
 pub use rng::Rng;

@@ -168,6 +168,21 @@ const fn row(what: &'static str, bounds: &'static str, bytes: usize) -> MemoryRo
     MemoryRow { what, bounds, bytes }
 }
 
+/// A table of a running node: how much it holds, and how much it may; entries, or bytes where it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// What is held.
+    pub what: &'static str,
+    /// How much of it.
+    pub held: usize,
+    /// How much at most.
+    pub bound: usize,
+}
+
+pub(crate) const fn holding(what: &'static str, held: usize, bound: usize) -> Holding {
+    Holding { what, held, bound }
+}
+
 /// Bounds that may differ from node to node; see [`Limits::worst_case_bytes`] for what they add up to. A lane's
 /// bytes are those that its frames hold in memory, a little more than what goes out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,7 +197,8 @@ pub struct Limits {
     pub unauthenticated_kept: usize,
     /// Own dials whose handshake is not done, at most.
     pub dialing: usize,
-    /// Peers remembered, registered masternodes included.
+    /// Peers remembered, registered masternodes included: at least so many as are configured, and beside them as many
+    /// as there are other masternodes, or places.
     pub known_peers: usize,
     /// Addresses known to be our own, at most.
     pub own_addrs: usize,

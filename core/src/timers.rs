@@ -40,6 +40,11 @@ impl<K: Copy + Ord> Timers<K> {
         }
     }
 
+    /// How many are armed.
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
     /// The earliest deadline.
     pub(crate) fn earliest(&self) -> Option<Mono> {
         self.by_time.first().map(|(at, _)| *at)

@@ -97,6 +97,26 @@ fn pex_02b_observers_take_what_masternodes_and_reserved_peers_leave() {
     assert_eq!(network.peers(1).len(), 5);
 }
 
+/// The core's own shares, with the registry first where there is not enough for all (rule S-3).
+#[test]
+fn check_config_says_how_the_places_are_shared_out() {
+    let masternodes: Vec<u8> = (1..=9).collect();
+    let network = Network::new(58, &masternodes);
+    let shares = |max_peers: &str, reserved: &str| {
+        network.configure(1, "max_peers", max_peers);
+        network.configure(1, "masternode_slots", "1");
+        network.configure(1, "reserved_peers", reserved);
+        let check = run(&["check-config", "--data-dir", text(&network.path(1))]);
+        assert_eq!(check.code, 0, "{check:?}");
+        let line = check.out.lines().find_map(|line| line.strip_prefix("max peers     ").map(str::to_owned));
+        line.unwrap_or_else(|| panic!("{check:?}"))
+    };
+    let three = "[\"10.0.0.1:1\", \"10.0.0.2:1\", \"localhost:3\"]";
+    assert_eq!(shares("20", three), "20 (8 for masternodes, 3 for reserved peers, 9 for others)");
+    assert_eq!(shares("10", three), "10 (8 for masternodes, 2 for reserved peers, 0 for others)");
+    assert_eq!(shares("8", three), "8 (8 for masternodes, 0 for reserved peers, 0 for others)");
+}
+
 #[test]
 fn limits_that_need_more_memory_than_allowed_are_refused_with_the_largest_parts() {
     let network = Network::new(58, &[1]);

@@ -162,6 +162,8 @@ impl Memory {
 
     /// Links two nodes.
     pub(crate) fn meet(&mut self, from: usize, to: usize) {
+        // Handshakes for others have a budget a second (rule S-7).
+        self.pass(Duration::from_millis(10));
         let Member { id, addr, .. } = self.hosts[to].member;
         self.ask(from, Request::Connect { addr, id: Some(id) });
         assert_eq!((self.hosts[from].links, self.hosts[to].links), (1, 1), "they did not meet");

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::ids::{BlockHash, Height};
-use crate::limits::{CHUNK, PAYLOADS};
+use crate::limits::{CHUNK, Holding, PAYLOADS, holding};
 use crate::wire::block::{Outline, chunk_hash};
 use crate::wire::message::Chunk;
 
@@ -56,6 +56,10 @@ pub(crate) enum Progress {
 pub(crate) struct ForgedChunk;
 
 impl Assembly {
+    pub(crate) fn holding(&self) -> Holding {
+        holding("payloads of the height under way", self.payloads.len(), PAYLOADS)
+    }
+
     /// Seeks the payload of a proposed block, whose outline is that of its header. With too many, the oldest
     /// that is not `kept` gives way. Nothing happens if it is sought or here already.
     pub(crate) fn seek(

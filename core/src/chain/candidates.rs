@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::chain::assembly::{Assembly, ForgedChunk, Progress};
 use crate::event::SignedProposal;
 use crate::ids::{BlockHash, Height, NodeId, Round};
-use crate::limits::CANDIDATES;
+use crate::limits::{CANDIDATES, Holding, holding};
 use crate::time::Mono;
 use crate::wire::block::{Block, Certificate, Header, Outline};
 use crate::wire::message::{Chunk, Proposal};
@@ -76,6 +76,10 @@ pub(crate) enum Heard {
 }
 
 impl Candidates {
+    pub(crate) fn holdings(&self) -> [Holding; 2] {
+        [holding("blocks proposed", self.blocks.len(), CANDIDATES), self.assembly.holding()]
+    }
+
     /// Another height begins. The payloads of the one before are kept until it has proposals of its own: whoever
     /// is a little late may ask for them.
     pub(crate) fn enter(&mut self, height: Height) {

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use crate::chain::validity::Parent;
 use crate::event::CommittedVia;
 use crate::ids::{Height, NodeId, Round, TxId};
+use crate::limits::{COMMITS_UNDER_WAY, Holding, holding};
 use crate::wire::block::{Certificate, FinalBlock, Header};
 
 /// A final block, as far as it is kept once it is on its way.
@@ -77,6 +78,10 @@ impl Commits {
     /// A chain whose newest durable block is `tip`.
     pub(crate) const fn new(tip: Option<Final>) -> Self {
         Self { tip, under_way: VecDeque::new() }
+    }
+
+    pub(crate) fn holding(&self) -> Holding {
+        holding("final blocks that are not durable", self.under_way.len(), 1 + COMMITS_UNDER_WAY)
     }
 
     /// The newest block that is durable and with the application.

@@ -3,7 +3,7 @@
 use crate::chain::durable::{Damaged, Reader, put_count, put_statement};
 use crate::event::{Evidence, Statement, StatementKind};
 use crate::ids::{Height, NodeId, Round};
-use crate::limits::EVIDENCE_KEPT;
+use crate::limits::{EVIDENCE_KEPT, Holding, holding};
 
 const VERSION: u8 = 1;
 
@@ -37,6 +37,10 @@ fn subject(statement: &Statement) -> (NodeId, Height, Round, StatementKind) {
 }
 
 impl EvidenceLog {
+    pub(crate) fn holding(&self) -> Holding {
+        holding("proofs of equivocation", self.proofs.len(), EVIDENCE_KEPT)
+    }
+
     /// Keeps a proof. With too many, the oldest of whoever has most gives way, so that nobody's floods hide
     /// another's.
     pub(crate) fn note(&mut self, proof: Evidence) -> Noted {

@@ -23,6 +23,7 @@ pub(crate) mod effects;
 pub(crate) mod evidence_log;
 mod hearing;
 mod heights;
+mod holdings;
 pub(crate) mod mempool;
 pub(crate) mod pacing;
 pub(crate) mod producing;
@@ -141,6 +142,8 @@ pub(crate) struct Counts {
     pub(crate) forged: u64,
     /// Transactions that came because they were asked for.
     pub(crate) answers: u64,
+    /// Transactions that were new here, and blocks that were asked for.
+    pub(crate) news: u64,
 }
 
 /// The chain of one node.
@@ -362,12 +365,17 @@ impl Chain {
                 let tip = self.commits.height();
                 self.serving.get_blocks(now.mono, from, get, tip, effects);
             }
-            Message::BlockPart(part) => self.sync.part(now.mono, from, *part, effects),
+            Message::BlockPart(part) => {
+                let unasked = self.sync.counts().unsolicited;
+                self.sync.part(now.mono, from, *part, effects);
+                self.counts.news += u64::from(self.sync.counts().unsolicited == unasked);
+            }
             Message::BlocksEnd(end) => self.sync.end(now.mono, from, end, effects),
             Message::Transaction(bytes) => {
                 let seat = self.registry().and_then(|registry| registry.index_of(&from));
                 let brought = self.mempool.received(now.mono, from, seat, &bytes, effects);
                 self.counts.answers += u64::from(brought == Brought::Asked);
+                self.counts.news += u64::from(brought != Brought::Unasked);
             }
             Message::TransactionOffer(ids) => {
                 let seat = self.registry().and_then(|registry| registry.index_of(&from));

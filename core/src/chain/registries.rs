@@ -62,6 +62,11 @@ impl Registries {
         Self { since: BTreeMap::from([(Height(0), InForce::new(registry))]), taken_in: tip }
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.since.len()
+    }
+
     /// The registry in force at a height; none if that follows from blocks that were not taken in yet, or is
     /// forgotten.
     pub(crate) fn at(&self, height: Height) -> Option<&InForce> {

@@ -103,6 +103,12 @@ impl Votes {
         }
     }
 
+    /// Votes and certificates kept.
+    pub(crate) fn kept(&self) -> (usize, usize) {
+        let votes = self.rounds.values().map(|round| round.prevotes.len() + round.precommits.len()).sum();
+        (votes, self.polkas.len() + usize::from(self.commit.is_some()))
+    }
+
     /// The first round that still matters when the machine is in `round`.
     pub(crate) const fn first_kept(round: Round) -> Round {
         Round(round.0.saturating_sub(PAST_ROUNDS))

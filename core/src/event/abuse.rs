@@ -98,7 +98,7 @@ named! {
         Transaction "transaction",
         /// Offers of transactions and requests for them.
         TransactionOffer "transaction_offer",
-        /// Requests for addresses, and addresses nobody asked for.
+        /// Requests for addresses.
         Addresses "addresses",
         /// Messages to the application, in bytes.
         Datagram "datagram",

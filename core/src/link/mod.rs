@@ -13,14 +13,14 @@ use std::net::SocketAddr;
 use crate::addr::CanonicalAddr;
 use crate::crypto::{HANDSHAKE_REPLY_OVERHEAD, Handshake, Session};
 use crate::event::{CloseReason, ClosedBy, DialedBecause, Direction};
-use crate::ids::{ConnId, Height, NodeId, SessionHash};
+use crate::ids::{ConnId, Height, NodeId, SessionHash, Signature};
 use crate::limits::{CONNECTION_BYTES, Limits};
 use crate::link::liveness::Vitals;
 use crate::link::outbound::{Frame, Outbound, Queued};
 use crate::link::rates::Meter;
 use crate::time::{Mono, Wall};
 use crate::wire::frame::FrameReader;
-use crate::wire::message::{Ballot, Hello, Intent, Lane, ProvenBoot};
+use crate::wire::message::{Ballot, Boot, Hello, Intent, Lane};
 use crate::wire::preamble::{PREAMBLE, Preamble};
 use crate::wire::record::RecordReader;
 
@@ -82,7 +82,9 @@ impl Channel {
 #[derive(Clone, Debug)]
 pub(crate) struct Peering {
     pub(crate) peer: NodeId,
-    pub(crate) boot: ProvenBoot,
+    pub(crate) boot: Boot,
+    /// The proof of the boot, until it is kept with the peer.
+    pub(crate) proof: Option<Box<Signature>>,
     pub(crate) ballot: Ballot,
     pub(crate) because: DialedBecause,
     pub(crate) advertised: Option<CanonicalAddr>,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::crypto::Session;
 use crate::limits::{
-    FRAME_COST, FRAME_HEADER, FRAME_REUSED, Limits, MAX_RECORD_PLAINTEXT, RECORD_OVERHEAD, RECORD_PREFIX,
+    FRAME_COST, FRAME_HEADER, FRAME_REUSED, Holding, Limits, MAX_RECORD_PLAINTEXT, RECORD_OVERHEAD,
+    RECORD_PREFIX, holding,
 };
 use crate::wire::frame;
 use crate::wire::message::{Lane, Message};
@@ -31,6 +32,10 @@ pub(crate) struct FramePool {
 impl FramePool {
     pub(crate) const fn new(bound: usize) -> Self {
         Self { ring: Vec::new(), next: 0, bound }
+    }
+
+    pub(crate) fn holding(&self) -> Holding {
+        holding("free frame buffers", self.ring.len(), self.bound)
     }
 
     /// Encodes a message once, for any number of links.
@@ -129,6 +134,16 @@ impl Outbound {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes() == 0
+    }
+
+    /// Memory that what waits on a lane holds.
+    pub(crate) const fn held(&self, lane: Lane) -> usize {
+        match lane {
+            Lane::Control => self.control.held,
+            Lane::Payload => self.payload.held,
+            Lane::Relay => self.relay.held,
+            Lane::Bulk => self.bulk.held,
+        }
     }
 
     /// Queues a frame on its lane. A full relay lane drops its oldest whole frames; the others refuse.

@@ -115,23 +115,19 @@ pub(crate) fn frame_cost(body: usize) -> u64 {
     u64::try_from(body.saturating_add(FRAME_COST)).unwrap_or(u64::MAX)
 }
 
-/// How much of a rate is used.
+/// How much of a rate is used, in parts of a unit, as of when the meter was settled.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
-    /// In parts of a unit, as of `at`.
     used: u64,
-    at: Mono,
 }
 
 impl Bucket {
-    /// Lets the time that has passed give back what it gives back.
-    fn settle(&mut self, now: Mono, rate: Rate) {
-        let passed = u64::try_from(now.since(self.at).as_nanos()).unwrap_or(u64::MAX);
+    /// Gives back what so many nanoseconds give back.
+    fn settle(&mut self, passed: u64, rate: Rate) {
         self.used = self.used.saturating_sub(passed.saturating_mul(rate.per_second));
-        self.at = self.at.max(now);
     }
 
-    fn has_room(&self, amount: u64, rate: Rate) -> bool {
+    fn has_room(self, amount: u64, rate: Rate) -> bool {
         self.used.saturating_add(parts(amount)) <= parts(rate.capacity)
     }
 
@@ -141,7 +137,7 @@ impl Bucket {
     }
 
     /// How long until there is room to go on.
-    fn wait(&self, rate: Rate) -> Duration {
+    fn wait(self, rate: Rate) -> Duration {
         let enough = parts(rate.capacity - rate.capacity / ROOM_TO_GO_ON);
         Duration::from_nanos(self.used.saturating_sub(enough).div_ceil(rate.per_second.max(1)))
     }
@@ -183,6 +179,8 @@ pub(crate) enum Passage {
 #[derive(Clone, Debug)]
 pub(crate) struct Meter {
     buckets: [Bucket; TrafficClass::ALL.len()],
+    /// As of when.
+    settled: Mono,
     /// Classes whose excess was told, a bit each.
     told: u16,
     newest: Option<(TrafficClass, Mono)>,
@@ -194,7 +192,8 @@ impl Meter {
     /// Of a link that is live from now on.
     pub(crate) fn new(now: Mono) -> Self {
         Self {
-            buckets: [Bucket { used: 0, at: now }; TrafficClass::ALL.len()],
+            buckets: [Bucket::default(); TrafficClass::ALL.len()],
+            settled: now,
             told: 0,
             newest: None,
             lasting: None,
@@ -203,11 +202,11 @@ impl Meter {
 
     /// Charges what has come, if there is room for it.
     pub(crate) fn pay(&mut self, now: Mono, rows: &Rows, toll: Toll) -> Passage {
+        self.settle(now, rows);
         let mut passage = Passage::Free;
         let shares = toll.class.into_iter().chain([(TrafficClass::Total, toll.bytes)]);
         for (class, amount) in shares.clone() {
             let Some((row, bucket)) = self.row(rows, class) else { continue };
-            bucket.settle(now, row.rate);
             let (half_full, has_room) =
                 (bucket.used <= parts(row.rate.capacity) / 2, bucket.has_room(amount, row.rate));
             if half_full {
@@ -257,12 +256,19 @@ impl Meter {
 
     /// How long a peer that is slowed is not to be read: until every rate that is enforced has room again.
     pub(crate) fn wait(&mut self, now: Mono, rows: &Rows) -> Duration {
-        let enforced = rows.iter().zip(&mut self.buckets).filter(|(row, _)| row.enforce == Enforce::On);
-        let waits = enforced.map(|(row, bucket)| {
-            bucket.settle(now, row.rate);
-            bucket.wait(row.rate)
-        });
-        waits.max().unwrap_or_default()
+        self.settle(now, rows);
+        let enforced = rows.iter().zip(&self.buckets).filter(|(row, _)| row.enforce == Enforce::On);
+        enforced.map(|(row, bucket)| bucket.wait(row.rate)).max().unwrap_or_default()
+    }
+
+    /// Lets the time that has passed give back what it gives back, of every class: one reading of the clock for all
+    /// is a good part of what a link holds.
+    fn settle(&mut self, now: Mono, rows: &Rows) {
+        let passed = u64::try_from(now.since(self.settled).as_nanos()).unwrap_or(u64::MAX);
+        for (row, bucket) in rows.iter().zip(&mut self.buckets) {
+            bucket.settle(passed, row.rate);
+        }
+        self.settled = self.settled.max(now);
     }
 
     /// An excess was dropped. Tells, once a second, whether that has lasted.
@@ -352,11 +358,11 @@ mod tests {
             per_second in 1u64..10_000_000,
         ) {
             let rate = Rate { capacity, per_second };
-            let mut bucket = Bucket { used: 0, at: Mono(0) };
+            let mut bucket = Bucket::default();
             let (mut now, mut through) = (Mono(0), 0u128);
             for (step, amount) in steps {
                 now = now + Duration::from_nanos(step);
-                bucket.settle(now, rate);
+                bucket.settle(step, rate);
                 if bucket.has_room(amount, rate) {
                     bucket.charge(amount, rate);
                     through += u128::from(amount);

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::event::Offence;
 use crate::ids::NodeId;
+use crate::limits::{Holding, holding};
+use crate::registry::MAX_MASTERNODES;
 use crate::time::Mono;
 
 /// Masternodes whose scores reach the bound within so long are counted together.
@@ -43,6 +45,11 @@ pub(crate) enum Suspicion {
 }
 
 impl Breaker {
+    pub(crate) fn holding(&self) -> Holding {
+        let held = self.watches.iter().map(|watch| watch.reached.len()).sum();
+        holding("masternodes at the bound of their score", held, Offence::ALL.len() * MAX_MASTERNODES)
+    }
+
     /// Whether this node suspects itself of misjudging this offence.
     pub(crate) fn is_truce(&self, now: Mono, offence: Offence) -> bool {
         self.watches.get(offence.index()).is_some_and(|watch| watch.truce.is_some_and(|until| until > now))

@@ -23,8 +23,8 @@ pub(crate) enum Step {
     At(Mono),
 }
 
-/// What has been spent. Sources in the registry have an account of their own: no crowd of strangers makes them
-/// wait.
+/// What has been spent. Sources in the registry, and of reserved peers, have an account of their own: no crowd of
+/// strangers makes them wait.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Effort {
     strangers: Account,

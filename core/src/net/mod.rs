@@ -20,3 +20,4 @@ pub(crate) mod scores;
 pub(crate) mod seeds;
 pub mod slots;
 pub mod unauthenticated;
+pub(crate) mod wishes;

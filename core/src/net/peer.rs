@@ -15,9 +15,10 @@ use crate::net::bans::Grounds;
 use crate::net::dialer::{Flight, Order, Passive, Place, Session, Side, Situation, Slot, Wanted};
 use crate::net::exchange::Exchange;
 use crate::net::probe::Probes;
+use crate::net::wishes::{Found, Wish, Wishes};
 use crate::registry::{MasternodeIndex, Registry};
 use crate::rng::Rng;
-use crate::time::{Mono, Now, Wall};
+use crate::time::{Mono, Now};
 use crate::wire::message::{Boot, Intent, ProvenBoot};
 
 /// Times of `LinkUp` kept for the reconnect count.
@@ -137,6 +138,12 @@ impl Dialing {
         self.await_dialer(now, timings, rng);
     }
 
+    /// Nothing keeps the two apart any more: the next dial or knock waits for nobody.
+    pub(crate) fn tried_at_once(&mut self, now: Mono) {
+        self.backoff.clear();
+        self.passive = Passive::KnockAt(now);
+    }
+
     /// Starts the passive side's cycle anew: the wait begins after the back-off, if there is one.
     pub(crate) fn await_dialer(&mut self, now: Mono, timings: &Timings, rng: &mut Rng) {
         let wait = now + rng.jitter(timings.passive_wait, 25);
@@ -216,11 +223,12 @@ pub(crate) enum Chosen {
 pub(crate) struct Peer {
     pub(crate) id: NodeId,
     pub(crate) masternode: Option<MasternodeIndex>,
-    pub(crate) wanted: Wanted,
+    /// Who seeks a link to this key.
+    pub(crate) wishes: Wishes,
     /// Where it is dialed: the registry's address, else the advertised one, else the one it was found at.
     pub(crate) addr: Option<CanonicalAddr>,
-    /// The bootstrap address that led to it, if it was configured without a key.
-    pub(crate) found_at: Option<CanonicalAddr>,
+    /// The address without a key that led to it, and who seeks that one.
+    pub(crate) found: Option<Found>,
     /// Where this node dialed it last and it proved its key, and when.
     pub(crate) reached: Option<(CanonicalAddr, Mono)>,
     pub(crate) probes: Probes,
@@ -236,24 +244,25 @@ pub(crate) struct Peer {
     pub(crate) dialing: Dialing,
     pub(crate) exchange: Exchange,
     ups: VecDeque<Mono>,
-    pub(crate) changed: Wall,
+    /// When a link became live or ended last, or the record was made.
+    pub(crate) changed: Now,
 }
 
 impl Peer {
     pub(crate) fn new(
         id: NodeId,
         masternode: Option<MasternodeIndex>,
-        wanted: Wanted,
+        wishes: Wishes,
         addr: Option<CanonicalAddr>,
         dialing: Dialing,
-        wall: Wall,
+        now: Now,
     ) -> Self {
         Self {
             id,
             masternode,
-            wanted,
+            wishes,
             addr,
-            found_at: None,
+            found: None,
             reached: None,
             probes: Probes::default(),
             seen: None,
@@ -265,7 +274,7 @@ impl Peer {
             dialing,
             exchange: Exchange::default(),
             ups: VecDeque::new(),
-            changed: wall,
+            changed: now,
         }
     }
 
@@ -273,9 +282,52 @@ impl Peer {
         if self.live.is_some() { Session::Live } else { Session::None }
     }
 
-    /// Whether a link to it is sought, and it is at this address or was found there.
-    pub(crate) fn is_sought_at(&self, addr: &CanonicalAddr) -> bool {
-        self.wanted == Wanted::Yes && (self.addr == Some(*addr) || self.found_at == Some(*addr))
+    /// Whether a link to it is sought, by its key or by the address that led to it.
+    pub(crate) fn wanted(&self) -> Wanted {
+        let mut wishes = self.wishes;
+        wishes.join(self.found.map(|found| found.wishes).unwrap_or_default());
+        wishes.wanted()
+    }
+
+    /// Nobody seeks a link any more, whoever did.
+    pub(crate) fn seek_no_more(&mut self) {
+        self.wishes = Wishes::default();
+        self.found = None;
+    }
+
+    /// The operator asks for a link: by the key, unless it has asked for the address that led to it.
+    pub(crate) fn ordered(&mut self) {
+        if !self.found.is_some_and(|found| found.wishes.has(Wish::Ordered)) {
+            self.wishes.join(Wish::Ordered.into());
+        }
+    }
+
+    /// The address that led to it.
+    pub(crate) fn found_at(&self) -> Option<CanonicalAddr> {
+        self.found.map(|found| found.addr)
+    }
+
+    /// An address that these seek leads to it. Another one that did so before is given up, but nobody who sought it.
+    pub(crate) fn found_for(&mut self, addr: CanonicalAddr, mut wishes: Wishes) {
+        wishes.join(self.found.map(|found| found.wishes).unwrap_or_default());
+        self.found = Some(Found { addr, wishes });
+    }
+
+    /// No name leads to it by this address any more. Answers whether that is news.
+    pub(crate) fn unnamed(&mut self, addr: &CanonicalAddr) -> bool {
+        let Some(found) = self.found.as_mut().filter(|found| found.addr == *addr) else { return false };
+        found.wishes.remove(Wish::Named);
+        if found.wishes.wanted() == Wanted::No {
+            self.found = None;
+        }
+        true
+    }
+
+    /// Whether it is dialed at this address and has proven its key to a dial there. What it says of where it listens
+    /// proves nothing.
+    pub(crate) fn is_proven_at(&self, addr: &CanonicalAddr) -> bool {
+        let reached = self.reached.map(|(reached, _)| reached);
+        self.addr == Some(*addr) && (self.found_at() == Some(*addr) || reached == Some(*addr))
     }
 
     /// Learns the boot of a process that has answered on a live link.
@@ -306,6 +358,13 @@ impl Peer {
         }
     }
 
+    /// A dial of ours came to nothing: what chose the peer is forgotten, unless a link came of it.
+    pub(crate) fn not_chosen(&mut self) {
+        if self.live.is_none() {
+            self.chosen = Chosen::No;
+        }
+    }
+
     /// A link became live; answers the connection that it replaces.
     pub(crate) fn up(&mut self, now: Now, conn: ConnId, direction: Direction) -> Option<ConnId> {
         if direction == Direction::Inbound {
@@ -313,7 +372,7 @@ impl Peer {
         }
         self.dialing.settling = None;
         self.dialing.order = Order::None;
-        self.changed = now.wall;
+        self.changed = now;
         keep(&mut self.ups, now.mono, UPS_KEPT);
         self.quality = Quality::new(now.mono);
         if direction == Direction::Inbound {
@@ -335,7 +394,7 @@ impl Peer {
         let Some(link) = self.live.take() else { return Duration::ZERO };
         self.chosen = Chosen::No;
         let lasted = now.mono.since(link.since);
-        self.changed = now.wall;
+        self.changed = now;
         self.register.release(now.mono, timings.handshake_timeout);
         self.dialing.backoff.session_ended(lasted, timings.lasting_session);
         // A rival dial that lost while this link was live is no reason to wait for another survivor.
@@ -369,10 +428,11 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Wall;
 
     fn peer() -> Peer {
         let dialing = Dialing::new(Mono(0), Mono(0));
-        Peer::new(NodeId([9; 32]), None, Wanted::Yes, None, dialing, Wall(0))
+        Peer::new(NodeId([9; 32]), None, Wish::Ordered.into(), None, dialing, Now::default())
     }
 
     /// A rival dial lost long before the link ends: its end is one failure, not two.

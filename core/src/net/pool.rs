@@ -9,13 +9,14 @@ use crate::addr::CanonicalAddr;
 use crate::config::{Config, MasternodeMode, Timings};
 use crate::event::{Attempt, SlotClass, SlotCounts};
 use crate::ids::{ConnId, DialOrdinal, NodeId, SeedId};
-use crate::limits::{ATTEMPTS_KEPT, Limits, OWN_ADDR_BYTES, PEER_BYTES, TARGET_BYTES};
+use crate::limits::{ATTEMPTS_KEPT, Holding, Limits, OWN_ADDR_BYTES, PEER_BYTES, TARGET_BYTES, holding};
 use crate::net::bans::{Bans, Grounds};
 use crate::net::dialer::{self, Decision, Flight, Order, Place, Session, Side, Slot, Wanted};
 use crate::net::direction::{Dialer, End, dialer_of};
 use crate::net::peer::{Chosen, Dialing, Peer, UPS_KEPT};
 use crate::net::reserved::Reserved;
 use crate::net::slots::{self, Company, Places, Seeker, Taken, Verdict};
+use crate::net::wishes::{Found, Wish, Wishes};
 use crate::registry::Registry;
 use crate::rng::Rng;
 use crate::time::{Mono, Now};
@@ -30,8 +31,15 @@ const FIRST_KNOCKS: (Duration, Duration) = (Duration::from_millis(500), Duration
 pub(crate) enum Destination {
     /// A node.
     Peer(NodeId),
-    /// A bootstrap address without a key.
+    /// An address without a key.
     Addr(CanonicalAddr),
+}
+
+/// An address without a key, until its node is learned.
+#[derive(Clone, Debug)]
+struct Target {
+    wishes: Wishes,
+    dialing: Dialing,
 }
 
 /// The table of peers and of bare addresses.
@@ -40,7 +48,7 @@ pub(crate) struct Pool {
     me: End,
     /// Boxed: the nodes of a tree are a third empty, and there may be thousands of peers.
     peers: BTreeMap<NodeId, Box<Peer>>,
-    targets: BTreeMap<CanonicalAddr, Dialing>,
+    targets: BTreeMap<CanonicalAddr, Target>,
     own_addrs: BTreeSet<CanonicalAddr>,
     reserved: Reserved,
     places: Places,
@@ -70,17 +78,31 @@ impl Pool {
         for entry in config.registry.entries().iter().filter(|entry| entry.id != me) {
             let dialing = pool.fresh_dialing(now, rng);
             let index = config.registry.index_of(&entry.id);
-            let peer = Peer::new(entry.id, index, Wanted::Yes, Some(entry.addr), dialing, now.wall);
+            let peer = Peer::new(entry.id, index, Wish::Registry.into(), Some(entry.addr), dialing, now);
             pool.peers.insert(entry.id, Box::new(peer));
         }
         for seed in config.bootstrap.iter().chain(&config.reserved) {
-            pool.want(seed.addr, seed.id, &config.registry, now, rng);
+            pool.want(seed.addr, seed.id, Wish::Configured.into(), &config.registry, now, rng);
+        }
+        for peer in config.seeds.iter().filter_map(|seed| seed.id) {
+            // Others are sought as soon as their names lead somewhere.
+            if let Some(peer) = pool.get_mut(&peer) {
+                peer.wishes.join(Wish::Configured.into());
+            }
         }
         pool
     }
 
-    /// Another registry is in force (rule C-7): its masternodes are sought at its addresses, whoever left it is
-    /// sought no more. No link ends for it.
+    pub(crate) fn holdings(&self) -> [Holding; 3] {
+        [
+            holding("known peers", self.peers.len(), self.limits.known_peers),
+            holding("bare addresses", self.targets.len(), self.limits.known_peers),
+            holding("own addresses", self.own_addrs.len(), self.limits.own_addrs),
+        ]
+    }
+
+    /// Another registry is in force (rule C-7): its masternodes are sought at its addresses, and whoever left it no
+    /// more, unless somebody else seeks it. No link ends for it.
     pub(crate) fn registry_changed(
         &mut self,
         registry: &Registry,
@@ -93,22 +115,31 @@ impl Pool {
             self.own_addrs.insert(own.addr);
         }
         self.share_out(registry, mode);
+        // Addresses that lead elsewhere now.
+        let mut strayed = Vec::new();
         for peer in self.peers.values_mut() {
-            let left = peer.masternode.is_some()
-                && registry.get(&peer.id).is_none()
-                && !self.reserved.has_key(&peer.id);
+            let entry = registry.get(&peer.id);
             peer.masternode = registry.index_of(&peer.id);
-            if left {
-                peer.wanted = Wanted::No;
+            if entry.is_none() {
+                peer.wishes.remove(Wish::Registry);
             }
+            let elsewhere = |found: &mut Found| match (entry, registry.by_addr(&found.addr)) {
+                (None, None) => false,
+                (here, there) => here != there,
+            };
+            strayed.extend(peer.found.take_if(elsewhere));
         }
         for entry in registry.entries() {
             // The table has room: a registry is smaller than it, and whoever is idle gives way.
             if let Some(peer) = self.ensure(entry.id, registry, now, rng) {
-                peer.wanted = Wanted::Yes;
+                peer.wishes.join(Wish::Registry.into());
                 peer.addr = Some(entry.addr);
             }
-            self.targets.remove(&entry.addr);
+            let target = self.targets.remove(&entry.addr);
+            strayed.extend(target.map(|target| Found { addr: entry.addr, wishes: target.wishes }));
+        }
+        for found in strayed {
+            self.want(found.addr, None, found.wishes, registry, now, rng);
         }
     }
 
@@ -118,12 +149,13 @@ impl Pool {
         Dialing::new(first_knock, first_dial)
     }
 
-    /// Seeks a link to whoever is at `addr`, from now on. Answers the destination to ask about, if there is
-    /// room and it is not this node.
+    /// Seeks a link to this key at `addr`, or to whoever is there, from now on. Answers the destination to ask about,
+    /// if there is room and it is not this node.
     pub(crate) fn want(
         &mut self,
         addr: CanonicalAddr,
         id: Option<NodeId>,
+        wishes: Wishes,
         registry: &Registry,
         now: Now,
         rng: &mut Rng,
@@ -131,28 +163,41 @@ impl Pool {
         if self.owns(&addr) || id == Some(self.me.id) {
             return None;
         }
-        let found =
-            id.or_else(|| registry.by_addr(&addr).map(|entry| entry.id)).or_else(|| self.id_at(&addr));
-        match found {
+        if let Some(id) = id {
+            let peer = self.ensure(id, registry, now, rng)?;
+            peer.wishes.join(wishes);
+            if peer.masternode.is_none() {
+                peer.addr = Some(addr);
+            }
+            return Some(Destination::Peer(id));
+        }
+        match registry.by_addr(&addr).map(|entry| entry.id).or_else(|| self.id_at(&addr)) {
             Some(id) => {
-                let peer = self.ensure(id, registry, now, rng)?;
-                peer.wanted = Wanted::Yes;
-                if peer.masternode.is_none() {
-                    peer.addr = Some(addr);
-                }
+                self.ensure(id, registry, now, rng)?;
+                self.leads(addr, id, wishes);
                 Some(Destination::Peer(id))
             }
-            None => {
-                if !self.targets.contains_key(&addr) {
-                    if self.targets.len() >= self.limits.known_peers {
-                        return None;
-                    }
-                    let dialing = self.fresh_dialing(now, rng);
-                    self.targets.insert(addr, dialing);
-                }
-                Some(Destination::Addr(addr))
-            }
+            None => self.want_at(addr, wishes, now, rng),
         }
+    }
+
+    /// Seeks a link to whoever is at `addr`, who is not known.
+    fn want_at(
+        &mut self,
+        addr: CanonicalAddr,
+        wishes: Wishes,
+        now: Now,
+        rng: &mut Rng,
+    ) -> Option<Destination> {
+        if let Some(target) = self.targets.get_mut(&addr) {
+            target.wishes.join(wishes);
+        } else if self.targets.len() < self.limits.known_peers {
+            let dialing = self.fresh_dialing(now, rng);
+            self.targets.insert(addr, Target { wishes, dialing });
+        } else {
+            return None;
+        }
+        Some(Destination::Addr(addr))
     }
 
     /// The peer's record, made if need be; `None` for ourselves or when the table is full of others that
@@ -171,20 +216,20 @@ impl Pool {
             if self.peers.len() >= self.limits.known_peers {
                 let idle = |peer: &Peer| {
                     peer.masternode.is_none()
-                        && peer.wanted == Wanted::No
+                        && peer.wanted() == Wanted::No
                         && peer.live.is_none()
                         && peer.dialing.in_flight.is_none()
                         && peer.dialing.order == Order::None
                         && peer.dialing.held.is_none_or(|until| until <= now.mono)
                 };
-                let oldest =
-                    self.peers.values().filter(|peer| idle(peer)).min_by_key(|peer| peer.changed)?.id;
+                let strangers = self.peers.values().filter(|peer| idle(peer));
+                let oldest = strangers.min_by_key(|peer| peer.changed.mono)?.id;
                 self.peers.remove(&oldest);
             }
             let dialing = self.fresh_dialing(now, rng);
             let index = registry.index_of(&id);
             let addr = registry.get(&id).map(|entry| entry.addr);
-            let peer = Peer::new(id, index, Wanted::No, addr, dialing, now.wall);
+            let peer = Peer::new(id, index, Wishes::default(), addr, dialing, now);
             self.peers.insert(id, Box::new(peer));
         }
         self.peers.get_mut(&id).map(Box::as_mut)
@@ -205,21 +250,21 @@ impl Pool {
     pub(crate) fn dialing_mut(&mut self, destination: Destination) -> Option<&mut Dialing> {
         match destination {
             Destination::Peer(id) => self.peers.get_mut(&id).map(|peer| &mut peer.dialing),
-            Destination::Addr(addr) => self.targets.get_mut(&addr),
+            Destination::Addr(addr) => self.targets.get_mut(&addr).map(|target| &mut target.dialing),
         }
     }
 
     pub(crate) fn dialing(&self, destination: Destination) -> Option<&Dialing> {
         match destination {
             Destination::Peer(id) => self.peers.get(&id).map(|peer| &peer.dialing),
-            Destination::Addr(addr) => self.targets.get(&addr),
+            Destination::Addr(addr) => self.targets.get(&addr).map(|target| &target.dialing),
         }
     }
 
     /// Whether this node seeks a link there of its own accord, not only because somebody knocked.
     pub(crate) fn seeks(&self, destination: Destination) -> bool {
         match destination {
-            Destination::Peer(id) => self.peers.get(&id).is_some_and(|peer| peer.wanted == Wanted::Yes),
+            Destination::Peer(id) => self.peers.get(&id).is_some_and(|peer| peer.wanted() == Wanted::Yes),
             Destination::Addr(addr) => self.targets.contains_key(&addr),
         }
     }
@@ -248,31 +293,32 @@ impl Pool {
     }
 
     /// What bans say of a destination: of its key, and of where it is dialed.
-    pub(crate) fn grounds(&self, bans: &Bans, destination: Destination) -> Grounds {
+    pub(crate) fn grounds(&self, now: Mono, bans: &Bans, destination: Destination) -> Grounds {
         let ip = self.addr_of(destination).map(|addr| addr.ip());
         match destination {
-            Destination::Peer(id) => bans.grounds(Some(&id), ip),
-            Destination::Addr(_) => bans.grounds(None, ip),
+            Destination::Peer(id) => bans.grounds(now, Some(&id), ip),
+            Destination::Addr(_) => bans.grounds(now, None, ip),
         }
     }
 
     /// The one gate: what to do about a destination now.
     pub(crate) fn decide(&self, now: Mono, destination: Destination, bans: &Bans) -> Option<Decision> {
-        let grounds = self.grounds(bans, destination);
+        let grounds = self.grounds(now, bans, destination);
         let situation = match destination {
             Destination::Peer(id) => {
                 let peer = self.peers.get(&id)?;
                 let place = peer.addr.map_or(Place::Unknown, |addr| self.place(&addr));
                 let session = peer.session();
-                let situation = peer.dialing.situation(session, peer.wanted, place, self.side(peer), grounds);
+                let situation =
+                    peer.dialing.situation(session, peer.wanted(), place, self.side(peer), grounds);
                 // Counted only where it matters: most peers are connected, or not sought.
                 let idle = session == Session::None && situation.flight == Flight::Idle;
-                let asks = peer.wanted == Wanted::Yes || peer.dialing.order != Order::None;
+                let asks = situation.wanted == Wanted::Yes || peer.dialing.order != Order::None;
                 let slot = if idle && asks { slot(self.verdict(peer)) } else { Slot::Free };
                 dialer::Situation { slot, ..situation }
             }
             Destination::Addr(addr) => {
-                let dialing = self.targets.get(&addr)?;
+                let dialing = &self.targets.get(&addr)?.dialing;
                 let situation =
                     dialing.situation(Session::None, Wanted::Yes, self.place(&addr), Side::Dialer, grounds);
                 let verdict = slots::judge(self.class_at(&addr), Seeker::Us, &self.taken(), &self.places);
@@ -321,19 +367,34 @@ impl Pool {
         self.targets.remove(&addr);
     }
 
-    /// Whether a link to whoever is at an address is sought already.
-    pub(crate) fn seeks_at(&self, addr: &CanonicalAddr) -> bool {
-        self.targets.contains_key(addr) || self.peers.values().any(|peer| peer.is_sought_at(addr))
+    /// The operator asks for a link there, from now on.
+    pub(crate) fn ordered(&mut self, destination: Destination) {
+        match destination {
+            Destination::Peer(id) => {
+                if let Some(peer) = self.peers.get_mut(&id) {
+                    peer.ordered();
+                }
+            }
+            Destination::Addr(addr) => {
+                if let Some(target) = self.targets.get_mut(&addr) {
+                    target.wishes.join(Wish::Ordered.into());
+                }
+            }
+        }
     }
 
-    /// Nobody is sought any more for being at an address, but for masternodes; links stay. Answers whose
-    /// situation is another now.
-    pub(crate) fn unwant(&mut self, addr: &CanonicalAddr) -> Vec<Destination> {
-        self.targets.remove(addr);
-        let mut changed = Vec::new();
+    /// No name leads to this address any more: what nobody else seeks there is sought no more; links stay. Answers
+    /// whose situation may be another now.
+    pub(crate) fn unnamed(&mut self, addr: &CanonicalAddr) -> Vec<Destination> {
+        if let Some(target) = self.targets.get_mut(addr) {
+            target.wishes.remove(Wish::Named);
+            if target.wishes.wanted() == Wanted::No {
+                self.targets.remove(addr);
+            }
+        }
+        let mut changed = vec![Destination::Addr(*addr)];
         for peer in self.peers.values_mut() {
-            if peer.masternode.is_none() && peer.is_sought_at(addr) {
-                peer.wanted = Wanted::No;
+            if peer.unnamed(addr) {
                 changed.push(Destination::Peer(peer.id));
             }
         }
@@ -342,32 +403,35 @@ impl Pool {
 
     /// The node behind a bare address proved its identity: from now on it is sought by its key.
     pub(crate) fn resolve(&mut self, addr: CanonicalAddr, id: NodeId) {
-        if self.targets.remove(&addr).is_some()
-            && let Some(peer) = self.peers.get_mut(&id)
+        if self.peers.contains_key(&id)
+            && let Some(target) = self.targets.remove(&addr)
         {
-            peer.wanted = Wanted::Yes;
-            peer.found_at = Some(addr);
-            peer.addr = peer.addr.or(Some(addr));
+            self.leads(addr, id, target.wishes);
         }
+    }
+
+    /// An address that these seek leads to a peer: from now on in the place of another one, unless that is reserved.
+    fn leads(&mut self, addr: CanonicalAddr, id: NodeId, wishes: Wishes) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.addr = peer.addr.or(Some(addr));
+        let reserved = |addr: &CanonicalAddr| self.reserved.has_addr(addr);
+        let before = peer.found_at().filter(|before| reserved(before) && !reserved(&addr));
+        peer.found_for(before.unwrap_or(addr), wishes);
     }
 
     /// Another node answers at the bare address that once led to `id`: seek the address again, not the node.
     pub(crate) fn unresolve(&mut self, id: &NodeId, now: Now, rng: &mut Rng) -> Option<Destination> {
         let peer = self.peers.get_mut(id).filter(|peer| peer.masternode.is_none())?;
-        let addr = peer.found_at.take()?;
-        peer.wanted = Wanted::No;
-        peer.addr = None;
-        if self.targets.len() >= self.limits.known_peers {
-            return None;
+        let Found { addr, wishes } = peer.found.take()?;
+        if peer.wanted() == Wanted::No {
+            peer.addr = None;
         }
-        let dialing = self.fresh_dialing(now, rng);
-        self.targets.insert(addr, dialing);
-        Some(Destination::Addr(addr))
+        self.want_at(addr, wishes, now, rng)
     }
 
-    /// The node whose record has this address.
-    pub(crate) fn id_at(&self, addr: &CanonicalAddr) -> Option<NodeId> {
-        self.peers.values().find(|peer| peer.addr == Some(*addr)).map(|peer| peer.id)
+    /// The node that was met at this address.
+    fn id_at(&self, addr: &CanonicalAddr) -> Option<NodeId> {
+        self.peers.values().find(|peer| peer.is_proven_at(addr)).map(|peer| peer.id)
     }
 
     /// Live sessions.
@@ -377,13 +441,13 @@ impl Pool {
 
     /// Links that should stand: peers that are sought, or seek us by the direction rule.
     pub(crate) fn expected(&self) -> usize {
-        let wanted = |peer: &&Peer| peer.wanted == Wanted::Yes && self.side(peer) != Side::Nobody;
+        let wanted = |peer: &&Peer| peer.wanted() == Wanted::Yes && self.side(peer) != Side::Nobody;
         self.peers().filter(wanted).count()
     }
 
     /// How many of the expected links stand.
     pub(crate) fn expected_up(&self) -> usize {
-        let wanted = |peer: &&Peer| peer.wanted == Wanted::Yes && self.side(peer) != Side::Nobody;
+        let wanted = |peer: &&Peer| peer.wanted() == Wanted::Yes && self.side(peer) != Side::Nobody;
         self.peers().filter(wanted).filter(|peer| peer.live.is_some()).count()
     }
 
@@ -422,7 +486,7 @@ impl Pool {
     }
 
     fn reserves(&self, peer: &Peer) -> bool {
-        self.reserved.has_key(&peer.id) || peer.found_at.is_some_and(|addr| self.reserved.has_addr(&addr))
+        self.reserved.has_key(&peer.id) || peer.found_at().is_some_and(|addr| self.reserved.has_addr(&addr))
     }
 
     /// The same of whoever answers a dial at an address and is not registered.
@@ -461,18 +525,26 @@ impl Pool {
         slots::judge(class, seeker(peer), &self.taken(), &self.places)
     }
 
+    /// Live links that do not hang on another observer's wish alone.
+    pub(crate) fn own_links(&self) -> usize {
+        let taken = self.taken();
+        taken.all() - taken.guests
+    }
+
     /// Whether there is a place for one more observer that this node seeks.
     pub(crate) fn has_room(&self) -> bool {
         slots::judge(SlotClass::Observer, Seeker::Us, &self.taken(), &self.places) == Verdict::Free
     }
 
-    /// Observers without a link that could be dialed at once, were they sought.
+    /// Observers without a link that could be dialed at once, where this node itself has reached them.
     pub(crate) fn replacements(&self, now: Mono) -> impl Iterator<Item = &Peer> {
         let quiet = move |at: Option<Mono>| at.is_none_or(|at| at <= now);
         self.peers()
-            .filter(|peer| peer.wanted == Wanted::No && self.class(peer) == SlotClass::Observer)
+            .filter(|peer| peer.wanted() == Wanted::No && self.class(peer) == SlotClass::Observer)
             .filter(|peer| peer.live.is_none() && peer.dialing.in_flight.is_none())
             .filter(move |peer| quiet(peer.dialing.backoff.until()) && quiet(peer.dialing.held))
+            // Where it only says to be, somebody else may be.
+            .filter(|peer| peer.addr.is_some() && peer.addr == peer.reached.map(|(addr, _)| addr))
             .filter(|peer| peer.addr.is_some_and(|addr| self.place(&addr) == Place::Known))
             .filter(|peer| self.side(peer) != Side::Nobody)
     }
@@ -485,7 +557,7 @@ impl Pool {
 
 /// Who wants, or would want, the link to a peer.
 pub(crate) fn seeker(peer: &Peer) -> Seeker {
-    match (peer.wanted, peer.dialing.order, peer.chosen) {
+    match (peer.wanted(), peer.dialing.order, peer.chosen) {
         (Wanted::Yes, _, _) | (_, Order::Book, _) | (_, _, Chosen::FromBook) => Seeker::Us,
         _ => Seeker::Them,
     }
@@ -504,6 +576,9 @@ const _: () = {
     const KEPT: usize = 8 * UPS_KEPT + size_of::<Attempt>() * ATTEMPTS_KEPT;
     assert!(2 * (size_of::<NodeId>() + size_of::<Peer>()) + KEPT + TIMER <= PEER_BYTES);
     const ATTEMPTS: usize = size_of::<Attempt>() * ATTEMPTS_KEPT;
-    assert!(2 * (size_of::<CanonicalAddr>() + size_of::<Dialing>()) + ATTEMPTS + TIMER <= TARGET_BYTES);
+    assert!(2 * (size_of::<CanonicalAddr>() + size_of::<Target>()) + ATTEMPTS + TIMER <= TARGET_BYTES);
     assert!(2 * size_of::<CanonicalAddr>() <= OWN_ADDR_BYTES);
 };
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::event::Offence;
 use crate::ids::NodeId;
-use crate::limits::SCORE_BYTES;
+use crate::limits::{Holding, SCORE_BYTES, holding};
 use crate::net::breaker::{Breaker, Suspicion};
 use crate::time::Mono;
 
@@ -187,6 +187,10 @@ pub(crate) struct Scores {
 impl Scores {
     pub(crate) fn new(bound: usize) -> Self {
         Self { records: BTreeMap::new(), bound, breaker: Breaker::default() }
+    }
+
+    pub(crate) fn holdings(&self) -> [Holding; 2] {
+        [holding("scores", self.records.len(), self.bound), self.breaker.holding()]
     }
 
     /// A peer broke a rule. `others` masternodes are registered beside this node. `None` if this node suspects

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::addr::CanonicalAddr;
 use crate::config::Seed;
 use crate::ids::{NodeId, SeedId};
-use crate::limits::{SEED_ADDRESSES, SEED_BYTES};
+use crate::limits::{Holding, MAX_SEEDS, SEED_ADDRESSES, SEED_BYTES, holding};
 use crate::rng::Rng;
 use crate::time::Mono;
 
@@ -18,7 +18,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(crate) struct Seeds {
     names: Vec<Name>,
-    /// Addresses that are sought only because a name gives, or gave, them.
+    /// Addresses that are sought because a name gives, or gave, them.
     lent: BTreeSet<CanonicalAddr>,
     longest: Duration,
 }
@@ -47,6 +47,10 @@ impl Seeds {
     pub(crate) fn new(names: &[Seed], longest: Duration, now: Mono) -> Self {
         let name = |seed: &Seed| Name { id: seed.id, addrs: Vec::new(), asked: 0, not_before: now };
         Self { names: names.iter().map(name).collect(), lent: BTreeSet::new(), longest }
+    }
+
+    pub(crate) fn holding(&self) -> Holding {
+        holding("addresses of names", self.lent.len(), MAX_SEEDS * SEED_ADDRESSES)
     }
 
     /// Whether there is any.
@@ -100,17 +104,12 @@ impl Seeds {
         Some((name.id, addrs))
     }
 
-    /// An address is sought from now on for the name alone.
+    /// An address is sought from now on for the name, whoever else seeks it.
     pub(crate) fn lend(&mut self, addr: CanonicalAddr) {
         self.lent.insert(addr);
     }
 
-    /// Somebody else seeks it too: the name cannot take it away any more.
-    pub(crate) fn keep(&mut self, addr: &CanonicalAddr) {
-        self.lent.remove(addr);
-    }
-
-    /// Addresses that no name gives any more and to which no link is live: they are to be forgotten.
+    /// Addresses that no name gives any more and to which no link is live: names seek them no more.
     pub(crate) fn outdated(&mut self, linked: &Linked) -> Vec<CanonicalAddr> {
         let named = |addr: &CanonicalAddr| self.names.iter().any(|name| name.addrs.contains(addr));
         let gone: Vec<CanonicalAddr> =
@@ -203,14 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn p_8_what_a_name_gives_no_more_is_forgotten_unless_linked_or_sought_otherwise() {
+    fn p_8_what_a_name_gives_no_more_is_forgotten_unless_linked() {
         let mut seeds = seeds(&[None]);
-        let [a, b, c, d] = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1", "10.0.0.4:1"].map(addr);
-        seeds.resolved(SeedId(0), &[a, b, c]);
-        for addr in [a, b, c] {
+        let [a, c, d] = ["10.0.0.1:1", "10.0.0.3:1", "10.0.0.4:1"].map(addr);
+        seeds.resolved(SeedId(0), &[a, c]);
+        for addr in [a, c] {
             seeds.lend(addr);
         }
-        seeds.keep(&b);
         seeds.resolved(SeedId(0), &[d]);
         let linked = Linked { addrs: [c].into(), ..Linked::default() };
         assert_eq!(seeds.outdated(&linked), [a]);

@@ -71,6 +71,12 @@ impl Places {
         }
     }
 
+    /// Whether what is left after one more reserved peer covers the masternodes that are linked, and those that may
+    /// still come.
+    fn has_room_for_reserved(&self, taken: &Taken) -> bool {
+        taken.reserved + taken.masternodes.max(self.masternodes) < self.all
+    }
+
     /// Places that observers may take at present.
     fn for_observers(&self, taken: &Taken) -> usize {
         let kept = taken.masternodes.max(self.masternodes) + taken.reserved.max(self.reserved);
@@ -106,7 +112,7 @@ impl Taken {
         self.sought + self.guests
     }
 
-    const fn all(&self) -> usize {
+    pub(crate) const fn all(&self) -> usize {
         self.masternodes + self.reserved + self.observers()
     }
 }
@@ -122,11 +128,13 @@ pub enum Verdict {
     Full,
 }
 
-/// Judges whether a peer gets a place. A masternode or a reserved peer is refused only where no observer is left
-/// to give way; an observer displaces nobody, and takes nothing that is kept for others.
+/// Judges whether a peer gets a place. A masternode is refused only where no observer is left to give way; so is a
+/// reserved peer, which takes none that is kept for masternodes either; an observer displaces nobody, and takes
+/// nothing that is kept for others.
 #[must_use]
 pub fn judge(class: SlotClass, seeker: Seeker, taken: &Taken, places: &Places) -> Verdict {
     let free = match (class, seeker) {
+        (SlotClass::Reserved, _) if !places.has_room_for_reserved(taken) => false,
         (SlotClass::Masternode | SlotClass::Reserved, _) => {
             return match (taken.all() < places.all, taken.observers()) {
                 (true, _) => Verdict::Free,
@@ -251,6 +259,31 @@ mod tests {
         }
     }
 
+    /// Thirty reserved peers come before a registry of 128 that leaves 21 places.
+    #[test]
+    fn pex_02b_reserved_peers_take_no_place_of_a_masternode() {
+        let places = Places::new(&Limits::for_registry(128), 127, 30, Company::Taken);
+        assert_eq!((places.masternodes, places.reserved), (127, 21));
+        let verdict = |class, taken| judge(class, Seeker::Them, &taken, &places);
+        assert_eq!(verdict(Reserved, taken(0, 20, 0, 0)), Verdict::Free);
+        assert_eq!(verdict(Reserved, taken(0, 21, 0, 0)), Verdict::Full);
+        assert_eq!(verdict(Masternode, taken(126, 21, 0, 0)), Verdict::Free);
+        // Observers where masternodes may come give way to these alone.
+        assert_eq!(verdict(Reserved, taken(0, 21, 0, 127)), Verdict::Full);
+        assert_eq!(verdict(Masternode, taken(0, 21, 0, 127)), Verdict::Displaces);
+    }
+
+    /// A name has one place, and several nodes may answer where it leads: what is left after masternodes is theirs.
+    #[test]
+    fn s_3_more_reserved_peers_than_places_share_with_observers() {
+        let places = Places::new(&limits(50, 20), 13, 1, Company::Taken);
+        let verdict = |taken| judge(Reserved, Seeker::Us, &taken, &places);
+        assert_eq!(verdict(taken(0, 1, 0, 0)), Verdict::Free);
+        assert_eq!(verdict(taken(20, 29, 0, 1)), Verdict::Displaces);
+        assert_eq!(verdict(taken(0, 29, 0, 21)), Verdict::Displaces);
+        assert_eq!(verdict(taken(0, 30, 0, 0)), Verdict::Full);
+    }
+
     #[test]
     fn counts_tell_what_each_class_may_still_take() {
         let places = Places::new(&limits(50, 20), 13, 2, Company::Taken);
@@ -301,8 +334,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whoever comes and goes, in any order: the bound holds, a masternode or reserved peer is never refused
-        /// while an observer has a place, and nobody but an observer ever loses one.
+        /// Whoever comes and goes, in any order: the bound holds, a masternode is never refused while an observer
+        /// has a place, nor is a reserved peer that takes no masternode's, and nobody but an observer ever loses one.
         #[test]
         fn s_4_the_bound_holds_and_only_observers_give_way(
             (max, slots, known, reserved) in (0usize..12, 0usize..12, 0usize..12, 0usize..4),
@@ -330,7 +363,13 @@ mod tests {
                     }
                     (Verdict::Displaces, None) => prop_assert!(false, "displaces nobody"),
                     (Verdict::Full, victim) => {
-                        prop_assert!(class == Observer || victim.is_none());
+                        let kept = taken.reserved + taken.masternodes.max(places.masternodes);
+                        let refused = match class {
+                            Masternode => victim.is_none(),
+                            Reserved => victim.is_none() || kept >= places.all,
+                            Observer => true,
+                        };
+                        prop_assert!(refused);
                         continue;
                     }
                 }
@@ -339,25 +378,39 @@ mod tests {
             }
         }
 
-        /// As many masternodes as are registered have their places whatever observers do before and between.
+        /// As many masternodes as are registered have their places, and of the reserved peers as many as these
+        /// leave, whatever others do before and between.
         #[test]
         fn pex_02b_whoever_is_registered_finds_a_place(
             (max, registered) in (1usize..40).prop_flat_map(|max| (Just(max), 0..=max)),
-            slots in 0usize..40,
-            arrivals in proptest::collection::vec(any::<bool>(), 0..120),
+            (slots, reserved) in (0usize..40, 0usize..20),
+            arrivals in proptest::collection::vec(prop_oneof![Just(Reserved), Just(Observer)], 0..120),
+            early in 0usize..40,
         ) {
-            let places = Places::new(&limits(max, slots), registered, 0, Company::Taken);
+            let places = Places::new(&limits(max, slots), registered, reserved, Company::Taken);
             let mut taken = Taken::default();
-            let observers = arrivals.iter().filter(|masternode| !**masternode);
-            for () in observers.map(|_| ()) {
-                if judge(Observer, Seeker::Them, &taken, &places) == Verdict::Free {
-                    taken.guests += 1;
+            let mut come = |class| {
+                let verdict = judge(class, Seeker::Them, &taken, &places);
+                match verdict {
+                    Verdict::Full => return verdict,
+                    Verdict::Displaces => taken.guests -= 1,
+                    Verdict::Free => {}
                 }
+                taken.count(class, Seeker::Them);
+                verdict
+            };
+            let early = early.min(registered);
+            for class in std::iter::repeat_n(Masternode, early).chain(arrivals) {
+                let verdict = come(class);
+                prop_assert!(class != Masternode || verdict != Verdict::Full);
             }
-            for _ in 0..registered {
-                prop_assert_eq!(judge(Masternode, Seeker::Them, &taken, &places), Verdict::Free);
-                taken.masternodes += 1;
+            for _ in early..registered {
+                prop_assert_ne!(come(Masternode), Verdict::Full);
             }
+            while come(Reserved) != Verdict::Full {}
+            prop_assert_eq!(taken.masternodes, registered);
+            prop_assert!(taken.reserved >= places.reserved);
+            prop_assert!(taken.all() <= max);
         }
     }
 }

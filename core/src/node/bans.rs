@@ -11,7 +11,7 @@ use crate::event::{CloseReason, ClosedBy, Enforce, Event, Offence, Reply, Warnin
 use crate::ids::{ConnId, NodeId, RequestId};
 use crate::input::PeerRef;
 use crate::journal::{Record, RecordKey};
-use crate::limits::{BAN_BYTES, ORDER_BYTES, ORDERS_WAITING};
+use crate::limits::{BAN_BYTES, Holding, ORDER_BYTES, ORDERS_WAITING, holding};
 use crate::link::{Link, Origin};
 use crate::net::bans::{Bans, Set, Verdict, verdict};
 use crate::net::pool::Destination;
@@ -34,6 +34,10 @@ pub(super) struct Saving {
 }
 
 impl Saving {
+    pub(super) fn holding(&self) -> Holding {
+        holding("orders that wait for a write", self.waiting(), ORDERS_WAITING)
+    }
+
     fn waiting(&self) -> usize {
         self.unwritten.len() + self.under_way.as_ref().map_or(0, Vec::len)
     }
@@ -129,12 +133,12 @@ impl Node {
 
     /// Whether a connection from this address is refused before a byte of it is read.
     pub(super) fn is_banned_address(&self, now: Now, ip: IpAddr) -> bool {
-        self.bans.on_address(ip).is_some_and(|hold| hold.until.is_none_or(|until| until > now.mono))
+        self.bans.on_address(now.mono, ip).is_some()
     }
 
     /// Whether a proven key is refused.
     pub(super) fn is_banned_key(&self, now: Now, id: &NodeId) -> bool {
-        matches!(verdict(now.mono, &self.bans.grounds(Some(id), None)), Verdict::Banned(_))
+        matches!(verdict(now.mono, &self.bans.grounds(now.mono, Some(id), None)), Verdict::Banned(_))
     }
 
     /// The operator bans: applies at once, answered when it is durable.
@@ -184,7 +188,7 @@ impl Node {
         }
         let Some(ban) = self.bans.remove(now, &target) else {
             let covers = match target {
-                BanTarget::Net(net) => self.bans.on_address(net.ip()).map(|hold| hold.target),
+                BanTarget::Net(net) => self.bans.on_address(now.mono, net.ip()).map(|hold| hold.target),
                 BanTarget::Key(_) => None,
             };
             return Some(Reply::NotBanned(covers));
@@ -244,7 +248,10 @@ impl Node {
                 Origin::Dialed { addr, expect, .. } => (link.peer.or(expect), addr.ip()),
                 Origin::Accepted => (link.peer, link.remote.ip()),
             };
-            matches!(verdict(now.mono, &self.bans.grounds(id.as_ref(), Some(ip))), Verdict::Banned(_))
+            matches!(
+                verdict(now.mono, &self.bans.grounds(now.mono, id.as_ref(), Some(ip))),
+                Verdict::Banned(_)
+            )
         };
         let open = self.links.iter().filter(|(_, link)| !link.is_closing());
         let reason = |link: &Link| if link.peering().is_some() { reason } else { CloseReason::Banned };
@@ -268,7 +275,7 @@ impl Node {
         self.event(Event::BanEnded { ban: Box::new(ban), end });
         for destination in freed {
             if let Some(dialing) = self.pool.dialing_mut(destination) {
-                dialing.backoff.clear();
+                dialing.tried_at_once(now.mono);
             }
             self.pursue(now, destination);
         }
@@ -345,8 +352,8 @@ impl Node {
     pub(super) fn why_unknown(&self, now: Now, peer: &PeerRef) -> Option<Why> {
         let target = match peer {
             PeerRef::Id(id) => BanTarget::Key(*id),
-            PeerRef::Addr(addr) => self.bans.on_address(addr.ip())?.target,
-            PeerRef::Ip(ip) => self.bans.on_address(*ip)?.target,
+            PeerRef::Addr(addr) => self.bans.on_address(now.mono, addr.ip())?.target,
+            PeerRef::Ip(ip) => self.bans.on_address(now.mono, *ip)?.target,
             PeerRef::IdPrefix(prefix) => {
                 let bans = self.bans.list(now);
                 let mut meant = bans.iter().filter(|ban| {

@@ -32,7 +32,12 @@ impl Node {
             self.timers.set(TimerKey::Dial(destination), None);
             return;
         };
-        self.timers.set(TimerKey::Dial(destination), decision.until());
+        let again = match decision {
+            // Whoever a ban kept away is pursued when it ends; any number of strangers may be banned until then.
+            Decision::Banned(_) => None,
+            _ => decision.until(),
+        };
+        self.timers.set(TimerKey::Dial(destination), again);
         match decision {
             Decision::Dial(because) => self.dial(now, destination, Intent::Session(because)),
             Decision::Knock => self.dial(now, destination, Intent::Knock),
@@ -123,6 +128,11 @@ impl Node {
             self.probe_over(now, (addr, expect, proven), outcome(reason, by, proven), reason);
             self.next_waiting(now);
             return;
+        }
+        if let Destination::Peer(id) = destination
+            && let Some(peer) = self.pool.get_mut(&id)
+        {
+            peer.not_chosen();
         }
         if !self.flies(destination, conn) {
             self.next_waiting(now);

@@ -13,10 +13,10 @@ use crate::config::Config;
 use crate::event::{AddressCounts, CloseReason, Offence, Warning};
 use crate::ids::{ConnId, NodeId};
 use crate::journal::{Record, RecordKey};
-use crate::limits::MAX_TOLD;
+use crate::limits::{Holding, MAX_TOLD, holding};
 use crate::link::Origin;
 use crate::net::book::{Book, Candidate, Failure, Fitness, Group, Heard};
-use crate::net::dialer::{Order, Wanted};
+use crate::net::dialer::{Flight, Order, Wanted};
 use crate::net::exchange::{Turn, Use};
 use crate::net::peer::{Chosen, Outcome, Peer};
 use crate::net::pool::Destination;
@@ -50,6 +50,11 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
+    pub(super) fn holdings(&self) -> impl Iterator<Item = Holding> {
+        let candidates = holding("candidates under way", self.candidates.len(), CANDIDATES);
+        self.book.holdings().into_iter().chain([candidates])
+    }
+
     pub(super) fn counts(&self) -> AddressCounts {
         self.book.counts()
     }
@@ -224,7 +229,7 @@ impl Node {
     }
 
     fn is_short_of_links(&self) -> bool {
-        self.is_observer() && self.pool.live().count() < self.config.limits.outbound
+        self.is_observer() && self.pool.own_links() < self.config.limits.outbound
     }
 
     fn use_for_addresses(&self) -> Option<Use> {
@@ -250,7 +255,7 @@ impl Node {
             return;
         }
         let dialing = self.addresses.candidates.len();
-        let lacking = self.config.limits.outbound.saturating_sub(self.pool.live().count() + dialing);
+        let lacking = self.config.limits.outbound.saturating_sub(self.pool.own_links() + dialing);
         let wanted = lacking.min(CANDIDATES.saturating_sub(dialing));
         for candidate in self.choose_candidates(now, wanted) {
             self.dial_candidate(now, candidate);
@@ -284,21 +289,30 @@ impl Node {
         }
         let Some(peer) = self.pool.get_mut(&candidate.id) else { return };
         peer.addr = Some(candidate.addr);
+        if self.dial_once(now, candidate.id) == Flight::Under {
+            self.addresses.candidates.insert(candidate.id);
+            self.counters.candidates += 1;
+        }
+    }
+
+    /// One chance for an observer of this node's choice: a dial now, or none.
+    pub(super) fn dial_once(&mut self, now: Now, id: NodeId) -> Flight {
+        let Some(peer) = self.pool.get_mut(&id) else { return Flight::Idle };
         peer.dialing.order = Order::Book;
         // A peer that is new to the pool has its first dial spread, for starts in common: the book has its own pace.
         if peer.dialing.backoff.failures() == 0 {
             peer.dialing.backoff.clear();
         }
-        self.pursue(now, Destination::Peer(candidate.id));
-        let Some(peer) = self.pool.get_mut(&candidate.id) else { return };
+        self.pursue(now, Destination::Peer(id));
+        let Some(peer) = self.pool.get_mut(&id) else { return Flight::Idle };
         if peer.dialing.in_flight.is_some() {
             peer.chosen = Chosen::FromBook;
-            self.addresses.candidates.insert(candidate.id);
-            self.counters.candidates += 1;
-        } else {
-            // One chance: whatever the gate waits for, another candidate does as well.
-            peer.dialing.order = Order::None;
+            return Flight::Under;
         }
+        // Whatever the gate waits for, another one does as well.
+        peer.dialing.order = Order::None;
+        self.pursue(now, Destination::Peer(id));
+        Flight::Idle
     }
 
     pub(super) fn exchange_due(&mut self, now: Now) {
@@ -348,7 +362,7 @@ fn is_idle(peer: &Peer, now: Mono) -> bool {
     let dialing = &peer.dialing;
     let ahead = |at: Option<Mono>| at.is_some_and(|at| at > now);
     peer.live.is_none()
-        && peer.wanted == Wanted::No
+        && peer.wanted() == Wanted::No
         && dialing.in_flight.is_none()
         && dialing.order == Order::None
         && !ahead(dialing.held)

@@ -13,7 +13,7 @@ use crate::node::{Node, TimerKey};
 use crate::time::Now;
 use crate::wire::codec::decode_body;
 use crate::wire::frame::FrameKind;
-use crate::wire::message::{Heartbeat, Kind, Lane, LinkEntry, Message, Pong};
+use crate::wire::message::{Heartbeat, Kind, Lane, LinkEntry, Message, Pong, ProvenBoot};
 use crate::wire::{frame, record};
 
 impl Node {
@@ -174,12 +174,9 @@ impl Node {
             (Ok(Message::Peers(told)), Some(from)) => self.addresses_told(now, conn, from, &told),
             (Ok(message), Some(from)) if self.chain.is_some() => {
                 self.heard_height(conn, &message);
-                if matches!(message, Message::Transaction(_) | Message::Chunk(_) | Message::BlockPart(_)) {
-                    self.useful(now, &from);
-                }
                 let before = self.before();
                 self.chain_message(now, from, message);
-                self.meter_chain(conn, kind, body.len(), before);
+                self.meter_chain(now, (conn, from), kind, body.len(), before);
             }
             // That this node makes no blocks is its own choice.
             (Ok(_), _) => self.end(now, conn, CloseReason::BadMessage, ClosedBy::Us),
@@ -204,9 +201,11 @@ impl Node {
             peering.vitals.pinged = None;
             // Only now is it sure that this boot ran after the link was live here: a `Hello` or an answer may
             // be the late word of a process that has died since (rule E-4).
-            let (id, boot) = (peering.peer, peering.boot);
+            let (id, boot, proof) = (peering.peer, peering.boot, peering.proof.take());
             if let Some(peer) = self.pool.get_mut(&id) {
-                peer.saw(boot);
+                if let Some(proof) = proof {
+                    peer.saw(ProvenBoot { boot, proof: *proof });
+                }
                 if peer.live.is_some_and(|live| live.conn == conn) {
                     peer.quality.ponged(now.mono.since(sent));
                 }

@@ -43,10 +43,7 @@ pub(super) fn check(config: &Config, me: NodeId) -> Result<(), ConfigError> {
     if positive.iter().any(Duration::is_zero) {
         return Err(ConfigError::Timings("a time-out of zero can never be met"));
     }
-    let (configured, known) = (config.bootstrap.len() + config.reserved.len(), config.limits.known_peers);
-    if configured > known {
-        return Err(ConfigError::TooManyPeers { configured, known });
-    }
+    check_known_peers(config, me)?;
     match (config.registry.get(&me), config.advertised) {
         (None, _) if config.masternode == MasternodeMode::Required => Err(ConfigError::NotRegistered(me)),
         (Some(entry), None) => Err(ConfigError::NoAdvertisedAddr { registered: entry.addr }),
@@ -59,6 +56,18 @@ pub(super) fn check(config: &Config, me: NodeId) -> Result<(), ConfigError> {
         },
         _ => Ok(()),
     }
+}
+
+/// Every configured peer, every registered masternode, and whoever else has a place needs a record. A table that is
+/// full of those who are never forgotten refuses all others, and masternodes that blocks add are not sought.
+fn check_known_peers(config: &Config, me: NodeId) -> Result<(), ConfigError> {
+    let (known, max_peers) = (config.limits.known_peers, config.limits.max_peers);
+    let configured = config.bootstrap.len() + config.reserved.len();
+    let masternodes = config.registry.entries().iter().filter(|entry| entry.id != me).count();
+    if known < configured + masternodes.max(max_peers) {
+        return Err(ConfigError::TooFewKnown { known, configured, masternodes, max_peers });
+    }
+    Ok(())
 }
 
 /// What earlier starts of this key left behind, and the records that are the chain's to read.
@@ -320,6 +329,34 @@ impl Node {
         self.summary = Some((now.mono, summary));
         if !unchanged {
             self.event(Event::Summary(summary));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Bootstrap, fixture};
+    use crate::registry::{Masternode, Registry};
+
+    #[test]
+    fn p_1_the_table_of_peers_has_room_for_the_registry_and_for_everybody_with_a_place() {
+        let me = NodeId([1; 32]);
+        let at = |last: u8| format!("10.0.0.{last}:24100").parse().unwrap();
+        let entry = |last: u8| Masternode { id: NodeId([last; 32]), addr: at(last) };
+        let mut config = fixture::config(Registry::new((1..=30).map(entry).collect()).unwrap());
+        config.advertised = Some(at(1));
+        config.bootstrap = vec![Bootstrap { addr: at(99), id: None }];
+        for (max_peers, needed) in [(5, 30), (29, 30), (50, 51)] {
+            config.limits.max_peers = max_peers;
+            config.limits.known_peers = needed;
+            assert_eq!(check(&config, me), Ok(()));
+            config.limits.known_peers = needed - 1;
+            let refused = check(&config, me).unwrap_err();
+            let told =
+                ConfigError::TooFewKnown { known: needed - 1, configured: 1, masternodes: 29, max_peers };
+            assert_eq!(refused, told);
+            assert!(refused.to_string().ends_with(&format!("it has to be {needed} at least")), "{refused}");
         }
     }
 }

@@ -6,6 +6,7 @@ mod dialing;
 mod exchange;
 mod frames;
 mod handshake;
+mod holdings;
 mod lifecycle;
 mod linkage;
 mod names;

@@ -2,9 +2,10 @@
 
 use crate::addr::CanonicalAddr;
 use crate::command::Command;
+use crate::event::Direction;
 use crate::ids::SeedId;
-use crate::net::pool::Destination;
 use crate::net::seeds::{Linked, Turn};
+use crate::net::wishes::Wish;
 use crate::node::{Node, Run, TimerKey};
 use crate::time::Now;
 
@@ -33,28 +34,32 @@ impl Node {
             return;
         }
         self.pool.resolved(seed, &addrs);
-        for addr in addrs.into_iter().filter(|addr| !self.pool.seeks_at(addr)).collect::<Vec<_>>() {
-            if let Some(destination) = self.pool.want(addr, id, &self.config.registry, now, &mut self.rng) {
+        for addr in addrs {
+            let wishes = Wish::Named.into();
+            if let Some(destination) =
+                self.pool.want(addr, id, wishes, &self.config.registry, now, &mut self.rng)
+            {
                 self.seeds.lend(addr);
                 self.pursue(now, destination);
             }
         }
         let linked = self.linked();
         for addr in self.seeds.outdated(&linked) {
-            for destination in self.pool.unwant(&addr) {
+            for destination in self.pool.unnamed(&addr) {
                 self.pursue(now, destination);
             }
-            self.timers.set(TimerKey::Dial(Destination::Addr(addr)), None);
         }
     }
 
+    /// To whom there are links, and where these nodes were met. Where a peer says that it listens is no such place:
+    /// anybody can say that of the address that a name leads to.
     fn linked(&self) -> Linked {
         let mut linked = Linked::default();
         for (peer, conn) in self.pool.live() {
             linked.ids.insert(peer.id);
-            linked.addrs.extend(peer.addr.into_iter().chain(peer.found_at));
-            let remote = self.links.get(conn).and_then(|link| CanonicalAddr::new(link.remote).ok());
-            linked.addrs.extend(remote);
+            linked.addrs.extend(peer.found_at());
+            let dialed = self.links.get(conn).filter(|link| link.direction() == Direction::Outbound);
+            linked.addrs.extend(dialed.and_then(|link| CanonicalAddr::new(link.remote).ok()));
         }
         linked
     }

@@ -82,7 +82,7 @@ impl Node {
             let _ = write!(feed, "{destination:?}{decision:?}{plan:?}");
         }
         for peer in pool.peers() {
-            let place = (peer.wanted, peer.addr, peer.found_at, peer.reached, peer.probes);
+            let place = (peer.wishes, peer.addr, peer.found, peer.reached, peer.probes);
             let pair = (peer.seen, peer.highest, peer.register, peer.live);
             let _ = write!(feed, "{place:?}{pair:?}");
         }

@@ -62,6 +62,7 @@ const fn asks(toll: Toll) -> bool {
 pub(super) struct Before {
     forged: u64,
     answers: u64,
+    news: u64,
 }
 
 impl Node {
@@ -122,13 +123,23 @@ impl Node {
     /// What the chain has come to so far.
     pub(super) fn before(&self) -> Before {
         let counts = self.chain.as_ref().map(|chain| chain.counts()).unwrap_or_default();
-        Before { forged: counts.forged, answers: counts.answers }
+        Before { forged: counts.forged, answers: counts.answers, news: counts.news }
     }
 
     /// The chain was given a message of this link: signatures that it verified in vain drain the link's bucket, and
     /// what was asked for is given back.
-    pub(super) fn meter_chain(&mut self, conn: ConnId, kind: Kind, body: usize, before: Before) {
+    pub(super) fn meter_chain(
+        &mut self,
+        now: Now,
+        (conn, from): (ConnId, NodeId),
+        kind: Kind,
+        body: usize,
+        before: Before,
+    ) {
         let after = self.before();
+        if after.news > before.news {
+            self.useful(now, &from);
+        }
         if after.answers > before.answers {
             self.forgive(conn, kind, body);
         }

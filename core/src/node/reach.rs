@@ -21,6 +21,8 @@ pub(super) struct Reach {
     /// Probes that may be made, and answered.
     asking: Allowance,
     pub(super) answering: Allowance,
+    /// Dials that strangers' knocks may draw.
+    pub(super) drawn: Allowance,
 }
 
 impl Node {
@@ -72,23 +74,28 @@ impl Node {
         })
     }
 
-    pub(super) fn arm_probes(&mut self, now: Now) {
-        // What was due and had no room waits for some.
-        let next = self.probes().map(|(at, ..)| at).min().map(|at| at.max(now.mono + Allowance::PART));
+    pub(super) fn arm_probes(&mut self) {
+        let next = self.probes().map(|(at, ..)| at).min();
         self.timers.set(TimerKey::Probes, next);
     }
 
     pub(super) fn probes_due(&mut self, now: Now) {
         let due: Vec<_> = self.probes().filter(|(at, ..)| *at <= now.mono).collect();
+        let mut crowded = false;
         for (_, id, addr) in due {
             let under_way = self.dialing.iter().filter(|conn| self.is_probe(**conn)).count();
             let room = under_way < probe::UNDER_WAY && self.dialing.len() < self.config.limits.dialing;
-            if !room || !self.reach.asking.take(now.mono) {
+            crowded = !room || !self.reach.asking.take(now.mono);
+            if crowded {
                 break;
             }
             self.probe(now, id, addr);
         }
-        self.arm_probes(now);
+        self.arm_probes();
+        if crowded {
+            // What had no room waits for some.
+            self.timers.set(TimerKey::Probes, Some(now.mono + Allowance::PART));
+        }
     }
 
     fn is_probe(&self, conn: ConnId) -> bool {
@@ -133,6 +140,6 @@ impl Node {
         }
         let reason = if here { CloseReason::ProbeDone } else { reason };
         self.event(Event::Probed { peer: id, addr, reason });
-        self.arm_probes(now);
+        self.arm_probes();
     }
 }

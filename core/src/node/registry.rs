@@ -49,7 +49,7 @@ impl Node {
         self.arm_masternode();
         self.watch_quality(now);
         self.count_votes();
-        self.arm_probes(now);
+        self.arm_probes();
         let destinations: Vec<Destination> = self.pool.destinations().collect();
         for destination in destinations {
             self.pursue(now, destination);

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use crate::event::{CloseReason, ClosedBy, SlotClass};
 use crate::ids::NodeId;
-use crate::net::dialer::Wanted;
 use crate::net::peer::Peer;
-use crate::net::pool::{Destination, seeker};
+use crate::net::pool::seeker;
 use crate::net::slots::Seeker;
 use crate::node::{Node, Run, TimerKey};
 use crate::time::{Mono, Now};
@@ -94,20 +93,16 @@ impl Node {
             self.dial_candidate(now, candidate);
             return Some(id);
         }
-        let least = self.pool.replacements(now.mono).map(strikes).min()?;
-        let known = self.pool.replacements(now.mono).filter(|peer| strikes(peer) == least);
-        let known: Vec<NodeId> = known.map(|peer| peer.id).collect();
+        let free =
+            |peer: &&Peer| peer.addr.is_some_and(|addr| !self.bans.concern(now.mono, &peer.id, addr.ip()));
+        let known: Vec<&Peer> = self.pool.replacements(now.mono).filter(free).collect();
+        let least = known.iter().map(|peer| strikes(peer)).min()?;
+        let known: Vec<NodeId> =
+            known.iter().filter(|peer| strikes(peer) == least).map(|peer| peer.id).collect();
         let which = usize::try_from(self.rng.below(known.len() as u64)).unwrap_or(0);
         let other = known.get(which).copied()?;
-        self.seek(now, other, Wanted::Yes);
+        self.dial_once(now, other);
         Some(other)
-    }
-
-    fn seek(&mut self, now: Now, id: NodeId, wanted: Wanted) {
-        if let Some(peer) = self.pool.get_mut(&id) {
-            peer.wanted = wanted;
-        }
-        self.pursue(now, Destination::Peer(id));
     }
 
     /// The poor link ends once the other one is live; it stays if that fails, or if it is poor no more.
@@ -122,13 +117,12 @@ impl Node {
         match (stands, old) {
             (true, Some(conn)) => {
                 if let Some(peer) = self.pool.get_mut(&poor) {
-                    peer.wanted = Wanted::No;
+                    peer.seek_no_more();
                 }
                 self.end(now, conn, CloseReason::PoorLink, ClosedBy::Us);
             }
-            // The other one takes the place of a link that broke meanwhile, or is one more.
-            (true, None) => {}
-            (false, _) => self.seek(now, other, Wanted::No),
+            // The other one takes the place of a link that broke meanwhile, or is one more; or it had its chance.
+            (true, None) | (false, _) => {}
         }
     }
 }

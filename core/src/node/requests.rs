@@ -9,6 +9,7 @@ use crate::net::observed;
 use crate::net::peer::Peer;
 use crate::net::pool::Destination;
 use crate::net::slots;
+use crate::net::wishes::Wish;
 use crate::node::{Node, Run};
 use crate::time::Now;
 use crate::wire::message::{Lane, Message};
@@ -47,7 +48,8 @@ impl Node {
                 Named::Several => Reply::AmbiguousPeer,
             },
             Request::Connect { addr, id } => {
-                match self.pool.want(addr, id, &self.config.registry, now, &mut self.rng) {
+                let wishes = Wish::Ordered.into();
+                match self.pool.want(addr, id, wishes, &self.config.registry, now, &mut self.rng) {
                     Some(destination) => self.order_dial(now, destination),
                     None if id == Some(self.identity.node) || self.pool.owns(&addr) => Reply::IsSelf,
                     None => Reply::Refused("the table of known peers is full"),
@@ -167,17 +169,15 @@ impl Node {
         if self.run != Run::Working {
             return Reply::Refused("the node is stopping");
         }
-        if let Verdict::Banned(_) = bans::verdict(now.mono, &self.pool.grounds(&self.bans, destination)) {
+        if let Verdict::Banned(_) =
+            bans::verdict(now.mono, &self.pool.grounds(now.mono, &self.bans, destination))
+        {
             return Reply::Refused("a ban on this peer is in force: lift it first");
         }
-        let Some(addr) = self.pool.addr_of(destination) else {
+        if self.pool.addr_of(destination).is_none() {
             return Reply::Refused("no address of this peer is known");
-        };
-        self.seeds.keep(&addr);
+        }
         if let Destination::Peer(id) = destination {
-            if let Some(found_at) = self.pool.get(&id).and_then(|peer| peer.found_at) {
-                self.seeds.keep(&found_at);
-            }
             if self.pool.get(&id).is_some_and(|peer| self.pool.verdict(peer) == slots::Verdict::Full) {
                 return Reply::Refused(
                     "every place that such a peer may have here is taken: list it in network.reserved_peers, or raise \
@@ -190,10 +190,8 @@ impl Node {
                 }
                 return Reply::AlreadyConnected(id);
             }
-            if let Some(peer) = self.pool.get_mut(&id) {
-                peer.wanted = crate::net::dialer::Wanted::Yes;
-            }
         }
+        self.pool.ordered(destination);
         self.connect(now, destination);
         Reply::Dialing
     }

@@ -59,7 +59,7 @@ impl Node {
             text,
             rule,
             ban: None,
-            since: peer.map(|peer| peer.changed).filter(|wall| *wall > Wall(0)),
+            since: peer.map(|peer| peer.changed.wall).filter(|wall| *wall > Wall(0)),
             next,
             session,
             attempts: attempts.into_iter().flat_map(|dialing| dialing.attempts()).copied().collect(),

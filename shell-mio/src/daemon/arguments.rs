@@ -203,7 +203,7 @@ pub(crate) struct BanArgs {
     /// Whom: a node id, an IP, or a prefix such as 203.0.113.0/24
     pub(crate) target: timed_core::BanTarget,
     /// For how long [default: until it is lifted]
-    #[arg(value_name = "DURATION", value_parser = duration)]
+    #[arg(value_name = "DURATION", value_parser = some_time)]
     pub(crate) duration: Option<Duration>,
     /// Why: one line for whoever reads the list
     #[arg(long, value_name = "TEXT")]
@@ -232,6 +232,11 @@ fn block_name(text: &str) -> Result<String, String> {
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|_| "expected a duration with its unit, such as 90s or 10m".to_owned())
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time < Duration::from_secs(1) { Err("expected at least a second".to_owned()) } else { Ok(time) }
 }
 
 fn block_interval(text: &str) -> Result<Duration, String> {

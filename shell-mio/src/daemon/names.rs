@@ -1,17 +1,28 @@
 //! Peers as the configuration lists them: addresses go to the core at once, host names become its seeds, asked of
 //! the system's resolver whenever the core says so.
 
+use std::io;
 use std::net::ToSocketAddrs as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use timed_core::{Bootstrap, CanonicalAddr, PeerList, Seed, SeedId};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::config::{Config, PeerEntry};
 use crate::NameService;
 
 /// The host names of a configuration, in the order of its lists.
 #[derive(Debug)]
-pub(crate) struct HostNames(Vec<(String, u16)>);
+pub(crate) struct HostNames(Vec<HostName>);
+
+#[derive(Debug)]
+struct HostName {
+    host: String,
+    port: u16,
+    /// What the log said of it last: it is asked about for as long as the node has no link to it, and a line for each
+    /// question would be no news.
+    fails: AtomicBool,
+}
 
 impl HostNames {
     /// What the core is told of them.
@@ -31,11 +42,33 @@ impl HostNames {
     /// What the name service is told of them.
     pub(crate) fn of(config: &Config) -> Self {
         let name = |entry: &PeerEntry| match entry {
-            PeerEntry::Dns { host, port, .. } => Some((host.clone(), port.unwrap_or(config.network.port))),
+            PeerEntry::Dns { host, port, .. } => {
+                Some(HostName::new(host.clone(), port.unwrap_or(config.network.port)))
+            }
             PeerEntry::Addr { .. } => None,
         };
         let network = &config.network;
         Self(network.peers.iter().chain(&network.reserved_peers).filter_map(name).collect())
+    }
+}
+
+impl HostName {
+    const fn new(host: String, port: u16) -> Self {
+        Self { host, port, fails: AtomicBool::new(false) }
+    }
+
+    /// Takes an answer of the resolver; what is news of it goes to the log.
+    fn answered<T>(&self, answer: io::Result<T>) -> Option<T> {
+        let host = self.host.as_str();
+        let failed = self.fails.swap(answer.is_err(), Ordering::Relaxed);
+        match &answer {
+            Err(error) if !failed => {
+                warn!(host, %error, "cannot resolve this peer's name; it is asked about again and again");
+            }
+            Ok(_) if failed => info!(host, "this peer's name can be resolved again"),
+            _ => {}
+        }
+        answer.ok()
     }
 }
 
@@ -51,21 +84,53 @@ pub(crate) fn by_address(entries: &[PeerEntry]) -> Vec<Bootstrap> {
 impl NameService for HostNames {
     fn resolve(&self, seed: SeedId) -> Vec<CanonicalAddr> {
         let name = usize::try_from(seed.0).ok().and_then(|place| self.0.get(place));
-        let Some((host, port)) = name else { return Vec::new() };
-        match (host.as_str(), *port).to_socket_addrs() {
-            Ok(addrs) => addrs.filter_map(|addr| CanonicalAddr::new(addr).ok()).collect(),
-            Err(error) => {
-                warn!(host, %error, "cannot resolve this peer's name; it is asked about again");
-                Vec::new()
-            }
-        }
+        let Some(name) = name else { return Vec::new() };
+        let addrs = name.answered((name.host.as_str(), name.port).to_socket_addrs());
+        addrs.into_iter().flatten().filter_map(|addr| CanonicalAddr::new(addr).ok()).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::super::config::Sources;
     use super::*;
+
+    /// What is written to the log, line by line.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_resolved_is_one_line_until_it_can() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let name = HostName::new("seed.example".to_owned(), 1);
+            for answer in [Ok(()), Err(()), Err(()), Err(()), Ok(()), Ok(()), Err(())] {
+                let _ = name.answered(answer.map_err(|()| io::Error::other("no such host")));
+            }
+        });
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let levels: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+        assert_eq!(levels.len(), 3, "{text}");
+        assert!(
+            levels[0].contains("WARN") && levels[1].contains("INFO") && levels[2].contains("WARN"),
+            "{text}"
+        );
+    }
 
     #[test]
     fn names_and_addresses_go_their_ways() {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use timed_core::{Command, ConnId, Event};
+use timed_core::{BanCause, BanTarget, Command, ConnId, Event, Holding};
 
 use super::chain_rules;
 use super::clock::SimTime;
@@ -71,6 +71,17 @@ pub(crate) fn command(host: &Host, process: &mut Process, cx: &mut Context, comm
         Command::Event(Event::RateExceeded { peer, class, .. }) if !cx.played.contains(peer) => {
             cx.violate(format!("{me}: {peer:?} sends too much of the class {}", class.as_str()));
         }
+        // Nor does it break a rule that is anybody's fault (BAN-01, BAN-03).
+        Command::Event(Event::Misbehaved { peer, offence, .. }) if !cx.played.contains(peer) => {
+            cx.violate(format!("{me}: charges {peer:?} with {}", offence.as_str()));
+        }
+        Command::Event(Event::Banned(ban)) => {
+            if let (BanTarget::Key(peer), BanCause::Score(offence)) = (ban.target, ban.cause)
+                && !cx.played.contains(&peer)
+            {
+                cx.violate(format!("{me}: bans {peer:?} for {}", offence.as_str()));
+            }
+        }
         Command::Event(Event::Stopped) if !process.sockets.is_empty() => {
             cx.violate(format!("{me}: stopped with {} connections open", process.sockets.len()));
         }
@@ -121,9 +132,20 @@ pub(crate) fn after_wake(host: &Host, process: &Process, cx: &mut Context) {
 pub(crate) fn sweep(hosts: &[Host], net: &Net, cx: &mut Context) {
     for host in hosts {
         links_are_true(host, hosts, cx);
+        tables_are_bounded(host, cx);
         chain_rules::sweep(host, cx);
     }
     one_connection_a_pair(hosts, net, cx);
+}
+
+/// No table holds more than its bound (contract C8).
+fn tables_are_bounded(host: &Host, cx: &mut Context) {
+    let Some(process) = &host.process else { return };
+    for Holding { what, held, bound } in process.node.holdings() {
+        if held > bound {
+            cx.violate(format!("{}: {what}: {held} are held, {bound} is the bound", host.id));
+        }
+    }
 }
 
 /// Every live link that had time to settle is live at the other end too, under the same name.

@@ -9,18 +9,18 @@ use bytes::Bytes;
 use timed_core::crypto::Provider;
 use timed_core::limits::CHUNK;
 use timed_core::wire::block::Outline;
-use timed_core::wire::message::{Answer, Chunk, GetPayload, Intent, Lane, Message, Pong, Proposal, Vote};
+use timed_core::wire::message::{Chunk, GetPayload, Lane, Message, Pong, Proposal, Vote};
 use timed_core::wire::signing;
 use timed_core::{
-    BlockHash, CertificateHash, DialOrdinal, DialedBecause, GenesisHash, Header, Height, NodeId, Round,
-    Signature, VoteKind, Wall,
+    BlockHash, CertificateHash, DialOrdinal, GenesisHash, Header, Height, NodeId, Round, Signature, VoteKind,
+    Wall,
 };
 
 use crate::chain_auditor::leader;
-use crate::scripted::{Actor, Dialing, Line, REPLY};
+use crate::scripted::Actor;
 
+use super::contact::Contact;
 use super::host::{HostId, Role};
-use super::wire::TcpId;
 use super::world::World;
 
 /// How often it looks at what has arrived.
@@ -51,26 +51,10 @@ pub struct Puppet {
     actor: Actor,
     key: Box<dyn Provider>,
     genesis: GenesisHash,
-    lines: BTreeMap<HostId, Connection>,
+    lines: BTreeMap<HostId, Contact>,
     ordinal: u64,
     /// Payloads that it hands out when asked.
     payloads: BTreeMap<BlockHash, Bytes>,
-}
-
-#[derive(Debug)]
-struct Connection {
-    tcp: TcpId,
-    stage: Stage,
-    out: Vec<u8>,
-    inward: Vec<u8>,
-}
-
-#[derive(Debug)]
-enum Stage {
-    Opened(Option<Dialing>),
-    Introduced(Line),
-    Live(Line),
-    Lost(super::SimTime),
 }
 
 impl World {
@@ -127,23 +111,22 @@ impl Puppet {
     /// Whether it has a live link to every running node.
     #[must_use]
     pub fn is_linked(&self, world: &World) -> bool {
-        others(world, self.host).iter().all(|host| {
-            !world.host(*host).is_running()
-                || self.lines.get(host).is_some_and(|line| matches!(line.stage, Stage::Live(_)))
-        })
+        others(world, self.host)
+            .iter()
+            .all(|host| !world.host(*host).is_running() || self.lines.get(host).is_some_and(Contact::is_live))
     }
 
     /// Says something to one node, if the link stands.
     pub fn say(&mut self, to: HostId, message: &Message) {
-        if let Some(Connection { stage: Stage::Live(line), out, .. }) = self.lines.get_mut(&to) {
-            out.extend(line.say(message));
+        if let Some(contact) = self.lines.get_mut(&to) {
+            contact.say(message);
         }
     }
 
     /// Sends these bytes of a lane to one node, frames or not, if the link stands.
     pub fn send(&mut self, to: HostId, lane: Lane, bytes: &[u8]) {
-        if let Some(Connection { stage: Stage::Live(line), out, .. }) = self.lines.get_mut(&to) {
-            out.extend(line.seal(lane, bytes));
+        if let Some(contact) = self.lines.get_mut(&to) {
+            contact.send(lane, bytes);
         }
     }
 
@@ -238,12 +221,8 @@ impl Puppet {
         let mut heard = Vec::new();
         for host in others(world, self.host) {
             self.keep_up(world, host);
-            let Some(connection) = self.lines.get_mut(&host) else { continue };
-            let Some(messages) = connection.read(world, &mut self.actor, DialOrdinal(self.ordinal)) else {
-                connection.stage = Stage::Lost(world.now());
-                continue;
-            };
-            for message in messages {
+            let Some(contact) = self.lines.get_mut(&host) else { continue };
+            for message in contact.hear(world, &mut self.actor, DialOrdinal(self.ordinal)) {
                 if let Message::Ping(ping) = &message {
                     self.say(host, &Message::Pong(Pong { token: ping.token }));
                 }
@@ -254,66 +233,22 @@ impl Puppet {
     }
 
     fn keep_up(&mut self, world: &mut World, host: HostId) {
-        let due = match self.lines.get(&host).map(|connection| &connection.stage) {
+        let due = match self.lines.get(&host).map(Contact::lost) {
             None => true,
-            Some(Stage::Lost(since)) => world.now().since(*since) >= REDIALS_AFTER,
-            Some(_) => false,
+            Some(lost) => lost.is_some_and(|since| world.now().since(since) >= REDIALS_AFTER),
         };
-        let Some(addr) = world.host(host).config.advertised.filter(|_| due && world.host(host).is_up())
-        else {
-            return;
-        };
-        self.ordinal += 1;
-        let (dialing, opening) = self.actor.dial();
-        let tcp = world.raw_dial(self.host, addr.socket());
-        let stage = Stage::Opened(Some(dialing));
-        self.lines.insert(host, Connection { tcp, stage, out: opening, inward: Vec::new() });
+        if due && world.host(host).is_up() {
+            self.ordinal += 1;
+            if let Some(contact) = Contact::dial(world, self.host, host, &mut self.actor) {
+                self.lines.insert(host, contact);
+            }
+        }
     }
 
     fn flush(&mut self, world: &mut World) {
-        for connection in self.lines.values_mut() {
-            if !matches!(connection.stage, Stage::Lost(_)) && world.raw_connected(connection.tcp) {
-                let written = world.raw_write(connection.tcp, &connection.out);
-                connection.out.drain(..written);
-            }
+        for contact in self.lines.values_mut() {
+            contact.flush(world);
         }
-    }
-}
-
-impl Connection {
-    /// What has arrived; `None` once the link is lost.
-    fn read(&mut self, world: &mut World, actor: &mut Actor, ordinal: DialOrdinal) -> Option<Vec<Message>> {
-        if let Stage::Lost(_) = self.stage {
-            return Some(Vec::new());
-        }
-        let bytes = world.raw_read(self.tcp)?;
-        self.inward.extend(bytes);
-        if let Stage::Opened(dialing) = &mut self.stage {
-            if self.inward.len() < REPLY {
-                return Some(Vec::new());
-            }
-            let rest = self.inward.split_off(REPLY);
-            let mut line = dialing.take()?.reply(&self.inward)?;
-            self.inward = rest;
-            let hello = actor.hello(&line, ordinal, Intent::Session(DialedBecause::Canonical), None);
-            self.out.extend(line.say(&Message::Hello(Box::new(hello))));
-            self.stage = Stage::Introduced(line);
-        }
-        let (Stage::Introduced(line) | Stage::Live(line)) = &mut self.stage else { return None };
-        let mut messages = line.hear(&std::mem::take(&mut self.inward)).ok()?;
-        if let Stage::Introduced(_) = self.stage
-            && !messages.is_empty()
-        {
-            match messages.remove(0) {
-                Message::HelloAck(ack) if ack.answer == Answer::Accepted => {}
-                _ => return None,
-            }
-            self.stage = match std::mem::replace(&mut self.stage, Stage::Lost(world.now())) {
-                Stage::Introduced(line) => Stage::Live(line),
-                other => other,
-            };
-        }
-        Some(messages)
     }
 }
 

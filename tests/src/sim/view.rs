@@ -1,6 +1,8 @@
 //! What a test sees of a world: hosts, links that both ends hold, dials, connections.
 
-use timed_core::{DialedBecause, Direction, LinkTag, NodeId};
+use std::fmt::{self, Write as _};
+
+use timed_core::{DialedBecause, Direction, Holding, LinkTag, NodeId};
 
 use super::clock::SimTime;
 use super::host::{Exit, Host, HostId};
@@ -115,6 +117,31 @@ impl World {
     #[must_use]
     pub fn established(&self) -> usize {
         self.net.established().count()
+    }
+
+    /// How full the tables of a host's process are; nothing if none runs.
+    #[must_use]
+    pub fn holdings(&self, host: HostId) -> Vec<Holding> {
+        self.hosts[host.0].process.as_ref().map(|process| process.node.holdings()).unwrap_or_default()
+    }
+
+    /// The length of everything that a host's process holds, written out: what grows without a row in
+    /// [`World::holdings`] shows here.
+    #[must_use]
+    pub fn state_length(&self, host: HostId) -> usize {
+        struct Length(usize);
+        impl fmt::Write for Length {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                self.0 += text.len();
+                Ok(())
+            }
+        }
+        let mut length = Length(0);
+        if let Some(process) = &self.hosts[host.0].process {
+            // Counting cannot fail.
+            let _ = write!(length, "{:?}", process.node);
+        }
+        length.0
     }
 
     /// The hash of everything that happened so far.

@@ -1,8 +1,8 @@
 //! Links that an observer seeks from its book (rule S-5).
 
-use timed_core::wire::message::{Answer, Message};
+use timed_core::wire::message::{Answer, Intent, Message};
 use timed_core::{AddressCounts, CloseReason, Event, Input, Limits, PeerRef, Reply, Request, TransportCause};
-use timed_core::{Command, NodeId};
+use timed_core::{Command, DialedBecause, NodeId};
 use timed_tests::driver::{Crypto, addr};
 use timed_tests::stage::{Stage, secs};
 
@@ -105,7 +105,7 @@ fn s_5_a_candidate_must_prove_the_key_it_is_expected_by() {
 #[test]
 fn s_5_enough_links_are_enough_and_a_lost_one_is_not_sought_again_by_name() {
     let mut config = observer();
-    config.limits = Limits { outbound: 2, ..config.limits };
+    config.limits = Limits { outbound: 1, ..config.limits };
     let mut stage = Stage::with(Crypto::Null, config);
     let told: Vec<_> = strangers(9)
         .into_iter()
@@ -162,4 +162,36 @@ fn s_5_a_masternode_dials_nobody_from_its_book() {
     let link = stage.live(9);
     assert_eq!(asks(&pass(&mut stage, &[link], secs(300))), 0);
     assert_eq!(candidates(&mut stage), []);
+}
+
+#[test]
+fn s_5_guests_are_no_links_of_ones_own() {
+    let mut config = observer();
+    config.limits = Limits { outbound: 2, ..config.limits };
+    let mut stage = Stage::with(Crypto::Null, config);
+    let link = telling(&mut stage, 9, strangers(9));
+    let others = [8, 11, 12].map(|player| stage.live(player));
+    pass(&mut stage, &[&others[..], &[link]].concat(), secs(1));
+    assert_eq!(candidates(&mut stage).len(), 2, "whoever fills the places is not whom this node chose");
+}
+
+#[test]
+fn s_3_a_candidate_that_refused_comes_as_a_guest() {
+    let mut config = observer();
+    // Three places for masternodes, four for observers: two of these for those that this node seeks.
+    config.limits = Limits { max_peers: 7, masternode_slots: 3, ..config.limits };
+    let mut stage = Stage::with(Crypto::Null, config);
+    let told = vec![timed_core::wire::peers::PeerAddress { node: NodeId([10; 32]), addr: addr(10), age: 60 }];
+    let link = telling(&mut stage, 9, told);
+    pass(&mut stage, &[link], secs(1));
+    let conn = stage.dials_within(addr(10), secs(1)).expect("a candidate");
+    stage.handle(Input::Closed { conn, cause: TransportCause::Refused });
+    let guest = stage.live(11);
+    assert_eq!(stage.peers().len(), 2);
+    let mut actor = stage.actor(10);
+    let (_, answer) = stage.introduced(&mut actor, 10, Intent::Session(DialedBecause::Canonical));
+    assert_eq!(answer, Answer::Refused(CloseReason::SlotsFull), "the two places left are not for guests");
+    stage.handle(Input::Closed { conn: guest, cause: TransportCause::Reset });
+    let (_, answer) = stage.introduced(&mut actor, 10, Intent::Session(DialedBecause::Canonical));
+    assert_eq!(answer, Answer::Accepted);
 }

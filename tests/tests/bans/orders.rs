@@ -60,6 +60,19 @@ fn a_4_a_lifted_ban_is_over_at_once() {
 }
 
 #[test]
+fn a_4_a_short_ban_is_over_at_once_for_either_side() {
+    for (at, to) in [(0, 1), (1, 0)] {
+        let (at, to) = (HostId(at), HostId(to));
+        let mut world = World::standing(seed(1), &Setup::new(null).masternodes(3));
+        let target = BanTarget::Key(id(&world, to));
+        ban(&mut world, at, target, None);
+        world.run_for(secs(5));
+        order(&mut world, at, Request::Unban(target));
+        world.expect("the link", secs(1), World::is_meshed);
+    }
+}
+
+#[test]
 fn a_4_a_restart_keeps_bans_and_what_is_left_of_them() {
     let mut world = World::standing(seed(1), &Setup::new(null).masternodes(3));
     let key = BanTarget::Key(id(&world, HostId(2)));

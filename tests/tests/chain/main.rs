@@ -19,6 +19,7 @@ mod steady;
 mod swarm;
 mod sync;
 mod transactions;
+mod visitors;
 
 use std::time::Duration;
 

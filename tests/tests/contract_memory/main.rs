@@ -387,6 +387,29 @@ fn c8_the_worst_case_bounds_what_peers_can_make_a_node_hold() {
     assert!(held() < full / 2, "{} held after the end of all sessions, {full} before", held());
 }
 
+/// Strangers without number say that they are where a ban is in force for a month: nothing of them stays.
+#[test]
+fn c8_whom_a_ban_keeps_away_costs_nothing_for_as_long_as_it_lasts() {
+    let mut host = Host::new(Limits { known_peers: 40, ..Limits::for_registry(4) }, None);
+    let target = "204.0.0.0/8".parse().unwrap();
+    let lasts = Some(Duration::from_secs(30 * 86_400));
+    host.handle(Input::Request { id: RequestId(1), request: Request::Ban { target, lasts, note: None } });
+    host.written();
+    let mut come_and_go = |from: u32, to: u32| {
+        for number in from..to {
+            let mut actor = stranger(&host.config, number);
+            actor.from.advertised = CanonicalAddr::new(SocketAddr::from(([204, 0, 0, 1], 1))).ok();
+            let (conn, _, answer) = host.hello(&mut actor, source(number), CANONICAL);
+            assert_eq!(answer, Some(Answer::Accepted));
+            host.handle(Input::Closed { conn, cause: TransportCause::Eof });
+        }
+        held()
+    };
+    let full = come_and_go(0, 200);
+    let later = come_and_go(200, 2_200);
+    assert!(later < full + 8 * 1024, "{later} held, {full} when every table was full");
+}
+
 /// A million addresses, told by short-lived peers of many networks to an observer that asks each for some: half of
 /// the book fills, candidates fail, tombstones fill, and that is all.
 #[test]

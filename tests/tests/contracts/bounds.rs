@@ -124,7 +124,10 @@ fn c8_a_connection_without_a_proven_identity_holds_a_small_buffer() {
 
 #[test]
 fn c8_ten_thousand_identities_leave_a_bounded_table() {
-    let mut stage = stage(|limits| limits.known_peers = 40);
+    let mut stage = stage(|limits| {
+        limits.max_peers = 25;
+        limits.known_peers = 40;
+    });
     let known =
         |stage: &mut Stage| match stage.ask(Request::Why(timed_core::PeerRef::IdPrefix(String::new()))) {
             Reply::AmbiguousPeer => 2,
@@ -167,6 +170,7 @@ fn c8_ten_thousand_identities_leave_a_bounded_table() {
 fn c8_knocks_of_strangers_neither_fill_the_queue_of_dials_nor_stand_before_masternodes() {
     let mut stage = stage(|limits| {
         limits.dialing = 4;
+        limits.max_peers = 25;
         limits.known_peers = 40;
     });
     stage.took();
@@ -296,6 +300,7 @@ fn c8_a_peer_that_never_reads_holds_bounded_lanes() {
 #[test]
 fn c8_own_addresses_and_wanted_ones_are_bounded() {
     let mut stage = stage(|limits| {
+        limits.max_peers = 5;
         limits.known_peers = 20;
         limits.dialing = 2;
     });

@@ -5,10 +5,10 @@ use std::time::Duration;
 use timed_core::wire::frame::append_frame;
 use timed_core::wire::message::{Lane, Message, Ping};
 use timed_core::{
-    CloseReason, Command, ConnId, Enforce, Event, Handling, Input, Limits, RateLimit, Reading, Reply,
-    Request, TrafficClass,
+    Bootstrap, CloseReason, Command, ConnId, Enforce, Event, Handling, Input, Limits, Offence, RateLimit,
+    Reading, Reply, Request, Signature, TrafficClass,
 };
-use timed_tests::driver::{Crypto, config};
+use timed_tests::driver::{Crypto, addr, config};
 use timed_tests::stage::{Stage, secs};
 
 const MASTERNODE: u8 = 1;
@@ -99,6 +99,56 @@ fn a_6_a_masternode_is_left_unread_for_a_bounded_time_and_loses_nothing() {
     }
     assert!(stage.now.mono.since(began.mono) > stage.config.timings.silent_after);
     assert_eq!(stage.peers().len(), 1, "nobody is dead");
+}
+
+/// A stranger to the registry whom the operator has reserved a place is treated as a masternode is: for what is too
+/// much, and for a score at its bound.
+#[test]
+fn a_6_a_reserved_peer_is_slowed_and_never_banned() {
+    let mut config = config(Crypto::Null);
+    config.bootstrap.clear();
+    config.limits = Limits::for_registry(4);
+    few(&mut config.limits);
+    let reserved = Stage::new(Crypto::Null).actor(OBSERVER).id();
+    config.reserved = vec![Bootstrap { addr: addr(OBSERVER), id: Some(reserved) }];
+    let mut stage = Stage::with(Crypto::Null, config);
+    let conn = stage.live(OBSERVER);
+    stage.took();
+    let longest = stage.config.timings.write_timeout / 4;
+    let rests = |stage: &mut Stage| {
+        assert_eq!(readings(&stage.took()), [Reading::Pause]);
+        stage.now = stage.later(longest);
+        stage.handle(Input::Tick);
+        assert_eq!(readings(&stage.took()), [Reading::Resume]);
+        stage.answer_pings(conn);
+        stage.took();
+    };
+    messages(&mut stage, conn, 300);
+    assert_eq!(arrived(&stage.commands), 300, "nothing is dropped");
+    rests(&mut stage);
+    // Twice what bans an observer.
+    let mut slandered = stage.actor(MASTERNODE);
+    let mut paused = 0;
+    for sequence in 1..=20 {
+        stage.now = stage.later(secs(5));
+        stage.handle(Input::Tick);
+        stage.answer_pings(conn);
+        stage.took();
+        let mut beat = slandered.heartbeat(sequence, stage.now.wall);
+        beat.epoch.0 += 1_000;
+        beat.signature = Signature([0x5e; 64]);
+        stage.say(conn, &Message::Heartbeat(Box::new(beat)));
+        if !readings(&stage.commands).is_empty() {
+            paused += 1;
+            rests(&mut stage);
+        }
+    }
+    let counters = stage.counters();
+    assert_eq!(counters.offences[Offence::BadSignature.index()], 20);
+    assert_eq!(counters.rate_exceeded[TrafficClass::Heartbeat.index()], 0);
+    assert!((5..=10).contains(&paused), "slowed {paused} times: from the bound on");
+    assert!(matches!(stage.ask(Request::Bans), Reply::Bans(bans) if bans.is_empty()));
+    assert_eq!(stage.peers(), [reserved]);
 }
 
 #[test]

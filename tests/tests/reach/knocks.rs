@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use timed_core::wire::message::{Answer, Intent};
 use timed_core::{CloseReason, DialedBecause, Input, Request, TransportCause};
-use timed_tests::driver::{Crypto, addr};
+use timed_tests::driver::{Crypto, addr, config};
 use timed_tests::stage::{Stage, secs};
 
 /// A node that is not registered and has a higher address than the driven one, so that the driven one dials.
@@ -52,4 +52,30 @@ fn d_3_where_a_node_was_reached_it_may_be_dialed_again() {
     let (_, ack) = stage.called(&mut actor, elsewhere(), Intent::Knock);
     assert_eq!(ack.answer, Answer::WillDial);
     assert!(stage.dials_within(addr(KNOCKER), secs(1)).is_some());
+}
+
+#[test]
+fn d_3_strangers_draw_so_many_dials_a_minute_and_masternodes_as_many_as_they_need() {
+    let mut config = config(Crypto::Null);
+    config.limits.dialing = 16;
+    let mut stage = Stage::with(Crypto::Null, config);
+    let knock = |stage: &mut Stage, player: u8| {
+        let mut actor = stage.actor(player);
+        let (_, answer) = stage.introduced(&mut actor, player, Intent::Knock);
+        let dial = stage.dials_within(addr(player), secs(0));
+        if let Some(conn) = dial {
+            stage.handle(Input::Closed { conn, cause: TransportCause::Refused });
+        }
+        (answer, dial.is_some())
+    };
+    for player in 100..130 {
+        assert_eq!(knock(&mut stage, player), (Answer::WillDial, true), "{player}");
+    }
+    assert_eq!(knock(&mut stage, 130), (Answer::Refused(CloseReason::NotWanted), false));
+    assert_eq!(knock(&mut stage, 3), (Answer::WillDial, true), "the registry's are sought anyway");
+    for _ in 0..4 {
+        stage.now = stage.later(secs(1));
+        stage.handle(Input::Tick);
+    }
+    assert_eq!(knock(&mut stage, 130), (Answer::WillDial, true));
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use timed_core::wire::message::{Answer, Message, Pong};
+use timed_core::wire::message::{Answer, Intent, Message, Pong};
 use timed_core::{
-    CanonicalAddr, Command, ConfigError, ConnId, Input, Mono, Node, Reply, Request, Seed, SeedId,
-    TransportCause,
+    CanonicalAddr, CloseReason, Command, ConfigError, ConnId, DialedBecause, Input, Mono, Node, Reply,
+    Request, Seed, SeedId, TransportCause,
 };
 use timed_tests::driver::{Crypto, NODE, START, addr, config};
 use timed_tests::stage::{Stage, secs};
@@ -124,6 +124,45 @@ fn p_8_a_name_whose_peer_is_linked_is_asked_about_only_after_the_link_is_lost() 
     resolved(&mut stage, &[21]);
     let (_, dialed) = passes(&mut stage, secs(1200), &[]);
     assert!(dialed.contains(&addr(21)) && !dialed.contains(&addr(20)), "{dialed:?}");
+}
+
+/// A stranger says that it listens where the name leads, before anybody is known there.
+#[test]
+fn p_8_whoever_claims_the_address_of_a_name_is_not_taken_for_it() {
+    let mut stage = named(vec![Seed::default()]);
+    let mut stranger = stage.actor(9);
+    stranger.from.advertised = Some(addr(20));
+    let (link, answer) = stage.introduced(&mut stranger, 9, Intent::Session(DialedBecause::Canonical));
+    assert_eq!(answer, Answer::Accepted);
+    stage.say(link, &Message::Pong(Pong { token: stage.now.mono.0 }));
+    stage.took();
+    resolved(&mut stage, &[20]);
+    let conn = stage.dials_within(addr(20), secs(2)).expect("it dials whoever is there");
+    let mut peer = stage.actor(10);
+    let hello = stage.answered(conn, &mut peer, Answer::Refused(CloseReason::SlotsFull));
+    assert_eq!(hello.to, None);
+    stage.handle(Input::Closed { conn, cause: TransportCause::Commanded });
+    // The stranger's link is no link of the name's.
+    let (asked, _) = passes(&mut stage, secs(1200), &[link]);
+    assert_eq!(stage.peers(), [stranger.id()]);
+    assert!(asked.len() > 2, "{asked:?}");
+}
+
+/// What the operator ordered by its key is not the name's to take, wherever it was found.
+#[test]
+fn p_8_a_name_that_moves_leaves_the_operator_s_peer() {
+    let mut stage = named(vec![Seed::default()]);
+    resolved(&mut stage, &[20]);
+    stage.took();
+    let conn = stage.dials_within(addr(20), secs(2)).expect("it dials");
+    let mut peer = stage.actor(10);
+    stage.answered(conn, &mut peer, Answer::Accepted);
+    let order = Request::Connect { addr: addr(20), id: Some(peer.id()) };
+    assert!(matches!(stage.ask(order), Reply::AlreadyConnected(_)));
+    stage.handle(Input::Closed { conn, cause: TransportCause::Reset });
+    resolved(&mut stage, &[21]);
+    let (_, dialed) = passes(&mut stage, secs(1200), &[]);
+    assert!(dialed.contains(&addr(20)) && dialed.contains(&addr(21)), "{dialed:?}");
 }
 
 #[test]

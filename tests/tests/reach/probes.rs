@@ -164,3 +164,17 @@ fn p_6_another_node_at_the_address_is_no_success() {
     assert_eq!(probed(&mut stage), [CloseReason::WrongIdentity]);
     assert_eq!(stage.peers(), [observer.id()]);
 }
+
+#[test]
+fn p_6_a_crowd_that_comes_and_goes_postpones_no_probe() {
+    let mut stage = Stage::new(Crypto::Null);
+    let (link, _) = linked(&mut stage, from_there());
+    for player in 100..115 {
+        let passing = stage.live(player);
+        stage.handle(Input::Closed { conn: passing, cause: TransportCause::Eof });
+        if dial(&mut stage, link, secs(1)).is_some() {
+            return;
+        }
+    }
+    panic!("no probe");
+}

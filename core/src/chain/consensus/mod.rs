@@ -61,6 +61,11 @@ enum Decision {
 }
 
 impl Consensus {
+    /// Votes and certificates kept.
+    pub(crate) fn kept(&self) -> (usize, usize) {
+        self.votes.kept()
+    }
+
     /// A height at which nothing has been heard yet. `seat` is this node's position in `registry`, which is the
     /// one in force at this height; none for an observer.
     pub fn new(height: Height, registry: Arc<Registry>, seat: Option<MasternodeIndex>, voice: Voice) -> Self {

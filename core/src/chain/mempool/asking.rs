@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::ids::{NodeId, TxId};
-use crate::limits::MAX_OFFERED;
+use crate::limits::{Holding, MAX_OFFERED, holding};
 use crate::time::Mono;
 
 /// A peer that delivers nothing for so long is asked for nothing of what it was.
@@ -58,6 +58,10 @@ pub(super) struct Asking {
 }
 
 impl Asking {
+    pub(super) fn holding(&self, peers: usize) -> Holding {
+        holding("transactions asked for", self.wanted.len(), peers * MAX_OFFERED)
+    }
+
     /// A peer offers these, of which `lacking` tells what this node would have.
     pub(super) fn offered(
         &mut self,

@@ -37,7 +37,7 @@ use crate::config::ConfigError;
 use crate::event::{Event, MempoolInfo, Reply, TxState};
 use crate::ids::{NodeId, RequestId, TxId};
 use crate::journal::RecordKey;
-use crate::limits::{Limits, MAX_TRANSACTION, RECENT_FOR};
+use crate::limits::{Holding, Limits, MAX_TRANSACTION, RECENT_FOR};
 use crate::registry::MasternodeIndex;
 use crate::time::Mono;
 use crate::wire::message::{Message, Role};
@@ -46,10 +46,14 @@ use crate::wire::message::{Message, Role};
 /// multiply the copies; should none of them do it, the next pass of offers reaches all.
 const PUSHED_BY_OBSERVER: usize = 3;
 
-/// Whether this node had asked the peer for a transaction that it brought.
+/// What a transaction is that a peer brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Brought {
+    /// This node had asked the peer for it.
     Asked,
+    /// Nobody asked for it, and it was new here.
+    New,
+    /// Neither.
     Unasked,
 }
 
@@ -156,6 +160,7 @@ impl Mempool {
         if !self.lacks(&id) || self.waiting.bring(id, bytes, holder(from, seat)).is_err() {
             return brought;
         }
+        let brought = if brought == Brought::Asked { brought } else { Brought::New };
         let to = match seat {
             Some(author) => Recipients::Forward { author, from },
             None => Recipients::Masternodes,
@@ -274,6 +279,10 @@ impl Mempool {
                 effects.push(removal(*id));
             }
         }
+    }
+
+    pub(crate) fn holdings(&self, peers: usize) -> [Holding; 4] {
+        [self.waiting.holding(), self.recent.holding(), self.asking.holding(peers), self.offering.holding()]
     }
 
     /// How much waits.

@@ -12,7 +12,8 @@ use bytes::Bytes;
 
 use crate::chain::mempool::waiting::{Holder, Place, Waiting, cost};
 use crate::ids::{NodeId, TxId};
-use crate::limits::MAX_OFFERED;
+use crate::limits::{Holding, MAX_OFFERED, holding};
+use crate::registry::MAX_MASTERNODES;
 use crate::time::Mono;
 
 /// How often what was submitted here is offered again.
@@ -63,6 +64,10 @@ impl Offering {
     /// Nobody is told yet.
     pub(super) const fn new(at_once: usize, budget: usize) -> Self {
         Self { peers: BTreeMap::new(), at_once, budget, settled: Place::START, next_pass: None, turn: 0 }
+    }
+
+    pub(super) fn holding(&self) -> Holding {
+        holding("masternodes that are told of transactions", self.peers.len(), MAX_MASTERNODES)
     }
 
     /// A link to a masternode stands: answers the first offer, if this is news.

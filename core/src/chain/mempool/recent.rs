@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::ids::TxId;
+use crate::limits::{Holding, holding};
 
 /// So many of the newest ids. Whether an older one is in a block is the application's to know.
 #[derive(Clone, Debug)]
@@ -26,6 +27,10 @@ fn short(id: &TxId) -> Short {
 impl Recent {
     pub(super) const fn new(bound: usize) -> Self {
         Self { bound, known: BTreeSet::new(), order: VecDeque::new() }
+    }
+
+    pub(super) fn holding(&self) -> Holding {
+        holding("ids of included transactions", self.order.len(), self.bound)
     }
 
     /// Remembers one, and forgets the oldest where there are too many.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::event::MempoolInfo;
 use crate::ids::{NodeId, TxId};
-use crate::limits::TRANSACTION_COST;
+use crate::limits::{Holding, TRANSACTION_COST, holding};
 
 /// What the application puts in front of each transaction of a payload: its length.
 const FRAMING: usize = 4;
@@ -101,6 +101,10 @@ impl Waiting {
             memory: 0,
             info: MempoolInfo { transactions: 0, bytes: 0 },
         }
+    }
+
+    pub(super) const fn holding(&self) -> Holding {
+        holding("bytes of transactions", self.memory, self.bound)
     }
 
     /// How much is here.

@@ -33,7 +33,9 @@ use bytes::Bytes;
 use crate::chain::effects::{Effect, Effects};
 use crate::event::{Offence, SyncState};
 use crate::ids::{Height, NodeId};
-use crate::limits::{COMMITS_UNDER_WAY, FETCHED_BYTES, LEAST_SYNC_WINDOW, SYNC_BLOCK_LEAST, SYNC_PEER_BYTES};
+use crate::limits::{
+    COMMITS_UNDER_WAY, FETCHED_BYTES, Holding, LEAST_SYNC_WINDOW, SYNC_BLOCK_LEAST, SYNC_PEER_BYTES, holding,
+};
 use crate::registry::Registry;
 use crate::rng::Rng;
 use crate::time::Mono;
@@ -349,6 +351,15 @@ impl Sync {
     /// The highest height that this node has reason to believe final: it must not propose at or below it.
     pub(crate) fn heard(&self) -> Height {
         self.heard.target(self.applied)
+    }
+
+    pub(crate) fn holdings(&self, peers: usize) -> [Holding; 4] {
+        [
+            holding("peers in catching up", self.peers.len(), peers),
+            holding("bytes of blocks fetched", self.window.bytes(), self.settings.window),
+            holding("fetched blocks that are not durable", self.committing.len(), COMMITS_UNDER_WAY),
+            self.distrusted.holding(),
+        ]
     }
 
     /// What it has come to.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::incoming::Incoming;
 use crate::ids::{Height, NodeId};
+use crate::limits::{Holding, holding};
 use crate::rng::Rng;
 use crate::time::Mono;
 
@@ -79,6 +80,10 @@ struct Distrust {
 }
 
 impl Distrusted {
+    pub(super) fn holding(&self) -> Holding {
+        holding("peers that served wrong blocks", self.0.len(), MAX_DISTRUSTED)
+    }
+
     /// Until when a peer is not asked.
     pub(super) fn until(&self, peer: &NodeId) -> Option<Mono> {
         self.0.get(peer).map(|distrust| distrust.until)

@@ -18,7 +18,9 @@ use crate::chain::effects::{Effect, Effects};
 use crate::command::Command;
 use crate::ids::{Height, LoadId, NodeId};
 use crate::input::StoredBlock;
-use crate::limits::{FRAME_COST, FRAME_HEADER, FRAME_REUSED, Limits, MAX_FINAL_BLOCK, PART};
+use crate::limits::{
+    FRAME_COST, FRAME_HEADER, FRAME_REUSED, Holding, Limits, MAX_FINAL_BLOCK, PART, holding,
+};
 use crate::registry::Registry;
 use crate::time::Mono;
 use crate::wire::message::{BlockPart, BlocksEnd, GetBlocks, Message, Served};
@@ -244,6 +246,15 @@ impl Serving {
     /// When something is to be done without an input; after [`Serving::tick`] never in the past.
     pub(crate) fn deadline(&self) -> Option<Mono> {
         self.due
+    }
+
+    pub(crate) fn holdings(&self, peers: usize) -> [Holding; 3] {
+        let held = self.clients.values().map(|client| client.job.held()).sum();
+        [
+            holding("peers that are served", self.clients.len(), peers),
+            holding("reads of blocks", self.loads.len(), peers),
+            holding("bytes of blocks served", held, self.bound),
+        ]
     }
 
     /// What it has come to.

@@ -36,6 +36,10 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    pub(super) fn len(&self) -> usize {
+        self.casts.len()
+    }
+
     /// Counts a vote, unless its voter has voted before.
     pub(super) fn count(&mut self, seat: MasternodeIndex, cast: Cast) -> Counted {
         match self.casts.get(&seat) {

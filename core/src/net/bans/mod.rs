@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::ban::{Ban, BanCause, BanEnd, BanNote, BanTarget, IpNet};
 use crate::event::Offence;
 use crate::ids::NodeId;
-use crate::limits::BAN_BYTES;
+use crate::limits::{BAN_BYTES, Holding, holding};
 use crate::time::{Mono, Now, Wall};
 
 /// A ban as far as a decision depends on it.
@@ -98,13 +98,14 @@ impl Bans {
         Self { kept: BTreeMap::new(), widths: Default::default(), bound }
     }
 
-    /// Reads the durable form; what is over by now is left out. `None` if it is damaged.
+    /// Reads the durable form; what is over by now is left out, and this node's own bans first where there is
+    /// no longer a place for all. `None` if it is damaged.
     pub(crate) fn decode(record: &[u8], now: Now, bound: usize) -> Option<Self> {
         let mut bans = Self::new(bound);
-        for (target, kept) in record::decode(record, now)? {
-            if bans.kept.len() < bound {
-                bans.insert(target, kept);
-            }
+        let mut kept = record::decode(record, now)?;
+        kept.sort_by_key(|(_, kept)| kept.cause != BanCause::Operator);
+        for (target, kept) in kept.into_iter().take(bound) {
+            bans.insert(target, kept);
         }
         Some(bans)
     }
@@ -189,7 +190,7 @@ impl Bans {
     }
 
     /// What bans say of a peer with this key, at this address.
-    pub(crate) fn grounds(&self, id: Option<&NodeId>, ip: Option<IpAddr>) -> Grounds {
+    pub(crate) fn grounds(&self, now: Mono, id: Option<&NodeId>, ip: Option<IpAddr>) -> Grounds {
         let on_key = id.and_then(|id| {
             let target = BanTarget::Key(*id);
             let kept = self.kept.get(&target)?;
@@ -200,22 +201,24 @@ impl Bans {
             Some((BanCause::Score(_), hold)) => (None, Some(hold)),
             None => (None, None),
         };
-        Grounds { key, net: ip.and_then(|ip| self.on_address(ip)), incompatible: None, score }
+        Grounds { key, net: ip.and_then(|ip| self.on_address(now, ip)), incompatible: None, score }
     }
 
     /// Whether a ban keeps us from a peer with this key, at this address.
     pub(crate) fn concern(&self, now: Mono, id: &NodeId, ip: IpAddr) -> bool {
-        matches!(verdict(now, &self.grounds(Some(id), Some(ip))), Verdict::Banned(_))
+        matches!(verdict(now, &self.grounds(now, Some(id), Some(ip))), Verdict::Banned(_))
     }
 
-    /// The ban of the longest prefix on an address. A search for each width that is banned, for it is asked of
+    /// The ban of the longest prefix in force on an address. A search for each width that is banned, for it is asked of
     /// every connection that comes in.
-    pub(crate) fn on_address(&self, ip: IpAddr) -> Option<Hold> {
+    pub(crate) fn on_address(&self, now: Mono, ip: IpAddr) -> Option<Hold> {
         let ip = ip.to_canonical();
         let widths = self.widths.get(family(ip))?;
         widths.iter().rev().find_map(|bits| {
             let target = BanTarget::Net(IpNet::new(ip, *bits).ok()?);
-            self.kept.get(&target).map(|kept| Hold { target, until: kept.until })
+            // One that is over, and still in the table, hides no shorter one.
+            let kept = self.kept.get(&target).filter(|kept| kept.until.is_none_or(|until| until > now))?;
+            Some(Hold { target, until: kept.until })
         })
     }
 
@@ -229,6 +232,10 @@ impl Bans {
         let mut list: Vec<Ban> = self.kept.iter().map(|(target, kept)| shown(now, *target, kept)).collect();
         list.sort_by_key(|ban| ban.since);
         list
+    }
+
+    pub(crate) fn holding(&self) -> Holding {
+        holding("bans", self.kept.len(), self.bound)
     }
 
     /// How many there are of each cause, in the order of [`BanCause::ALL`].

@@ -63,7 +63,7 @@ fn the_longest_prefix_speaks_and_every_form_of_an_address_is_one() {
     for text in ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "2001:db8::/32"] {
         order(&mut bans, text, None);
     }
-    let on = |text: &str| bans.on_address(ip(text)).map(|hold| hold.target);
+    let on = |text: &str| bans.on_address(t0().mono, ip(text)).map(|hold| hold.target);
     assert_eq!(on("10.1.2.3"), Some(target("10.1.2.3")));
     assert_eq!(on("::ffff:10.1.2.3"), Some(target("10.1.2.3")));
     assert_eq!(on("10.1.2.4"), Some(target("10.1.0.0/16")));
@@ -71,8 +71,29 @@ fn the_longest_prefix_speaks_and_every_form_of_an_address_is_one() {
     assert_eq!(on("2001:db8:1::1"), Some(target("2001:db8::/32")));
     assert_eq!((on("11.0.0.1"), on("2001:db9::1")), (None, None));
     bans.remove(t0(), &target("10.1.2.3")).unwrap();
-    assert_eq!(bans.on_address(ip("10.1.2.3")).map(|hold| hold.target), Some(target("10.1.0.0/16")));
+    assert_eq!(
+        bans.on_address(t0().mono, ip("10.1.2.3")).map(|hold| hold.target),
+        Some(target("10.1.0.0/16"))
+    );
     assert_eq!(bans.widths, [BTreeSet::from([8, 16]), BTreeSet::from([32])]);
+}
+
+#[test]
+fn a_longer_prefix_that_is_over_hides_no_shorter_one() {
+    let mut bans = Bans::new(9);
+    order(&mut bans, "10.0.0.0/8", None);
+    order(&mut bans, "10.1.0.0/16", Some(10));
+    let on = |now: Now| bans.on_address(now.mono, ip("10.1.2.3")).map(|hold| hold.target);
+    assert_eq!(on(after(9)), Some(target("10.1.0.0/16")));
+    assert_eq!(on(after(10)), Some(target("10.0.0.0/8")), "although nobody has taken the other out yet");
+}
+
+#[test]
+fn where_there_is_no_longer_a_place_for_all_the_operator_s_stay() {
+    let mut bans = three();
+    order(&mut bans, "10.9.9.9", None);
+    let read = Bans::decode(&bans.encode(t0()), t0(), 3).unwrap();
+    assert_eq!(read.count(), [3, 0, 0, 0, 0, 0]);
 }
 
 #[test]
@@ -80,11 +101,14 @@ fn an_order_replaces_and_the_operator_s_word_stands_against_ours() {
     let mut bans = Bans::new(9);
     let own = bans.punish(t0(), id(7), MINUTE * 10, Offence::Flood).unwrap();
     assert_eq!((own.ban.until, own.ended), (Some(after(10).wall), None));
-    assert_eq!(bans.grounds(Some(&id(7)), None).score.map(|hold| hold.until), Some(Some(after(10).mono)));
+    assert_eq!(
+        bans.grounds(t0().mono, Some(&id(7)), None).score.map(|hold| hold.until),
+        Some(Some(after(10).mono))
+    );
     let operator = bans.order(t0(), BanTarget::Key(id(7)), None, BanNote::new("spam")).unwrap();
     assert_eq!(operator.ended.map(|(ban, end)| (ban.cause, end)), Some((own.ban.cause, BanEnd::Replaced)));
     assert_eq!(bans.punish(t0(), id(7), MINUTE, Offence::Flood), None);
-    let grounds = bans.grounds(Some(&id(7)), None);
+    let grounds = bans.grounds(t0().mono, Some(&id(7)), None);
     assert_eq!((grounds.key.map(|hold| hold.until), grounds.score), (Some(None), None));
     assert_eq!(bans.list(t0()), [operator.ban]);
 }

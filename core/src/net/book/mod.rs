@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use crate::addr::{AddrScope, CanonicalAddr};
 use crate::event::AddressCounts;
 use crate::ids::NodeId;
-use crate::limits::{ADDRESSES_LEAST, Limits};
+use crate::limits::{ADDRESSES_LEAST, Holding, Limits, holding};
 use crate::net::book::table::{BUCKETS, Entry, Placed, Table};
 use crate::net::book::tombstones::Tombstones;
 use crate::rng::Rng;
@@ -283,6 +283,14 @@ impl Book {
     /// How much it holds.
     pub(crate) fn counts(&self) -> AddressCounts {
         AddressCounts { tried: self.tried.len(), heard: self.heard.len(), tombstones: self.tombstones.len() }
+    }
+
+    pub(crate) fn holdings(&self) -> [Holding; 3] {
+        [
+            holding("addresses tried", self.tried.len(), self.tried.places()),
+            holding("addresses heard of", self.heard.len(), self.heard.places()),
+            holding("addresses left alone", self.tombstones.len(), self.tombstones.bound()),
+        ]
     }
 
     /// Addresses that might be dialed some day.

@@ -22,6 +22,10 @@ impl Tombstones {
         self.until.len()
     }
 
+    pub(crate) const fn bound(&self) -> usize {
+        self.bound
+    }
+
     pub(crate) fn stands(&self, now: Moment, addr: &CanonicalAddr) -> bool {
         self.until.get(addr).is_some_and(|until| *until > now)
     }

@@ -119,9 +119,12 @@ impl Node {
         let held = live
             .and_then(|conn| self.links.get(conn))
             .and_then(Link::peering)
-            .map(|peering| knock::Held { ballot: peering.ballot, boot: peering.boot.boot });
+            .map(|peering| knock::Held { ballot: peering.ballot, boot: peering.boot });
         let verdict = knock::judge(held, hello.from.boot, hello.register);
         if verdict.answer == KnockAnswer::WillDial {
+            if !self.pool.seeks(Destination::Peer(from)) && !self.reach.drawn.take(now.mono) {
+                return Err(CloseReason::NotWanted);
+            }
             self.give_up_unconnected(now, from);
         }
         if let (Some(reason), Some(conn)) = (verdict.drop, live) {

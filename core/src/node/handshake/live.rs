@@ -8,7 +8,7 @@ use crate::link::{Confirmed, Link, Origin, Peering, Phase};
 use crate::net::pool::Destination;
 use crate::node::{Node, TimerKey};
 use crate::time::Now;
-use crate::wire::message::{Ballot, DialerRank, Introduction, ProvenBoot};
+use crate::wire::message::{Ballot, DialerRank, Introduction};
 
 impl Node {
     /// A link is admitted: it is live, and replaces what was there (rule B-2).
@@ -37,7 +37,8 @@ impl Node {
             channel,
             Box::new(Peering {
                 peer: them.node,
-                boot: ProvenBoot { boot: them.boot, proof: them.proof },
+                boot: them.boot,
+                proof: Some(Box::new(them.proof)),
                 ballot,
                 because,
                 advertised: them.advertised,
@@ -77,17 +78,14 @@ impl Node {
         self.touch(now);
         self.arm_masternode();
         if let Some(old) = replaced {
-            let older = self
-                .links
-                .get(old)
-                .and_then(Link::peering)
-                .is_some_and(|p| p.boot.boot.epoch < them.boot.epoch);
+            let older =
+                self.links.get(old).and_then(Link::peering).is_some_and(|p| p.boot.epoch < them.boot.epoch);
             let reason = if older { CloseReason::Ghost } else { CloseReason::Duplicate };
             self.end(now, old, reason, ClosedBy::Us);
         }
         self.ping(now, conn);
         self.count_votes();
-        self.arm_probes(now);
+        self.arm_probes();
         self.chain_link_up(now, them);
         self.timers.set(TimerKey::Dial(Destination::Peer(them.node)), None);
         if let Origin::Dialed { addr, .. } = origin {

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use timed_core::{Node, Registry};
+use timed_core::{Command, Event, Node, Registry, SlotCounts};
 
 use super::super::arguments::{DirArgs, GenesisArgs, InitArgs, NodeArgs};
 use super::super::assembly::Assembly;
@@ -88,7 +88,7 @@ pub(super) fn check_config(args: &NodeArgs) -> Result<(), Failure> {
     let dir = DataDir::locate(args.dir.data_dir.as_deref())?;
     let assembly = Assembly::load(&dir, args)?;
     let (core, crypto) = (assembly.core_config(), assembly.crypto());
-    Node::new(core, crypto, [0; 32], Vec::new(), crate::now())
+    let mut node = Node::new(core, crypto, [0; 32], Vec::new(), crate::now())
         .map_err(|error| Failure::config(error.to_string()))?;
     for warning in &assembly.warnings {
         eprintln!("warning: {warning}");
@@ -103,9 +103,10 @@ pub(super) fn check_config(args: &NodeArgs) -> Result<(), Failure> {
     };
     let advertised = assembly.config.advertised();
     let limits = assembly.config.core_limits(registry.size());
+    let places = places(&mut node).unwrap_or_default();
     say(&format!(
         "configuration ok\nnode id       {}\nrole          {role}\nnetwork       {}\ngenesis hash  {}\n\
-         advertised    {}\nlisten        {}\napi           {}\nmax peers     {} ({} for masternodes)\n\
+         advertised    {}\nlisten        {}\napi           {}\nmax peers     {} ({} for masternodes, {} for reserved peers, {} for others)\n\
          memory        {} MiB at most",
         assembly.id,
         assembly.genesis.network.as_str(),
@@ -114,7 +115,17 @@ pub(super) fn check_config(args: &NodeArgs) -> Result<(), Failure> {
         assembly.config.network.listen,
         if assembly.config.api.enabled { assembly.config.api.listen.to_string() } else { "off".to_owned() },
         limits.max_peers,
-        limits.masternode_slots.max(registry.size()).min(limits.max_peers),
+        places.masternode.free,
+        places.reserved.free,
+        places.observer.free,
         limits.worst_case_bytes() >> 20,
     ))
+}
+
+/// How a node that has just been made shares out its places: its first snapshot says so.
+fn places(node: &mut Node) -> Option<SlotCounts> {
+    std::iter::from_fn(|| node.next_command()).find_map(|command| match command {
+        Command::Event(Event::Summary(summary)) => Some(summary.slots),
+        _ => None,
+    })
 }

@@ -35,7 +35,7 @@ fn remaining(ban: &Value) -> String {
 pub(crate) fn ban(args: &BanArgs) -> Result<ExitCode, Failure> {
     let body = json!({
         "target": args.target.to_string(),
-        "duration": args.duration.map(|duration| duration.as_secs().max(1)),
+        "duration": args.duration.map(|duration| duration.as_secs()),
         "reason": args.reason,
     });
     ask(&args.client, (Method::Post, "/bans", &body.to_string()), |answer| {

@@ -168,7 +168,12 @@ pub(crate) const KEYS: &[Key] = &[
         "How many of these are kept for addresses of the registry and of reserved peers.",
     ),
     key("limits", "dialing", Value("32"), "Own dials whose handshake is not done."),
-    key("limits", "known_peers", Value("1024"), "Peers remembered, registered masternodes included."),
+    key(
+        "limits",
+        "known_peers",
+        Value("1024"),
+        "Peers remembered: no fewer than network.max_peers (or masternodes, if those are more) and configured peers.",
+    ),
     key("limits", "own_addrs", Value("64"), "Addresses remembered as this node's own."),
     key(
         "limits",

@@ -80,10 +80,9 @@ fn x_4_a_late_copy_of_an_included_transaction_does_not_wait_again() {
 fn x_3_a_copy_that_came_twice_waits_once_and_is_told_once() {
     let mut net = Net::full_mesh(4, 1);
     let bytes = transaction(1, 250);
-    for _ in 0..3 {
+    for expected in [Brought::New, Brought::Unasked, Brought::Unasked] {
         net.call(0, |pool, now, effects| {
-            let brought = pool.received(now, node(4), None, &bytes, effects);
-            assert_eq!(brought, Brought::Unasked);
+            assert_eq!(pool.received(now, node(4), None, &bytes, effects), expected);
         });
     }
     assert_eq!((net.hosts[0].pool.take(10_000).len(), net.sent(Kind::Transaction)), (1, 3));
