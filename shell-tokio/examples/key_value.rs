@@ -23,6 +23,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Router, serve};
 use bytes::Bytes;
+use rustix::process::{Pid, Signal, kill_process};
 use shared::{Failure, config, genesis, identity, ip};
 use timed_tokio::application::{ApplicationError, Commitment, FifoPayload, Offer, Wanted};
 use timed_tokio::core::{FinalBlock, Height, PayloadVerdict};
@@ -73,7 +74,12 @@ async fn watch_over(directory: &Path) -> Result<(), Failure> {
         }
     }
     for node in nodes.values_mut() {
-        // The terminal has told them already; a second time does not hurt.
+        // A terminal has told them already; a second time does not hurt.
+        if let Some(pid) = i32::try_from(node.id()).ok().and_then(Pid::from_raw) {
+            kill_process(pid, Signal::INT)?;
+        }
+    }
+    for node in nodes.values_mut() {
         node.wait()?;
     }
     Ok(())

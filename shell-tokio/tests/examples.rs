@@ -137,6 +137,6 @@ fn a_map_is_the_same_everywhere_and_survives_kill_9() {
     eventually("and takes puts", || put(4, "shape", "round"));
     assert_eq!(get(1, "none").unwrap().0, 404);
     map.interrupt();
-    assert!(map.0.wait().unwrap().success());
+    assert!(eventually("all end with their parent", || map.0.try_wait().unwrap()).success());
     reading.join().unwrap();
 }
