@@ -99,16 +99,29 @@ impl Campaign {
         world.start_all();
         world.expect("the first links", LINKS, World::is_meshed);
         let mut tally = Tally::default();
+        let kinds = self.kinds();
         while world.now().since(SimTime(0)) < self.time {
-            match &self.weather {
+            match self.weather {
                 Weather::Fair => self.fair(&mut world),
-                Weather::Storms(kinds) => self.storm(&mut world, kinds, &mut tally),
+                Weather::Storms(_) => self.storm(&mut world, &kinds, &mut tally),
             }
             self.count(&world, &mut tally);
             progress(&tally);
         }
         self.count(&world, &mut tally);
         tally
+    }
+
+    /// What may strike in this run. A clock that has once been ahead leaves an epoch that others remember: nobody can
+    /// tell a key that has lost it, in this storm or a later one, from a second process. So it is the one or the other.
+    fn kinds(&self) -> Vec<Fault> {
+        let Weather::Storms(kinds) = &self.weather else { return Vec::new() };
+        let loses = |fault: &Fault| matches!(fault, Fault::OldBackup | Fault::LostDirectory);
+        let ahead = |fault: &Fault| *fault == Fault::WallStep;
+        let both = kinds.iter().any(loses) && kinds.iter().any(ahead);
+        let keeps_clock = self.seed.is_multiple_of(2);
+        let fits = |fault: &Fault| !both || if keeps_clock { !ahead(fault) } else { !loses(fault) };
+        kinds.iter().copied().filter(fits).collect()
     }
 
     fn has_traitor(&self) -> bool {

@@ -1,7 +1,7 @@
 //! No dial inside back-off (rule D-5), by a reading of its own: whoever could not be reached at all is not tried
 //! again too soon, unless it has called meanwhile or somebody asks for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use timed_core::{CanonicalAddr, Config, ConnId, Mono, NodeId, Now, Request};
@@ -13,6 +13,8 @@ use super::host::{Phase, Socket};
 pub(crate) struct DialRules {
     under_way: BTreeMap<ConnId, CanonicalAddr>,
     failed: BTreeMap<CanonicalAddr, Failed>,
+    /// What an operator has asked for and has not got.
+    ordered: BTreeSet<CanonicalAddr>,
     /// The latest reading of its clock, which it takes for the time where the clock falls behind (contract C4).
     latest: Mono,
 }
@@ -34,6 +36,9 @@ impl DialRules {
         addr: CanonicalAddr,
     ) -> Result<(), String> {
         self.under_way.insert(conn, addr);
+        if self.ordered.remove(&addr) {
+            return Ok(());
+        }
         // Another address of one node, or the probe of a stranger's, has a record of its own.
         let Some(failed) = self.failed.get(&addr).filter(|_| config.registry.by_addr(&addr).is_some()) else {
             return Ok(());
@@ -79,10 +84,10 @@ impl DialRules {
         self.failed.clear();
     }
 
-    /// An operator may ask for a dial at any time.
+    /// An operator may ask for a dial at any time: it comes at once, or after the one that is under way.
     pub(crate) fn ordered(&mut self, request: &Request) {
-        if let Request::Connect { .. } = request {
-            self.failed.clear();
+        if let Request::Connect { addr, .. } = request {
+            self.ordered.insert(*addr);
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::scripted::Actor;
 use super::clock::SimTime;
 use super::contact::Contact;
 use super::host::HostId;
+use super::ledger::Ledger;
 use super::puppet::forged;
 use super::world::World;
 
@@ -163,7 +164,7 @@ impl Visitor {
 
     /// What an honest peer may say.
     fn something(&self, world: &mut World) -> Message {
-        let tip = world.chain_height();
+        let tip = height(world);
         match world.random_below(6) {
             0 | 1 => Message::Ping(Ping { token: self.said }),
             2 => Message::GetPeers(GetPeers { most: 64 }),
@@ -196,7 +197,7 @@ impl Visitor {
                 Message::Heartbeat(Box::new(beat))
             }
             4 => {
-                let (kind, height) = (VoteKind::Prevote, world.chain_height().next());
+                let (kind, height) = (VoteKind::Prevote, height(world).next());
                 let (round, voter) = (Round(0), slandered);
                 Message::Vote(Box::new(Vote { kind, height, round, block: None, voter, signature: forged() }))
             }
@@ -205,6 +206,11 @@ impl Visitor {
         };
         self.contact.say(&message);
     }
+}
+
+/// Height of the chain, if the world has one.
+fn height(world: &World) -> Height {
+    world.cx.ledger.as_ref().map_or(Height(0), Ledger::height)
 }
 
 /// An encoded frame, perhaps of another kind than it is made for.
