@@ -24,6 +24,8 @@
 //! # let _ = took;
 //! ```
 //!
+//! A [`Campaign`] is a long run: storms of faults and calms in turn; the command `sim` runs them.
+//!
 //! `TIMED_SEED` runs one seed, `TIMED_SEEDS` so many in tests that try several, `TIMED_TRACE` prints every
 //! event as it happens.
 

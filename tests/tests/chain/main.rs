@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod applications;
 mod byzantine;
 mod clocks;
 mod costs;
