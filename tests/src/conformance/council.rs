@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use timed_core::crypto::Provider;
 use timed_core::wire::block::Outline;
-use timed_core::wire::message::{GetBlocks, Message, Proposal, Served, Vote};
+use timed_core::wire::message::{Chunk, GetBlocks, Message, Proposal, Served, Vote};
 use timed_core::wire::signing;
 use timed_core::{
     Block, BlockHash, Certificate, CertificateHash, ChainConfig, FinalBlock, Header, Height, NodeId,
@@ -54,6 +54,12 @@ pub struct Council {
     subject: NodeId,
     /// Rounds in which everybody has voted for no block.
     passed: BTreeSet<(Height, Round)>,
+    /// The node's votes, as they were heard, repeats included.
+    pub votes: Vec<Vote>,
+    /// The node's fresh proposals for the height under way, as they were heard.
+    pub proposals: Vec<Proposal>,
+    /// Chunks of payloads that the node has handed out.
+    pub chunks: Vec<Chunk>,
     /// The latest height and round of which the node was heard to speak.
     pub at: (Height, Round),
 }
@@ -92,7 +98,36 @@ impl Council {
         let at = (tip.height, Round(0));
         let mut guest = exam.guest();
         let observer = exam.live(&mut guest)?;
-        Ok(Self { seats, tip, observer, registry, chain, subject, passed: BTreeSet::new(), at })
+        let mut council = Self {
+            seats,
+            tip,
+            observer,
+            registry,
+            chain,
+            subject,
+            passed: BTreeSet::new(),
+            votes: Vec::new(),
+            proposals: Vec::new(),
+            chunks: Vec::new(),
+            at,
+        };
+        if exam.process().is_err() {
+            council.leave_the_past(exam)?;
+        }
+        Ok(council)
+    }
+
+    /// A node that has been there before knows what these keys have said in the round that it is in: the next one is
+    /// new.
+    fn leave_the_past(&mut self, exam: &mut Exam<'_>) -> Verdict {
+        let (height, limit) = (self.height(), exam.patience(2 * self.chain.interval));
+        self.hear(exam, limit, "the node at work on a height", |council, _, _, _| {
+            (council.at.0 == height).then_some(())
+        })?;
+        let there = self.at;
+        self.pass(exam, there);
+        let limit = self.all_turns(exam);
+        self.hear(exam, limit, "the next round", |council, _, _, _| (council.at > there).then_some(()))
     }
 
     /// The height under way.
@@ -113,10 +148,10 @@ impl Council {
         leader(&self.registry, height, u64::from(round.0))
     }
 
-    /// Long enough for every masternode to have had its turn.
+    /// Long enough for every masternode to have had its turn, in rounds that become longer.
     #[must_use]
     pub fn all_turns(&self, exam: &Exam<'_>) -> Duration {
-        exam.patience(4 * self.chain.interval)
+        exam.patience(8 * self.chain.interval)
     }
 
     /// The first message on any link that a case is looking for.
@@ -154,7 +189,18 @@ impl Council {
     fn note(&mut self, message: &Message) {
         let at = match message {
             Message::Held(held) => (held.height, held.round),
-            Message::Vote(vote) if vote.voter == self.subject => (vote.height, vote.round),
+            Message::Vote(vote) if vote.voter == self.subject => {
+                self.votes.push((**vote).clone());
+                (vote.height, vote.round)
+            }
+            Message::Proposal(proposal) if self.is_own(proposal) => {
+                self.proposals.push((**proposal).clone());
+                (proposal.header.height, proposal.round)
+            }
+            Message::Chunk(chunk) => {
+                self.chunks.push((**chunk).clone());
+                return;
+            }
             _ => return,
         };
         self.at = self.at.max(at);
@@ -197,19 +243,53 @@ impl Council {
         }
     }
 
+    /// Passes every round before this one in which the node has prevoted.
+    fn pass_before(&mut self, exam: &mut Exam<'_>, end: (Height, Round)) {
+        let due = |vote: &&Vote| vote.kind == VoteKind::Prevote && vote.height == end.0 && vote.round < end.1;
+        let due: Vec<_> = self.votes.iter().filter(due).map(|vote| (vote.height, vote.round)).collect();
+        for at in due {
+            self.pass(exam, at);
+        }
+    }
+
     /// Passes rounds until the node proposes a fresh block.
     ///
     /// # Errors
     /// If it does not within as many rounds as there are masternodes.
     pub fn proposal_of_the_node(&mut self, exam: &mut Exam<'_>) -> Result<Proposal, Miss> {
-        let limit = self.all_turns(exam);
-        self.hear(exam, limit, "a fresh proposal of the node's", |council, exam, _, message| match message {
-            Message::Proposal(proposal) if council.is_own(proposal) => Some((**proposal).clone()),
-            Message::Vote(vote) if vote.voter == council.subject && vote.kind == VoteKind::Prevote => {
-                council.pass(exam, (vote.height, vote.round));
-                None
+        let (limit, height) = (self.all_turns(exam), self.height());
+        exam.until(limit, "a fresh proposal of the node's", |exam| {
+            self.take_in(exam)?;
+            let fresh = |proposal: &&Proposal| {
+                proposal.header.height == height && !self.passed.contains(&(height, proposal.round))
+            };
+            if let Some(proposal) = self.proposals.iter().rfind(fresh) {
+                return Ok(Some(proposal.clone()));
             }
-            _ => None,
+            self.pass_before(exam, (height, Round(u32::MAX)));
+            Ok(None)
+        })
+    }
+
+    /// Passes each round as soon as the node has prevoted in it, until something is there.
+    ///
+    /// # Errors
+    /// If it is not in time.
+    pub fn pass_until<T>(
+        &mut self,
+        exam: &mut Exam<'_>,
+        limit: Duration,
+        what: &str,
+        mut look: impl FnMut(&Self) -> Option<T>,
+    ) -> Result<T, Miss> {
+        let height = self.height();
+        exam.until(limit, what, |exam| {
+            self.take_in(exam)?;
+            let found = look(self);
+            if found.is_none() {
+                self.pass_before(exam, (height, Round(u32::MAX)));
+            }
+            Ok(found)
         })
     }
 
@@ -329,19 +409,34 @@ impl Council {
     /// # Errors
     /// If it does not vote.
     pub fn prevote_of_the_node(&mut self, exam: &mut Exam<'_>, round: Round) -> Result<Vote, Miss> {
-        let (limit, height) = (self.all_turns(exam), self.height());
-        self.hear(exam, limit, "the node's prevote", |council, exam, _, message| match message {
-            Message::Vote(vote) if vote.voter == council.subject && vote.kind == VoteKind::Prevote => {
-                if (vote.height, vote.round) == (height, round) {
-                    return Some((**vote).clone());
-                }
-                if vote.height == height && vote.round < round {
-                    council.pass(exam, (vote.height, vote.round));
-                }
-                None
-            }
-            _ => None,
+        let (limit, at) = (self.all_turns(exam), (self.height(), round));
+        exam.until(limit, "the node's prevote", |exam| {
+            self.take_in(exam)?;
+            self.pass_before(exam, at);
+            let is = |vote: &&Vote| vote.kind == VoteKind::Prevote && (vote.height, vote.round) == at;
+            Ok(self.votes.iter().find(is).cloned())
         })
+    }
+
+    /// Takes note of what has arrived on every link.
+    ///
+    /// # Errors
+    /// If a link has ended.
+    pub fn take_in(&mut self, exam: &mut Exam<'_>) -> Verdict {
+        exam.pump(&mut self.observer)?;
+        for at in 0..self.seats.len() {
+            exam.pump(&mut self.seats[at].channel)?;
+            if self.seats[at].channel.ended {
+                return Err(broken(format!(
+                    "a masternode's link ended: {:?}",
+                    self.seats[at].channel.goodbye
+                )));
+            }
+            while let Some(heard) = self.seats[at].channel.heard.pop_front() {
+                heard.message.iter().for_each(|message| self.note(message));
+            }
+        }
+        Ok(())
     }
 
     /// The next blocks of the chain, which they have decided without the node: a quorum has signed them.

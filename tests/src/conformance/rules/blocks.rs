@@ -104,11 +104,10 @@ fn hands_out_the_payload_that_it_has_outlined(exam: &mut Exam<'_>) -> Verdict {
         }
         let block = proposal.header.hash(&exam.ground().config.genesis);
         let limit = exam.soon();
-        let chunk =
-            council.hear(exam, limit, "a chunk of its payload", |_, _, _, message| match message {
-                Message::Chunk(chunk) if chunk.block == block => Some(chunk.clone()),
-                _ => None,
-            })?;
+        let chunk = exam.until(limit, "a chunk of its payload", |exam| {
+            council.take_in(exam)?;
+            Ok(council.chunks.iter().find(|chunk| chunk.block == block).cloned())
+        })?;
         if outline.chunks.get(usize::from(chunk.index)) != Some(&chunk_hash(&chunk.bytes)) {
             return Err(broken("a chunk is not the one outlined"));
         }
@@ -126,33 +125,20 @@ fn transaction(exam: &mut Exam<'_>) -> Vec<u8> {
 fn proposes_in_its_turn_only(exam: &mut Exam<'_>) -> Verdict {
     let mut council = Council::convene(exam)?;
     let subject = exam.ground().subject;
-    let height = council.height();
-    let (mut own, mut last) = (0, Round(0));
-    let end = exam.now() + council.all_turns(exam) * 3;
-    while last < Round(6) && exam.now() < end {
-        let limit = council.all_turns(exam);
-        let (at, proposed) =
-            council.hear(exam, limit, "a vote or a proposal", |_, _, _, message| match message {
-                Message::Vote(vote) if vote.voter == subject => Some(((vote.height, vote.round), false)),
-                Message::Proposal(proposal) if proposal.header.proposer == subject => {
-                    Some(((proposal.header.height, proposal.round), true))
-                }
-                _ => None,
-            })?;
-        if proposed && council.leader(at.0, at.1) != subject {
+    for _ in 0..2 {
+        let proposal = council.proposal_of_the_node(exam)?;
+        council.pass(exam, (proposal.header.height, proposal.round));
+    }
+    for proposal in &council.proposals {
+        let (height, round) = (proposal.header.height, proposal.round);
+        if council.leader(height, round) != subject {
             return Err(broken(format!(
-                "proposes in round {} of height {}, which is not its turn",
-                at.1.0, at.0
+                "proposes in round {} of height {height}, which is not its turn",
+                round.0
             )));
         }
-        own += u32::from(proposed && at.0 == height);
-        last = last.max(at.1);
-        if !proposed {
-            council.pass(exam, at);
-        }
     }
-    // Each of three links brings its proposals.
-    if own == 0 { Err(broken("has proposed nothing in six rounds")) } else { Ok(()) }
+    Ok(())
 }
 
 fn proposes_in_the_slot_in_force(exam: &mut Exam<'_>) -> Verdict {
@@ -226,13 +212,13 @@ fn prevotes_for_no_block_that_cannot(exam: &mut Exam<'_>) -> Verdict {
 fn signs_one_vote_a_round_and_kind(exam: &mut Exam<'_>) -> Verdict {
     let mut council = Council::convene(exam)?;
     let (subject, genesis) = (exam.ground().subject, exam.ground().config.genesis);
+    let limit = council.all_turns(exam) * 2;
+    // Each of three links brings each of them.
+    council.pass_until(exam, limit, "votes of four rounds", |council| {
+        (council.votes.len() >= 24).then_some(())
+    })?;
     let mut said: BTreeMap<(Height, Round, VoteKind), Option<BlockHash>> = BTreeMap::new();
-    let limit = council.all_turns(exam);
-    for _ in 0..24 {
-        let vote = council.hear(exam, limit, "a vote of the node's", |_, _, _, message| match message {
-            Message::Vote(vote) if vote.voter == subject => Some((**vote).clone()),
-            _ => None,
-        })?;
+    for vote in council.votes.clone() {
         let words = signing::vote(&genesis, vote.kind, vote.height, vote.round, vote.block.as_ref());
         if council.seats[0].voice.key.verify(&subject, &words, &vote.signature) != Authenticity::Genuine {
             return Err(broken(format!("{vote:?} is not signed over the bytes of rule C-9")));
@@ -241,7 +227,6 @@ fn signs_one_vote_a_round_and_kind(exam: &mut Exam<'_>) -> Verdict {
         if said.insert(at, vote.block).is_some_and(|before| before != vote.block) {
             return Err(broken(format!("two votes in {at:?}")));
         }
-        council.pass(exam, (vote.height, vote.round));
     }
     Ok(())
 }
@@ -290,17 +275,14 @@ fn waits_for_a_proposal_as_long_as_promised(exam: &mut Exam<'_>) -> Verdict {
 
 fn says_what_it_holds_and_what_others_lack(exam: &mut Exam<'_>) -> Verdict {
     let mut council = Council::convene(exam)?;
-    let subject = exam.ground().subject;
     let limit = council.all_turns(exam);
     let held = council.hear(exam, limit, "Held", |council, _, _, message| match message {
         Message::Held(held) if held.height == council.height() => Some((**held).clone()),
         _ => None,
     })?;
-    // One vote of its own there is in the round, and somebody says that he has none.
-    let limit = council.all_turns(exam);
-    let said = council.hear(exam, limit, "a prevote", |_, _, _, message| match message {
-        Message::Vote(vote) if vote.voter == subject && vote.height == held.height => Some((**vote).clone()),
-        _ => None,
+    // One vote of its own there is at the height, and somebody says that he has none.
+    let said = council.pass_until(exam, limit, "a vote", |council| {
+        council.votes.iter().find(|vote| vote.height == held.height).cloned()
     })?;
     exam.pass(council.interval() / 10);
     council.settle(exam)?;
@@ -343,9 +325,7 @@ fn proposes_nothing_that_cannot_be_decided(exam: &mut Exam<'_>) -> Verdict {
     let (subject, genesis) = (exam.ground().subject, exam.ground().config.genesis);
     let limit = council.all_turns(exam);
     // It speaks; then one link is left of those to masternodes, with its own two of four.
-    council.hear(exam, limit, "a vote of the node's", |_, _, _, message| {
-        matches!(message, Message::Vote(vote) if vote.voter == subject).then_some(())
-    })?;
+    council.pass_until(exam, limit, "a vote of the node's", |council| council.votes.first().map(|_| ()))?;
     let mut silent: Vec<_> = council.seats.drain(1..).collect();
     for seat in &silent {
         exam.close(seat.channel.wire);
@@ -397,7 +377,7 @@ fn copies(exam: &mut Exam<'_>, council: &mut Council, seat: usize, vote: &Vote) 
     Ok(count)
 }
 
-/// Three votes of one masternode that contradict each other, of the height and round that the node is in.
+/// Three votes of one masternode that contradict each other, of the round after the one that the node is in.
 fn contradictions(exam: &mut Exam<'_>, council: &mut Council) -> Result<Vec<Vote>, Miss> {
     let limit = council.all_turns(exam);
     if council.at.0 < council.height() {
@@ -405,7 +385,7 @@ fn contradictions(exam: &mut Exam<'_>, council: &mut Council) -> Result<Vec<Vote
             (council.at.0 == council.height()).then_some(())
         })?;
     }
-    let at = council.at;
+    let at = (council.at.0, Round(council.at.1.0 + 1));
     let blocks = [None, Some(BlockHash([1; 32])), Some(BlockHash([2; 32]))];
     Ok(blocks.into_iter().map(|block| council.vote(exam, 0, VoteKind::Precommit, at, block)).collect())
 }
