@@ -18,7 +18,7 @@ use timed_tests::driver::{Crypto, START, config};
 use timed_tests::stage::{Stage, secs};
 
 /// Blocks of the chain: enough for several requests under way, some of several parts.
-const LENGTH: u64 = 24;
+const LENGTH: u64 = 48;
 const SLOT: Duration = secs(1);
 /// Those who may lie: masternodes and an observer without an address.
 const PLAYERS: [u8; 4] = [1, 3, 4, 10];
@@ -97,7 +97,7 @@ fn chain(config: &Config) -> Vec<FinalBlock> {
         };
         let keys = [1, timed_tests::driver::NODE, 3, 4].map(|key| Crypto::Null.provider(key));
         let payload = |height: Height| match height.0 % 9 {
-            4 => Bytes::from(vec![7; PART + 500]),
+            4 => Bytes::from(vec![7; 3 * PART]),
             _ => Bytes::from(vec![1; 40]),
         };
         let mut generator = ChainGenerator::new(origin, keys).with_payload(payload);
@@ -430,7 +430,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     for how in 0..10 {
         let mut seed = Vec::new();
         for who in 0..3u8 {
-            seed.extend([&[1][..], &op(0, 8), &[who], &[1], &op(2, 8), &[who, 24, 1]].concat());
+            seed.extend([&[1][..], &op(0, 8), &[who], &[1], &op(2, 8), &[who, 48, 1]].concat());
         }
         for round in 0..12u8 {
             seed.extend([&[1][..], &op(3, 8), &[round % 3], &op(how, 10), &[round, 3, 5, 7]].concat());
