@@ -32,6 +32,12 @@ pub enum Passage<T> {
     Barred,
 }
 
+impl<T> Default for Gate<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Gate<T> {
     /// Nothing is issued or parked.
     #[must_use]

@@ -339,7 +339,7 @@ impl Theatre {
     fn carry_out(&mut self, command: Command) {
         match command {
             Command::Dial { conn, .. } => {
-                self.stage.handle(Input::Closed { conn, cause: TransportCause::Refused })
+                self.stage.handle(Input::Closed { conn, cause: TransportCause::Refused });
             }
             Command::Close { conn, .. } => {
                 self.links.retain(|_, live| *live != conn);
@@ -425,7 +425,11 @@ fn banned(stage: &mut Stage) -> bool {
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     // The discriminants of an op and of an answer: eight and ten of them, by the upper bits of four bytes.
-    let op = |which: u32, of: u32| (((u64::from(which) << 32) / u64::from(of) + 1) as u32).to_le_bytes();
+    let op = |which: u32, of: u32| {
+        u32::try_from((u64::from(which) << 32) / u64::from(of) + 1)
+            .expect("which is less than of")
+            .to_le_bytes()
+    };
     let mut seeds = Vec::new();
     for how in 0..10 {
         let mut seed = Vec::new();

@@ -127,13 +127,13 @@ fn prepare(dir: &Path, addr: SocketAddr, node: NodeId) -> Result<String, String>
 /// What there is to do.
 enum Task {
     Say(String),
-    Test(Order, Remote),
+    Test(Order, Box<Remote>),
 }
 
 fn task() -> Result<Task, String> {
     let order = order(std::env::args().skip(1))?;
     match (&order.prepare, order.addr, order.node) {
-        (None, ..) => stage(&order).map(|stage| Task::Test(order, stage)),
+        (None, ..) => stage(&order).map(|stage| Task::Test(order, Box::new(stage))),
         (Some(dir), Some(addr), Some(node)) => prepare(dir, addr, node).map(Task::Say),
         (Some(_), ..) => Err(format!("--prepare needs --addr and --node\nusage: {USAGE}")),
     }
@@ -165,7 +165,7 @@ fn main() -> ExitCode {
     }
     // One after the other: the node remembers what was done to it, and has bounds for what is done at once.
     let draws = Sockets::wall().0.to_le_bytes();
-    let outcomes = run_all(&stage, &chosen, &draws, 1, |outcome| {
+    let outcomes = run_all(&*stage, &chosen, &draws, 1, |outcome| {
         if !order.json {
             println!("{}", line(outcome));
         }

@@ -134,7 +134,7 @@ impl<H: Hosted> LoopbackArm<H> {
             addresses: AddrScope::Private,
             masternode: MasternodeMode::Auto,
             agent: "conformance".to_owned(),
-            chain: (scene != Scene::Links).then(|| ChainConfig {
+            chain: (scene != Scene::Links).then_some(ChainConfig {
                 genesis_time: Wall(0),
                 interval: INTERVAL,
                 max_bytes: MAX_ASSEMBLED,

@@ -190,17 +190,18 @@ fn prevotes_for_a_block_that_can_stand(exam: &mut Exam<'_>) -> Verdict {
 }
 
 fn prevotes_for_no_block_that_cannot(exam: &mut Exam<'_>) -> Verdict {
+    const HOUR_MS: u64 = 3_600_000;
+    type Spoil = fn(&mut Header);
     let mut council = Council::convene(exam)?;
-    let hour = 3_600_000;
-    let spoilt: [(&str, &dyn Fn(&mut Header)); 5] = [
-        ("another parent", &|header| header.parent = BlockHash([7; 32])),
-        ("another registry", &|header| header.registry = RegistryHash([7; 32])),
-        ("no start of a slot", &|header| header.slot = Wall(header.slot.0 + 1)),
-        ("a slot an hour ahead", &|header| header.slot = Wall(header.slot.0 + hour)),
-        ("a slot an hour ago", &|header| header.slot = Wall(header.slot.0 - hour)),
+    let spoilt: [(&str, Spoil); 5] = [
+        ("another parent", |header| header.parent = BlockHash([7; 32])),
+        ("another registry", |header| header.registry = RegistryHash([7; 32])),
+        ("no start of a slot", |header| header.slot = Wall(header.slot.0 + 1)),
+        ("a slot an hour ahead", |header| header.slot = Wall(header.slot.0 + HOUR_MS)),
+        ("a slot an hour ago", |header| header.slot = Wall(header.slot.0 - HOUR_MS)),
     ];
     for (what, spoil) in spoilt {
-        let (vote, _) = verdict_on(exam, &mut council, spoil)?;
+        let (vote, _) = verdict_on(exam, &mut council, &spoil)?;
         if let Some(block) = vote.block {
             return Err(broken(format!("prevotes for {block}, which has {what}")));
         }
