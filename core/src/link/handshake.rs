@@ -24,6 +24,7 @@ pub(crate) struct Identity {
     /// Our own signature over `boot` (rule E-7).
     pub(crate) proof: Signature,
     pub(crate) network: NetworkId,
+    pub(crate) versions: VersionRange,
     pub(crate) genesis: GenesisHash,
     pub(crate) role: Role,
     pub(crate) agent: String,
@@ -33,7 +34,7 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) const fn preamble(&self) -> Preamble {
-        Preamble { network: self.network, versions: VersionRange::OURS }
+        Preamble { network: self.network, versions: self.versions }
     }
 
     /// Signs the boot anew, after a change of its epoch.
@@ -42,7 +43,7 @@ impl Identity {
     }
 
     fn introduce(&self, theirs: &Preamble, regard: Regard) -> Introduction {
-        let versions = VersionRange::OURS;
+        let versions = self.versions;
         Introduction {
             node: self.node,
             advertised: self.advertised,
@@ -299,9 +300,7 @@ pub(crate) fn check_ack(
 fn compatible(theirs: &Preamble, ours: &Identity, from: &Introduction) -> Word {
     if from.network != ours.network {
         Word::Incompatible(CloseReason::WrongNetwork)
-    } else if from.versions != theirs.versions
-        || Some(from.chosen) != VersionRange::OURS.common(from.versions)
-    {
+    } else if from.versions != theirs.versions || Some(from.chosen) != ours.versions.common(from.versions) {
         Word::Incompatible(CloseReason::Downgrade)
     } else if from.genesis != ours.genesis {
         Word::Incompatible(CloseReason::WrongGenesis)

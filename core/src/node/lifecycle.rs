@@ -21,7 +21,7 @@ use crate::node::{Node, Parked, Run, TimerKey};
 use crate::rng::Rng;
 use crate::time::{Now, Wall};
 use crate::wire::message::{Boot, Role};
-use crate::wire::preamble::NetworkId;
+use crate::wire::preamble::{NetworkId, VersionRange};
 
 /// A snapshot is told at most this often.
 const SUMMARY_EVERY: Duration = Duration::from_millis(250);
@@ -130,6 +130,7 @@ pub(super) fn identity(
         boot: Boot { epoch: epoch::next_epoch(past, wall), nonce },
         proof: Signature::default(),
         network: NetworkId::of(&config.network),
+        versions: VersionRange::OURS,
         genesis: config.genesis,
         role: if acts { Role::Masternode } else { Role::Observer },
         agent: config.agent.clone(),

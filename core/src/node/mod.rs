@@ -10,6 +10,7 @@ mod holdings;
 mod lifecycle;
 mod linkage;
 mod names;
+mod next;
 mod observe;
 mod places;
 mod rates;

@@ -39,8 +39,13 @@ pub fn append_frame(message: &Message, out: &mut Vec<u8>) {
 
 /// Appends a frame whose body is encoded already.
 pub fn append_encoded(kind: Kind, body: &[u8], out: &mut Vec<u8>) {
+    append_raw(kind.code(), body, out);
+}
+
+/// Appends a frame of any kind, known or not.
+pub fn append_raw(kind: u16, body: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(&kind.code().to_le_bytes());
+    out.extend_from_slice(&kind.to_le_bytes());
     out.extend_from_slice(body);
 }
 

@@ -80,6 +80,15 @@ pub enum Role {
     Stranger,
 }
 
+/// A version of the protocol, seen from this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// The one that the core speaks.
+    Present,
+    /// The one after it, which speaks this one, too, and says things that are not known here.
+    Next,
+}
+
 /// One host.
 #[derive(Debug)]
 pub struct Host {
@@ -89,6 +98,8 @@ pub struct Host {
     pub role: Role,
     /// Its key's public half.
     pub node_id: NodeId,
+    /// Which version of the protocol its next process speaks.
+    pub version: Version,
     /// What its process is told at the next start.
     pub config: Config,
     /// Its disk.
@@ -219,7 +230,10 @@ impl Host {
         }
         self.application.restart();
         let now = self.clock.read(cx.now);
-        let node = Node::new(self.config.clone(), provider, seed, self.disk.journal(), now)?;
+        let mut node = Node::new(self.config.clone(), provider, seed, self.disk.journal(), now)?;
+        if self.version == Version::Next {
+            node.pass_for_next_version();
+        }
         cx.trace.note(cx.now, Some(self.id), What::Started);
         self.process = Some(Box::new(Process {
             node,

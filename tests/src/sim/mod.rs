@@ -70,7 +70,7 @@ pub use campaign::{Campaign, Tally, Traitor, Weather};
 pub use clock::{HostClock, SimTime, WALL_AT_START};
 pub use disk::{Disk, DiskHealth, Snapshot};
 pub use faults::{Fault, Swarm};
-pub use host::{Exit, Host, HostId, MakeProvider, NodeKey, Role};
+pub use host::{Exit, Host, HostId, MakeProvider, NodeKey, Role, Version};
 pub use net::Power;
 pub use notary::{StatementKind, Subject};
 pub use observe::{LiveLink, Seen};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use timed_core::wire::message::Lane;
 use timed_core::{ConfigError, Reply, Request, RequestId};
 
 use super::application::Application;
@@ -12,7 +13,7 @@ use super::clock::{HostClock, SimTime, nanos};
 use super::context::{Context, Due};
 use super::disk::Disk;
 use super::faults::Fault;
-use super::host::{Host, HostId, MakeProvider, Reads, Role, RunState};
+use super::host::{Host, HostId, MakeProvider, Reads, Role, RunState, Version};
 use super::invariants::{self, SWEEP_EVERY};
 use super::net::{Net, Power};
 use super::observe::Seen;
@@ -106,6 +107,7 @@ impl World {
             id,
             role: Role::Node,
             node_id: (self.provider)(&plan.key).node_id(),
+            version: Version::Present,
             config: plan.config,
             disk: Disk::new(self.fsync),
             application: Application::default(),
@@ -427,6 +429,16 @@ impl World {
         self.hosts[host.0].wake(&mut self.net, &mut self.cx, Some((id, request)));
         self.check();
         id
+    }
+
+    /// Has a host's node send a frame of any kind to every live peer.
+    pub fn say_anything(&mut self, host: HostId, lane: Lane, kind: u16, body: &[u8]) {
+        let known = &mut self.hosts[host.0];
+        if let Some(process) = &mut known.process {
+            process.node.say_anything(lane, kind, body);
+        }
+        known.wake(&mut self.net, &mut self.cx, None);
+        self.check();
     }
 
     /// The answer to a request, once it is there.
