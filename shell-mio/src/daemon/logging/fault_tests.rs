@@ -75,7 +75,10 @@ fn an_hour_of(fault: &str, mut bring_about: impl FnMut(&mut World, u64)) {
     let (worst, all) = (minutes.iter().max().copied().unwrap_or(0), minutes.iter().sum::<usize>());
     println!("{fault}: {worst} lines in the worst minute, {all} in an hour");
     assert!(worst <= WORST_MINUTE && all <= HOUR, "{fault}: {worst} a minute, {all} an hour\n{text}");
-    assert!(all >= 30, "{fault}: at least the check of peers, every two minutes");
+    assert!(
+        all >= 10,
+        "{fault}: at least the check of peers, every two minutes of the half hour that it runs"
+    );
 }
 
 #[test]
