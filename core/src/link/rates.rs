@@ -265,6 +265,10 @@ impl Meter {
     /// is a good part of what a link holds.
     fn settle(&mut self, now: Mono, rows: &Rows) {
         let passed = u64::try_from(now.since(self.settled).as_nanos()).unwrap_or(u64::MAX);
+        if passed == 0 {
+            // What comes in one piece is charged at one time.
+            return;
+        }
         for (row, bucket) in rows.iter().zip(&mut self.buckets) {
             bucket.settle(passed, row.rate);
         }
