@@ -182,7 +182,15 @@ fn live_01b_every_kind_is_sent_and_heard_from_dialer_to_acceptor_and_back() {
         node.stop();
     }
     // These come of what is rare on a sound network: the simulator brings it about (`field::network`).
-    let rare = [Kind::Polka, Kind::Commit, Kind::GetPayload, Kind::GetPeers, Kind::Peers];
+    let rare = [
+        Kind::Polka,
+        Kind::Commit,
+        Kind::GetPayload,
+        Kind::GetPeers,
+        Kind::Peers,
+        Kind::TransactionOffer,
+        Kind::TransactionWant,
+    ];
     let missing: Vec<_> = net.heard.missing().into_iter().filter(|(kind, _)| !rare.contains(kind)).collect();
     assert_eq!(missing, []);
 }
