@@ -440,16 +440,4 @@ mod tests {
         assert_eq!(INTERVALS.map(|interval| rounds_a_slot(Duration::from_millis(interval))), [4; 4]);
         assert_eq!(rounds_a_slot(Duration::ZERO), 0);
     }
-
-    #[test]
-    #[ignore = "prints the table"]
-    fn the_table() {
-        for (interval, n) in [(10_000, 4), (10_000, 14), (1_000, 14), (50, 4), (10_000, 128)] {
-            println!("slots of {interval} ms, {n} masternodes");
-            for class in TrafficClass::ALL {
-                let Rate { capacity, per_second } = rate(&rates(interval, n, &Limits::default()), *class);
-                println!("  {:<18} {capacity:>14} {per_second:>12} a second", class.as_str());
-            }
-        }
-    }
 }
