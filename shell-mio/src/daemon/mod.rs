@@ -17,6 +17,7 @@ mod logging;
 mod metrics;
 mod names;
 mod run;
+mod service;
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};

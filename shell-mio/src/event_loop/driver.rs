@@ -375,6 +375,7 @@ impl<C: Core, S: EventSink> Driver<C, S> {
         counters.lingering = state.lingering.len() as u64;
         let (summary, counters, turned) = (state.summary, state.counters, state.turned);
         self.shared.publish(Snapshot { summary, counters, turned });
+        self.sink.turned(turned);
     }
 
     fn exit(&mut self) -> Option<Exit> {
