@@ -12,6 +12,8 @@ mod descriptors;
 mod devnet;
 mod failure;
 mod genesis;
+#[cfg(test)]
+mod handbook;
 mod keys;
 mod logging;
 mod metrics;
