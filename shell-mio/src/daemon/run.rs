@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
-use timed_core::{Event, Mono, Node};
+use timed_core::{Event, Fatal, Mono, Node};
 use tracing::{info, warn};
 
 use super::api::{self, ApiFacts, Feed};
@@ -136,7 +136,14 @@ fn outcome(exit: crate::Exit) -> Result<ExitCode, Failure> {
         crate::Exit::StopTimedOut => {
             Err(Failure::failed("stopping took too long; the remaining connections were cut"))
         }
-        crate::Exit::Fatal(fatal) => Err(Failure::failed(format!("halted ({}): {fatal}", fatal.code()))),
+        crate::Exit::Fatal(fatal) => {
+            // A service manager that starts it again would end the other process of this key, and so on for ever.
+            let exit = match fatal {
+                Fatal::KeyInUse { .. } => Exit::AlreadyRunning,
+                _ => Exit::Failed,
+            };
+            Err(Failure { exit, message: format!("halted ({}): {fatal}", fatal.code()) })
+        }
         crate::Exit::Application(error) => {
             Err(Failure::failed(format!("the application cannot go on: {error}")))
         }
@@ -240,5 +247,22 @@ impl Reload {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timed_core::{BootEpoch, NodeId};
+
+    #[test]
+    fn a_process_whose_key_runs_elsewhere_is_not_started_again() {
+        let in_use = Fatal::KeyInUse { peer: NodeId([1; 32]), ours: BootEpoch(1), other: BootEpoch(2) };
+        let code = |fatal| outcome(crate::Exit::Fatal(fatal)).unwrap_err().exit.code();
+        assert_eq!((code(in_use), code(Fatal::PersistFailed)), (75, 1));
+        let unit = include_str!("../../packaging/timed.service");
+        let prevented = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).unwrap();
+        let codes = [Exit::Usage, Exit::AlreadyRunning, Exit::UnsafePermissions, Exit::BadConfiguration];
+        assert_eq!(prevented, codes.map(|exit| exit.code().to_string()).join(" "));
     }
 }
