@@ -7,7 +7,7 @@ use crate::ids::Ticket;
 /// Values parked behind tickets. Records become durable in order, so an answer releases everything parked
 /// behind its ticket and the earlier ones.
 #[derive(Clone, Debug)]
-pub(crate) struct Gate<T> {
+pub struct Gate<T> {
     next: u64,
     durable: u64,
     state: State,
@@ -23,7 +23,7 @@ enum State {
 
 /// What became of a value given to [`Gate::pass`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Passage<T> {
+pub enum Passage<T> {
     /// Its record is durable: go on.
     Open(T),
     /// Kept until the record is durable.
@@ -32,8 +32,16 @@ pub(crate) enum Passage<T> {
     Barred,
 }
 
+impl<T> Default for Gate<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Gate<T> {
-    pub(crate) const fn new() -> Self {
+    /// Nothing is issued or parked.
+    #[must_use]
+    pub const fn new() -> Self {
         Self { next: 1, durable: 0, state: State::Sound, parked: VecDeque::new() }
     }
 
@@ -43,14 +51,14 @@ impl<T> Gate<T> {
     }
 
     /// A ticket for a record about to be written.
-    pub(crate) fn issue(&mut self) -> Ticket {
+    pub fn issue(&mut self) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
         ticket
     }
 
     /// Lets `value` through if the record of `behind` is durable, else parks it; at most `bound` wait.
-    pub(crate) fn pass(&mut self, behind: Ticket, value: T, bound: usize) -> Passage<T> {
+    pub fn pass(&mut self, behind: Ticket, value: T, bound: usize) -> Passage<T> {
         match self.state {
             State::Poisoned => Passage::Barred,
             State::Sound if behind.0 <= self.durable => Passage::Open(value),
@@ -65,21 +73,21 @@ impl<T> Gate<T> {
     }
 
     /// Forgets what is parked and not worth waiting for any more, if `bound` are parked.
-    pub(crate) fn tidy(&mut self, bound: usize, worth: impl Fn(&T) -> bool) {
+    pub fn tidy(&mut self, bound: usize, worth: impl Fn(&T) -> bool) {
         if self.parked.len() >= bound {
             self.parked.retain(|(_, value)| worth(value));
         }
     }
 
     /// Records that everything up to `ticket` is durable. Take what this frees with [`Gate::next_open`].
-    pub(crate) fn persisted(&mut self, ticket: Ticket) {
+    pub fn persisted(&mut self, ticket: Ticket) {
         if ticket.0 < self.next {
             self.durable = self.durable.max(ticket.0);
         }
     }
 
     /// The next parked value whose record is durable.
-    pub(crate) fn next_open(&mut self) -> Option<T> {
+    pub fn next_open(&mut self) -> Option<T> {
         let (behind, _) = self.parked.front()?;
         if self.state == State::Poisoned || behind.0 > self.durable {
             return None;
@@ -88,12 +96,12 @@ impl<T> Gate<T> {
     }
 
     /// Whether every record issued is durable, or none ever will be.
-    pub(crate) fn is_settled(&self) -> bool {
+    pub fn is_settled(&self) -> bool {
         self.state == State::Poisoned || self.durable + 1 >= self.next
     }
 
     /// A write failed: drops what is parked and lets nothing pass any more.
-    pub(crate) fn poison(&mut self) {
+    pub fn poison(&mut self) {
         self.state = State::Poisoned;
         self.parked.clear();
     }

@@ -133,6 +133,13 @@ pub mod rounds {
     pub use crate::chain::timeouts::{Timeout, Timer};
 }
 
+/// The gate of persist-before-send as plain data: what the fuzzer runs. No part of the interface: nothing here is
+/// promised to stay.
+#[doc(hidden)]
+pub mod durable {
+    pub use crate::gate::{Gate, Passage};
+}
+
 pub use addr::{AddrClass, AddrError, AddrScope, CanonicalAddr};
 pub use ban::{Ban, BanCause, BanEnd, BanNote, BanTarget, BanTargetError, IpNet};
 pub use command::{Command, CommitPace, Reading, Transmit};

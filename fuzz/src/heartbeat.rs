@@ -13,7 +13,7 @@ use timed_core::wire::preamble::NetworkId;
 use timed_core::wire::{codec, signing};
 use timed_core::{
     Activity, BlockHash, BootEpoch, Command, ConnId, DialedBecause, Direction, Event, Height, Input, LinkTag,
-    MasternodeIndex, Mono, NodeId, RegistryTag, Reply, Request, Signature, TransportCause, Wall,
+    MasternodeIndex, Mono, NodeId, RegistryTag, Reply, Request, Signature, TransportCause, Wall, Warning,
 };
 use timed_tests::driver::Crypto;
 use timed_tests::null_crypto::NullProvider;
@@ -252,6 +252,10 @@ impl Theatre {
                 }
                 Command::Event(Event::Activity { node, activity: Activity::Inactive }) => {
                     assert!(self.active.remove(&node), "{node:?} becomes inactive twice");
+                }
+                // Whoever did not run for a while holds that against nobody (C4).
+                Command::Event(Event::Warning(Warning::Frozen { forgiven, .. })) => {
+                    self.genuine.values_mut().for_each(|at| *at = *at + forgiven);
                 }
                 Command::Event(Event::Fatal(fatal)) => panic!("a heartbeat halts the node: {fatal}"),
                 _ => {}

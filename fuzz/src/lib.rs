@@ -6,19 +6,26 @@
 //!
 //! A body takes any bytes, and panics if what it checks does not hold.
 
+pub mod api;
 pub mod ballot;
 pub mod block;
 pub mod cluster;
+pub mod config;
 pub mod dialer;
+pub mod duplicates;
 pub mod frame;
+pub mod gate;
 pub mod handshake;
 pub mod heartbeat;
+pub mod hello;
 pub mod msg;
 pub mod node;
 pub mod noise;
 pub mod preamble;
 pub mod record;
+pub mod round;
 pub mod smoke;
+pub mod sync;
 
 /// Cuts `stream` into pieces, whose lengths are the bytes of `sizes` in turn, and the rest.
 pub(crate) fn pieces<'a>(stream: &'a [u8], sizes: &[u8]) -> Vec<&'a [u8]> {

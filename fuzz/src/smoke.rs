@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-/// Runs `body` on every seed, on `rounds` changed seeds and on `rounds` inputs of noise.
+/// Runs `body` on every seed, on every file of `fuzz/seeds/<target>`, on `rounds` changed ones of both and on
+/// `rounds` inputs of noise.
 ///
 /// With `TIMED_CORPUS` set the seeds are also written to `fuzz/corpus/<target>`, where cargo-fuzz finds them.
 ///
@@ -12,6 +13,8 @@ pub fn run(target: &str, seeds: &[Vec<u8>], rounds: u64, body: fn(&[u8])) {
     if std::env::var_os("TIMED_CORPUS").is_some() {
         lay_out(target, seeds);
     }
+    let mut seeds = seeds.to_vec();
+    seeds.extend(kept(target));
     let mut draw = Draw(0x0074_696d_6564);
     let attempt = |input: &[u8]| {
         if std::panic::catch_unwind(|| body(input)).is_err() {
@@ -19,7 +22,7 @@ pub fn run(target: &str, seeds: &[Vec<u8>], rounds: u64, body: fn(&[u8])) {
         }
     };
     attempt(&[]);
-    for seed in seeds {
+    for seed in &seeds {
         attempt(seed);
     }
     for _ in 0..rounds {
@@ -31,6 +34,15 @@ pub fn run(target: &str, seeds: &[Vec<u8>], rounds: u64, body: fn(&[u8])) {
         let noise: Vec<u8> = std::iter::repeat_with(|| draw.byte()).take(length).collect();
         attempt(&noise);
     }
+}
+
+/// What is kept of earlier runs of the fuzzer: inputs that reach far, and those that once failed.
+fn kept(target: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    paths.iter().map(|path| std::fs::read(path).expect("a seed can be read")).collect()
 }
 
 fn lay_out(target: &str, seeds: &[Vec<u8>]) {

@@ -4,9 +4,11 @@ pub mod chain_auditor;
 pub mod chain_generator;
 #[cfg(feature = "shells")]
 pub mod chain_stores;
+pub mod conformance;
 pub mod driver;
 pub mod explore;
 pub mod null_crypto;
+pub mod overheard;
 pub mod rounds;
 pub mod samples;
 pub mod scripted;

@@ -226,22 +226,55 @@ impl Line {
         }
     }
 
+    /// A record of this text, whatever it is: its first byte is the lane.
+    pub fn seal_raw(&mut self, text: &[u8]) -> Vec<u8> {
+        let mut out = vec![0; 2];
+        out.extend_from_slice(text);
+        self.session.seal(&mut out, 2);
+        let length = u16::try_from(out.len() - 2).unwrap_or(u16::MAX);
+        out[..2].copy_from_slice(&length.to_le_bytes());
+        out
+    }
+
     /// Reads what the other end sent, in any pieces. Frames of unknown kinds are left out.
     ///
     /// # Errors
     /// If it is no stream of well-formed records, frames and messages.
     pub fn hear(&mut self, bytes: &[u8]) -> Result<Vec<Message>, CloseReason> {
-        let mut messages = Vec::new();
+        Ok(self.hear_frames(bytes)?.into_iter().filter_map(|heard| heard.message).collect())
+    }
+
+    /// As [`Line::hear`], every frame as it came.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn hear_frames(&mut self, bytes: &[u8]) -> Result<Vec<Heard>, CloseReason> {
+        let mut all = Vec::new();
         let (mut input, mut scratch) = (bytes, Vec::new());
         while let Some(lane) = self.records.next(&mut input, &mut scratch, self.session.as_mut())? {
             let mut plain = record::frames(&scratch);
             let reader = &mut self.frames[lane as usize];
             while let Some((kind, body)) = reader.next(lane, &mut plain)? {
-                if let FrameKind::Known(kind) = kind {
-                    messages.push(codec::decode_body(kind, body).map_err(|_| CloseReason::BadMessage)?);
-                }
+                let message = match kind {
+                    FrameKind::Known(kind) => {
+                        Some(codec::decode_body(kind, body).map_err(|_| CloseReason::BadMessage)?)
+                    }
+                    FrameKind::Unknown(_) => None,
+                };
+                all.push(Heard { lane, body: body.to_vec(), message });
             }
         }
-        Ok(messages)
+        Ok(all)
     }
+}
+
+/// A frame that the other end sent.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// Its lane.
+    pub lane: Lane,
+    /// Its body as it came.
+    pub body: Vec<u8>,
+    /// What it says; `None` if its kind is unknown.
+    pub message: Option<Message>,
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use timed_tests::sim::{Fault, HostId, Setup, TraceHash, World, noise, null, seed, seeds};
+use timed_tests::sim::{HostId, Setup, TraceHash, World, noise, null, seed, seeds};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -16,11 +16,7 @@ fn weather(seed: u64, storm: Duration) -> TraceHash {
     let observers = usize::from(seed.is_multiple_of(5));
     let mut world = World::new(seed, &Setup::new(null).masternodes(nodes).observers(observers).any_profile());
     world.start_all();
-    let mut swarm = world.draw_swarm();
-    if swarm.faults.contains(&Fault::OldBackup) {
-        // Nobody can tell a key with both its record and its clock set back from a second process.
-        swarm.faults.retain(|fault| *fault != Fault::WallStep);
-    }
+    let swarm = world.draw_swarm();
     world.unleash(&swarm, storm);
     world.expect("recovery", secs(60), World::is_meshed);
     world.run_for(secs(60));

@@ -75,8 +75,10 @@ impl Chain {
         }
     }
 
+    /// `None` also of a node that does not vote: it follows by the tips, and nobody heeds what it says of a height.
     pub(super) fn held(&self) -> Option<Held> {
-        let consensus = self.consensus.as_ref().filter(|consensus| consensus.step() != Step::Decided)?;
+        let under_way = |consensus: &&Consensus| consensus.step() != Step::Decided && self.speaks_one_day();
+        let consensus = self.consensus.as_ref().filter(under_way)?;
         let round = consensus.round();
         let complete = |block: &_| self.candidates.payload(block).is_some();
         Some(Held {
@@ -155,5 +157,47 @@ impl Chain {
         for vote in consensus.lacking(held) {
             answer(Message::Vote(Box::new(vote)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn c_12_a_stuck_height_is_told_of_every_fifth_of_a_slot() {
+        let (mut resend, begun) = (Resend::default(), Mono(1_000));
+        assert!(!resend.due(begun, INTERVAL), "no height is under way");
+        resend.begin(begun, INTERVAL);
+        for round in 1..4 {
+            let due = begun + INTERVAL / 5 * round;
+            assert_eq!(resend.deadline(), Some(due));
+            assert!(!resend.due(Mono(due.0 - 1), INTERVAL));
+            assert!(resend.due(due, INTERVAL));
+        }
+        resend.rest();
+        assert_eq!(resend.deadline(), None);
+        assert!(!resend.due(begun + INTERVAL * 9, INTERVAL), "it is decided");
+    }
+
+    #[test]
+    fn c_12_time_outs_hasten_it_within_bounds() {
+        let (mut resend, begun) = (Resend::default(), Mono(1_000));
+        resend.begin(begun, INTERVAL);
+        let first = begun + Duration::from_millis(10);
+        resend.hasten(first);
+        assert_eq!(resend.deadline(), Some(first));
+        assert!(resend.due(first, INTERVAL));
+        // However often a round times out: ten times a slot.
+        let spacing = INTERVAL / HELD_A_SLOT;
+        resend.hasten(first + spacing / 2);
+        assert!(!resend.due(first + spacing / 2, INTERVAL));
+        assert_eq!(resend.deadline(), Some(first + spacing));
+        assert!(resend.due(first + spacing, INTERVAL));
+        // What is due later than now is hastened, what is due earlier stays.
+        resend.hasten(first + INTERVAL);
+        assert_eq!(resend.deadline(), Some(first + spacing + INTERVAL / 5));
     }
 }

@@ -114,15 +114,12 @@ impl Node {
             return;
         }
         self.replacing = Replacing::NotBefore(now.mono + PAUSE);
-        match (stands, old) {
-            (true, Some(conn)) => {
-                if let Some(peer) = self.pool.get_mut(&poor) {
-                    peer.seek_no_more();
-                }
-                self.end(now, conn, CloseReason::PoorLink, ClosedBy::Us);
+        // Else the other one takes the place of a link that broke meanwhile, or is one more; or it had its chance.
+        if let (true, Some(conn)) = (stands, old) {
+            if let Some(peer) = self.pool.get_mut(&poor) {
+                peer.seek_no_more();
             }
-            // The other one takes the place of a link that broke meanwhile, or is one more; or it had its chance.
-            (true, None) | (false, _) => {}
+            self.end(now, conn, CloseReason::PoorLink, ClosedBy::Us);
         }
     }
 }

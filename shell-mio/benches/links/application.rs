@@ -46,9 +46,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Leaves an order for the hub, which looks when it is asked something.
+    pub(crate) fn put(&self, order: Order) {
+        self.order.store(order as u8, Relaxed);
+    }
+
     /// Gives an order to the hub behind `remote`.
     pub(crate) fn order(&self, order: Order, remote: &Remote) {
-        self.order.store(order as u8, Relaxed);
+        self.put(order);
         // Any request wakes the loop up.
         let reply = remote.request(Request::Status).expect("the hub is idle");
         drop(reply.wait(Duration::from_secs(5)));

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::config::{Flag, LogFormat, LogLevel};
 
@@ -114,6 +114,9 @@ pub(crate) struct DevnetArgs {
     /// How many masternodes, 1 to 128 [default: 4, or as many as --dir holds]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=128))]
     pub(crate) nodes: Option<u8>,
+    /// What drives the nodes: this program, the tokio shell, or each for every second node
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) shell: DevnetShell,
     /// Between two blocks [default: 10s, or as the network in --dir has it]
     #[arg(long, value_name = "DURATION", value_parser = block_interval)]
     pub(crate) block_interval: Option<Duration>,
@@ -132,6 +135,18 @@ pub(crate) struct DevnetArgs {
     /// Where every node serves its API, on its own address [default: 8332, or as in --dir]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) api_port: Option<u16>,
+}
+
+/// What drives the nodes of a local network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DevnetShell {
+    /// `timed run`.
+    #[default]
+    Mio,
+    /// `timed-tokio-node`.
+    Tokio,
+    /// The first, the third and so on by `timed run`, the others by `timed-tokio-node`.
+    Mixed,
 }
 
 /// A verb that asks a running node.

@@ -21,10 +21,13 @@ mod names;
 mod run;
 mod service;
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use timed_core::Wall;
+use timed_core::{Registry, Wall};
+
+use crate::{BlockReader, Remote};
 
 /// A wall time as RFC 3339 text in UTC, with milliseconds.
 fn rfc3339(at: Wall) -> String {
@@ -45,6 +48,25 @@ pub fn config_problems(text: &str) -> Vec<String> {
 #[must_use]
 pub fn genesis_problems(text: &str) -> Vec<String> {
     genesis::Genesis::parse("genesis.toml", text).map_or_else(|problems| told(&problems), |_| Vec::new())
+}
+
+/// Starts the HTTP API of no node in particular over a loop of the caller's; answers where it listens. It ends with
+/// the process: what the fuzzer talks to.
+///
+/// # Errors
+/// If this machine has no loopback address to listen on.
+#[doc(hidden)]
+pub fn serve_api(
+    registry: Registry,
+    remote: Remote,
+    blocks: BlockReader,
+    token: &str,
+) -> Result<SocketAddr, String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
+    let facts = api::ApiFacts::made_up(registry, token);
+    let started = api::start(listener, facts, remote, blocks).map_err(|failure| failure.to_string())?;
+    std::mem::forget(started.handle);
+    Ok(started.listen)
 }
 
 fn told(problems: &[config::SettingProblem]) -> Vec<String> {

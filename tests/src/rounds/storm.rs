@@ -129,14 +129,27 @@ impl Storm {
     #[must_use]
     pub fn run_plan(seed: u64, plan: Plan) -> Tally {
         let _named = Named(seed);
-        let mut storm = Self::new(seed, plan);
-        storm.rage();
-        storm.calm();
-        storm.tally
+        Self::new(Dice::new(seed, 2), plan).through()
     }
 
-    fn new(seed: u64, plan: Plan) -> Self {
-        let mut dice = Dice::new(seed, 2);
+    /// As [`Storm::run`], with every draw decided by the next of these bytes, as far as they go.
+    ///
+    /// # Panics
+    /// If anything is wrong.
+    #[must_use]
+    pub fn run_bytes(bytes: &[u8]) -> Tally {
+        let mut dice = Dice::of(bytes);
+        let drawn = Plan::drawn(&mut dice);
+        Self::new(dice, Plan { steps: drawn.steps.min(bytes.len()), ..drawn }).through()
+    }
+
+    fn through(mut self) -> Tally {
+        self.rage();
+        self.calm();
+        self.tally
+    }
+
+    fn new(mut dice: Dice, plan: Plan) -> Self {
         let ground = Ground::new(Height(1 + u64::from(dice.small(16))), plan.size);
         let mut seats: Vec<MasternodeIndex> = (0..plan.size).map(MasternodeIndex).collect();
         let mut draw = |count: u8| -> SeatSet {

@@ -21,6 +21,23 @@ impl World {
                 self.between(&sides, Packets::Vanish);
                 self.after(lasts, move |world| world.between(&sides, Packets::Arrive));
             }
+            Fault::Uneven => {
+                let sides: Vec<bool> = self.ids().iter().map(|_| self.random_below(2) == 0).collect();
+                let bridge = HostId(self.random_below(sides.len()));
+                let one_way = self.random_below(2) == 0;
+                let cut = move |world: &mut Self, packets| {
+                    for a in world.ids().into_iter().take(sides.len()) {
+                        for b in world.ids().into_iter().take(sides.len()) {
+                            let apart = sides[a.0] != sides[b.0] && (!one_way || sides[a.0]);
+                            if apart && (one_way || (a != bridge && b != bridge)) {
+                                world.packets(a, b, packets);
+                            }
+                        }
+                    }
+                };
+                cut(self, Packets::Vanish);
+                self.after(lasts, move |world| cut(world, Packets::Arrive));
+            }
             Fault::AllDown => {
                 let power = self.random_below(2) == 0;
                 for host in self.ids() {
@@ -87,8 +104,9 @@ impl World {
 
     /// Sets what becomes of packets between two groups of hosts.
     fn between(&mut self, sides: &[bool], packets: Packets) {
-        for a in self.ids() {
-            for b in self.ids() {
+        // Who has come since belongs to neither.
+        for a in self.ids().into_iter().take(sides.len()) {
+            for b in self.ids().into_iter().take(sides.len()) {
                 if sides[a.0] != sides[b.0] {
                     self.packets(a, b, packets);
                 }

@@ -68,12 +68,17 @@ impl HostClock {
     /// When this host's monotonic clock shows `mono`; the beginning if that is before it.
     #[must_use]
     pub const fn time_of(&self, mono: Mono) -> SimTime {
-        SimTime(mono.0.saturating_sub(self.mono_origin))
+        SimTime(mono.0.saturating_sub(self.mono_origin).saturating_add(self.mono_behind))
     }
 
     /// Makes the monotonic clock break its promise: it reads this much too little from now on.
     pub const fn set_mono_behind(&mut self, nanos: u64) {
         self.mono_behind = nanos;
+    }
+
+    /// Whether the monotonic clock reads too little.
+    pub(crate) const fn is_behind(&self) -> bool {
+        self.mono_behind > 0
     }
 
     /// Steps the wall clock by `ms` (negative: back).

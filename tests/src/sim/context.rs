@@ -11,6 +11,7 @@ use super::host::HostId;
 use super::ledger::Ledger;
 use super::net::NetEvent;
 use super::trace::Trace;
+use super::wire::{Side, TcpId};
 
 /// What is due.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,8 @@ pub(crate) enum Due {
     Disk(HostId),
     /// An application has an answer.
     Answer(HostId),
+    /// A slow reader takes another look at an end.
+    Look(TcpId, Side),
     /// The action with this number, entered by a test or a fault plan.
     Action(u64),
 }

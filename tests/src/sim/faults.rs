@@ -1,16 +1,9 @@
-//! Swarms of faults: each seed enables a random subset and lets it loose for a while; then everything heals
-//! and the network must recover.
+//! The kinds of faults, and swarms of them: each seed enables a random subset and lets it loose for a while; then
+//! everything heals and the network must recover.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use timed_core::{Request, Rng};
-
-use super::clock::SimTime;
-use super::disk::{DiskHealth, Snapshot};
-use super::host::HostId;
-use super::path::{Dials, Packets};
-use super::world::World;
+use timed_core::Rng;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,8 +38,24 @@ pub enum Fault {
     OldBackup,
     /// Operators connect both ends of a pair, nearly at once.
     ConnectBoth,
+    /// One packet in ten between two hosts is lost for a while, both ways.
+    Lossy,
+    /// The line between two hosts is slow and long for a while, both ways.
+    BadLine,
+    /// A process reads little and late for a while.
+    SlowReader,
+    /// A process dies in the middle of a wake-up, between two commands of its core, and starts some time later.
+    MidStep,
+    /// A monotonic clock falls behind for a while, against its promise.
+    MonoStep,
+    /// Strangers connect and send anything but a handshake, or nothing.
+    Garbage,
+    /// A peer with a key of its own says valid and invalid things.
+    Liar,
     /// Two groups of hosts are cut from one another for a while.
     Partition,
+    /// The same, but for one host that both reach, or in one direction only.
+    Uneven,
     /// All processes are killed, or all machines lose power, and start some time later.
     AllDown,
     /// A process is killed and started again with an empty data directory.
@@ -65,8 +74,9 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind that befalls networks that make blocks, beside [`Fault::ALL`].
-    pub const CHAIN: [Self; 8] = [
+    pub const CHAIN: [Self; 9] = [
         Self::Partition,
+        Self::Uneven,
         Self::AllDown,
         Self::LostDirectory,
         Self::Skew,
@@ -77,7 +87,7 @@ impl Fault {
     ];
 
     /// Every kind that befalls links.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 22] = [
         Self::Kill,
         Self::PowerCut,
         Self::Stop,
@@ -93,7 +103,33 @@ impl Fault {
         Self::FailingDisk,
         Self::OldBackup,
         Self::ConnectBoth,
+        Self::Lossy,
+        Self::BadLine,
+        Self::SlowReader,
+        Self::MidStep,
+        Self::MonoStep,
+        Self::Garbage,
+        Self::Liar,
     ];
+
+    /// Its name, as on a command line: `black-hole`.
+    #[must_use]
+    pub fn name(self) -> String {
+        let mut name = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_uppercase() && !name.is_empty() {
+                name.push('-');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
+    }
+
+    /// The kind of a name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().chain(Self::CHAIN).find(|fault| fault.name() == name)
+    }
 }
 
 /// Which faults occur and how often.
@@ -108,198 +144,50 @@ pub struct Swarm {
 }
 
 impl Swarm {
-    /// A random subset of all kinds, at a random pace.
+    /// A random subset of these kinds, a third of them on average and one at least, at a random pace.
     #[must_use]
-    pub fn drawn(rng: &mut Rng) -> Self {
-        let mut faults: Vec<Fault> = Fault::ALL.into_iter().filter(|_| rng.below(3) == 0).collect();
+    pub fn drawn_from(kinds: &[Fault], rng: &mut Rng) -> Self {
+        let mut faults: Vec<Fault> = kinds.iter().copied().filter(|_| rng.below(3) == 0).collect();
         if faults.is_empty() {
-            faults.push(Fault::Kill);
+            let one = usize::try_from(rng.below(kinds.len() as u64)).unwrap_or(0);
+            faults.extend(kinds.get(one));
         }
-        let every = Duration::from_millis(200 << rng.below(6));
-        let lasts = Duration::from_secs(1 << rng.below(6));
-        Self { faults, every, lasts }
-    }
-}
-
-impl World {
-    /// A swarm for a network that makes blocks, drawn from the world's seed.
-    pub fn draw_chain_swarm(&mut self) -> Swarm {
-        let mut swarm = self.draw_swarm();
-        swarm.faults.extend(Fault::CHAIN.into_iter().filter(|_| self.cx.rng.below(3) == 0));
-        let lost = |fault: &Fault| matches!(fault, Fault::OldBackup | Fault::LostDirectory);
-        if swarm.faults.iter().any(lost) {
-            // Nobody can tell a key with both its record and its clock set back from a second process.
-            swarm.faults.retain(|fault| *fault != Fault::WallStep);
-        }
+        let mut swarm = Self {
+            faults,
+            every: Duration::from_millis(200 << rng.below(6)),
+            lasts: Duration::from_secs(1 << rng.below(6)),
+        };
+        swarm.drop_what_contradicts();
         swarm
     }
 
-    /// A swarm drawn from the world's seed.
-    pub fn draw_swarm(&mut self) -> Swarm {
-        Swarm::drawn(&mut self.cx.rng)
-    }
-
-    /// Lets a swarm loose for a while, then heals everything.
-    pub fn unleash(&mut self, swarm: &Swarm, during: Duration) {
-        let until = self.now() + during;
-        let mut backups = BTreeMap::new();
-        while self.now() < until {
-            let pause = self.cx.rng.between(Duration::ZERO, swarm.every * 2);
-            self.run_for(pause.min(until.since(self.now())));
-            let fault = swarm.faults[self.draw(swarm.faults.len())];
-            self.strike(fault, swarm.lasts, &mut backups);
-            self.check();
-        }
-        self.heal();
-        self.check();
-    }
-
-    fn draw(&mut self, below: usize) -> usize {
-        usize::try_from(self.cx.rng.below(below as u64)).unwrap_or(0)
-    }
-
-    fn strike(&mut self, fault: Fault, lasts: Duration, backups: &mut BTreeMap<HostId, Snapshot>) {
-        let mut a = HostId(self.draw(self.hosts.len()));
-        if self.cx.ledger.is_some()
-            && matches!(
-                fault,
-                Fault::OldBackup | Fault::LostDirectory | Fault::WallStep | Fault::BadJudgement
-            )
-        {
-            // No chain survives that at more than a third: always the same one, and none of fewer than four. What
-            // an application has said of a block stays for the height, however short it was wrong.
-            a = HostId(0);
-            if self.host(a).config.registry.size() < 4 {
-                return;
-            }
-        }
-        if self.hosts.len() < 2 {
-            return;
-        }
-        let b = HostId((a.0 + 1 + self.draw(self.hosts.len() - 1)) % self.hosts.len());
-        let lasts = self.cx.rng.between(Duration::ZERO, lasts);
-        let running = self.host(a).is_running();
-        match fault {
-            Fault::Kill if self.host(a).is_up() => {
-                self.kill(a);
-                self.start_after(a, lasts);
-            }
-            Fault::PowerCut if self.host(a).is_up() => {
-                self.cut_power(a);
-                self.start_after(a, lasts);
-            }
-            Fault::Stop if running => {
-                let process = self.host(a).seen.started;
-                self.stop(a);
-                self.start_once_over(a, process, lasts);
-            }
-            Fault::Freeze if running => {
-                self.freeze(a);
-                self.after(lasts, move |world| {
-                    if world.host(a).is_up() && !world.host(a).is_running() {
-                        world.thaw(a);
-                    }
-                });
-            }
-            Fault::WallStep => {
-                let ms = i64::try_from(self.draw(4 * 3_600_000)).unwrap_or(0) - 2 * 3_600_000;
-                self.set_wall_error(a, ms);
-            }
-            Fault::BlackHole => {
-                self.vanish(a, b, lasts);
-                self.vanish(b, a, lasts);
-            }
-            Fault::OneWay => self.vanish(a, b, lasts),
-            Fault::Isolation => {
-                self.isolate(a, Packets::Vanish);
-                self.after(lasts, move |world| world.isolate(a, Packets::Arrive));
-            }
-            Fault::Firewall => {
-                let dials = if self.draw(2) == 0 { Dials::Vanish } else { Dials::Refused };
-                self.dials(a, b, dials);
-                self.after(lasts, move |world| world.dials(a, b, Dials::Arrive));
-            }
-            Fault::Reset => self.reset_between(a, b),
-            Fault::Sever => self.sever_between(a, b),
-            Fault::SlowDisk => {
-                self.note(a, "has a slow disk");
-                self.host_mut(a).disk.set_latency((Duration::ZERO, Duration::from_secs(1)));
-            }
-            Fault::FailingDisk => {
-                self.note(a, "has a failing disk");
-                self.host_mut(a).disk.set_health(DiskHealth::Failing);
-                self.after(lasts, move |world| {
-                    world.note(a, "has a sound disk");
-                    world.host_mut(a).disk.set_health(DiskHealth::Sound);
-                });
-                self.start_after(a, lasts + Duration::from_millis(1));
-            }
-            Fault::OldBackup if self.host(a).is_up() => match backups.remove(&a) {
-                None => {
-                    backups.insert(a, self.host(a).disk.snapshot());
-                }
-                Some(old) => {
-                    self.kill(a);
-                    self.restore_unheard(a, old);
-                    self.start_after(a, lasts);
-                }
-            },
-            Fault::ConnectBoth if running && self.host(b).is_running() => {
-                self.connect(a, b);
-                let offset = self.cx.rng.between(Duration::ZERO, Duration::from_millis(300));
-                self.after(offset, move |world| {
-                    if world.host(a).is_running() && world.host(b).is_running() {
-                        world.connect(b, a);
-                    }
-                });
-            }
-            Fault::Partition
-            | Fault::AllDown
-            | Fault::LostDirectory
-            | Fault::Skew
-            | Fault::SlowApplication
-            | Fault::BadOffer
-            | Fault::BadJudgement
-            | Fault::Submit => self.strike_chain(fault, a, lasts),
-            Fault::Kill
-            | Fault::PowerCut
-            | Fault::Stop
-            | Fault::Freeze
-            | Fault::OldBackup
-            | Fault::ConnectBoth => {}
+    /// Nobody can tell a key with both its record and its clock set back from a second process.
+    fn drop_what_contradicts(&mut self) {
+        let lost = |fault: &Fault| matches!(fault, Fault::OldBackup | Fault::LostDirectory);
+        if self.faults.iter().any(lost) {
+            self.faults.retain(|fault| *fault != Fault::WallStep);
         }
     }
+}
 
-    pub(super) fn start_after(&mut self, host: HostId, time: Duration) {
-        self.after(time, move |world| {
-            if !world.host(host).is_up() {
-                world.start(host);
-            }
-        });
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unambiguous() {
+        for fault in Fault::ALL.into_iter().chain(Fault::CHAIN) {
+            assert_eq!(Fault::of_name(&fault.name()), Some(fault), "{}", fault.name());
+        }
+        assert_eq!(Fault::BlackHole.name(), "black-hole");
     }
 
-    /// As [`World::start_after`], but no sooner than the process that began at a time has ended: it may still have
-    /// something to write.
-    fn start_once_over(&mut self, host: HostId, process: SimTime, time: Duration) {
-        self.after(time, move |world| {
-            let known = world.host(host);
-            if known.is_up() && known.seen.started == process {
-                world.start_once_over(host, process, Duration::from_millis(50));
-            } else if !known.is_up() {
-                world.start(host);
-            }
-        });
-    }
-
-    fn vanish(&mut self, from: HostId, to: HostId, lasts: Duration) {
-        self.packets(from, to, Packets::Vanish);
-        self.after(lasts, move |world| world.packets(from, to, Packets::Arrive));
-    }
-
-    /// An operator's `connect` at one end, if the other has an address.
-    pub fn connect(&mut self, at: HostId, to: HostId) -> Option<timed_core::Reply> {
-        let addr = self.host(to).config.advertised?;
-        let id = Some(self.host(to).node_id);
-        Some(self.ask(at, Request::Connect { addr, id }))
+    #[test]
+    fn a_swarm_has_a_fault_and_no_contradiction() {
+        let mut rng = Rng::new([1; 32]);
+        for _ in 0..1_000 {
+            let swarm = Swarm::drawn_from(&[Fault::OldBackup, Fault::WallStep], &mut rng);
+            assert_eq!(swarm.faults.len(), 1);
+        }
     }
 }

@@ -13,6 +13,7 @@ use super::application::Application;
 use super::chain_rules;
 use super::clock::{HostClock, SimTime};
 use super::context::Context;
+use super::dial_rules::DialRules;
 use super::disk::Disk;
 use super::net::Net;
 use super::observe::Seen;
@@ -62,6 +63,14 @@ pub enum Exit {
     PowerCut,
 }
 
+/// How fast a host's processes read what has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    Promptly,
+    /// A few bytes of each connection, then nothing for a while.
+    Slowly,
+}
+
 /// What a host is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -95,6 +104,8 @@ pub struct Host {
     pub(crate) clock: HostClock,
     pub(crate) process: Option<Box<Process>>,
     pub(crate) replies: BTreeMap<RequestId, Reply>,
+    /// How fast its processes read.
+    pub(crate) reads: Reads,
     /// When something last befell it from outside.
     pub(crate) disturbed_at: SimTime,
 }
@@ -122,6 +133,18 @@ pub(crate) struct Process {
     pub(crate) committed: Height,
     /// Calls of `handle` within one instant.
     pub(crate) busy: (SimTime, usize),
+    /// It is killed when its core has given so many more commands.
+    pub(crate) dies_after: Option<usize>,
+    /// Whether links or sockets came or went since the last look.
+    pub(crate) links: Links,
+    pub(crate) dials: DialRules,
+}
+
+/// Whether a process's links are to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Links {
+    Unchanged,
+    Changed,
 }
 
 /// Whether the process gets to run.
@@ -150,6 +173,8 @@ pub(crate) struct Socket {
     pub(crate) pending: Pending,
     /// Bytes written so far.
     pub(crate) sent: u64,
+    /// A slow reader takes nothing more before.
+    pub(crate) reads_at: SimTime,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +190,12 @@ pub(crate) enum Pending {
 }
 
 impl Host {
+    /// The secret of its key, for a test that stands in for it.
+    #[must_use]
+    pub const fn secret(&self) -> [u8; 32] {
+        self.key.0
+    }
+
     /// Whether a process runs here (it may be frozen).
     #[must_use]
     pub const fn is_up(&self) -> bool {
@@ -204,6 +235,9 @@ impl Host {
             promises,
             committed: self.disk.height(),
             busy: (cx.now, 0),
+            dies_after: None,
+            links: Links::Unchanged,
+            dials: DialRules::default(),
         }));
         self.exit = None;
         self.seen = Seen::new(cx.now);

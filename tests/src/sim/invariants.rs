@@ -9,7 +9,7 @@ use timed_core::{BanCause, BanTarget, Command, ConnId, Event, Holding};
 use super::chain_rules;
 use super::clock::SimTime;
 use super::context::Context;
-use super::host::{Durability, Host, HostId, Process, Role, RunState};
+use super::host::{Durability, Host, HostId, Links, Process, Role, RunState};
 use super::net::Net;
 
 /// Bytes that may leave on a connection before the first record of a start is durable: preambles and the
@@ -33,9 +33,10 @@ pub(crate) fn command(host: &Host, process: &mut Process, cx: &mut Context, comm
             if host.config.advertised == Some(*addr) {
                 cx.violate(format!("{me}: dials its own address {addr}"));
             }
-            // Whoever has left the registry is an observer, whose address may be probed beside its link (rule P-6).
+            // Whoever has left the registry is an observer, whose address may be probed beside its link (rule P-6):
+            // as soon as the block that says so is committed here.
             let registry = match &cx.ledger {
-                Some(ledger) => ledger.registry_at(ledger.height()),
+                Some(ledger) => ledger.registry_at(ledger.height().next()),
                 None => &host.config.registry,
             };
             if let Some(peer) = registry.by_addr(addr)
@@ -117,7 +118,10 @@ pub(crate) fn count_call(host: &Host, process: &mut Process, cx: &mut Context) {
 }
 
 /// When a wake-up has come to rest.
-pub(crate) fn after_wake(host: &Host, process: &Process, cx: &mut Context) {
+pub(crate) fn after_wake(host: &Host, process: &mut Process, cx: &mut Context) {
+    if std::mem::replace(&mut process.links, Links::Unchanged) == Links::Unchanged {
+        return;
+    }
     for (index, link) in host.seen.live.iter().enumerate() {
         if host.seen.live[..index].iter().any(|other| other.peer == link.peer) {
             cx.violate(format!("{}: two live links to {:?}", host.id, link.peer));

@@ -24,17 +24,21 @@
 //! # let _ = took;
 //! ```
 //!
+//! A [`Campaign`] is a long run: storms of faults and calms in turn; the command `sim` runs them.
+//!
 //! `TIMED_SEED` runs one seed, `TIMED_SEEDS` so many in tests that try several, `TIMED_TRACE` prints every
 //! event as it happens.
 
 mod agenda;
 mod application;
+mod campaign;
 mod chain_faults;
 mod chain_rules;
 mod chain_view;
 mod clock;
 mod contact;
 mod context;
+mod dial_rules;
 mod disk;
 mod faults;
 mod host;
@@ -50,8 +54,11 @@ mod promises;
 mod puppet;
 mod setup;
 mod shell;
+mod stand_in;
 mod stranger;
+mod strike;
 mod trace;
+mod traitor;
 mod transit;
 mod view;
 mod visitor;
@@ -59,6 +66,7 @@ mod wire;
 mod world;
 
 pub use application::{Application, Conduct, Judgement, Offer, assemble, disassemble, tx_id};
+pub use campaign::{Campaign, Tally, Traitor, Weather};
 pub use clock::{HostClock, SimTime, WALL_AT_START};
 pub use disk::{Disk, DiskHealth, Snapshot};
 pub use faults::{Fault, Swarm};
@@ -66,7 +74,7 @@ pub use host::{Exit, Host, HostId, MakeProvider, NodeKey, Role};
 pub use net::Power;
 pub use notary::{StatementKind, Subject};
 pub use observe::{LiveLink, Seen};
-pub use path::{Cut, Dials, Draining, Packets, Profile};
+pub use path::{Cut, Dials, Draining, Packets, Profile, Strain};
 pub use puppet::{Draft, Puppet, Script, forged};
 pub use setup::{HostPlan, PORT, Setup, base_config, derived_key, noise, null};
 pub use trace::TraceHash;

@@ -75,6 +75,13 @@ pub(crate) struct Kernel {
     next_port: u16,
 }
 
+impl Kernel {
+    /// Whether a machine is dialed at this address.
+    pub(super) fn is_at(&self, ip: IpAddr) -> bool {
+        self.ip == ip && self.seen_as == ip
+    }
+}
+
 /// All kernels, all connections.
 #[derive(Debug)]
 pub(crate) struct Net {
@@ -413,7 +420,14 @@ impl Net {
         let (here, there) = (tcp.ends[from.index()].host, tcp.ends[from.other().index()].host);
         let severed = tcp.severed;
         let on = self.kernels.get(there.0).is_some_and(|kernel| kernel.power == Power::On);
-        on && !severed && self.paths.get(here, there, &mut cx.rng).packets == Packets::Arrive
+        if !on || severed {
+            return false;
+        }
+        match self.paths.get(here, there, &mut cx.rng).packets {
+            Packets::Arrive => true,
+            Packets::Vanish => false,
+            Packets::Lose => cx.rng.below(10) > 0,
+        }
     }
 
     /// The machine at an address: the one that uses the port, else any with the IP.

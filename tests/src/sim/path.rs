@@ -16,6 +16,8 @@ pub enum Packets {
     Arrive,
     /// They vanish without a word: a black hole.
     Vanish,
+    /// One in ten vanishes.
+    Lose,
 }
 
 /// What becomes of attempts to connect, where packets arrive at all.
@@ -28,6 +30,15 @@ pub enum Dials {
     Vanish,
     /// A firewall answers them with a refusal.
     Refused,
+}
+
+/// What makes a line worse than the network's profile says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strain {
+    /// Added to its latency.
+    pub slower: Duration,
+    /// Bytes per second, if fewer than the profile's.
+    pub narrow: Option<u64>,
 }
 
 /// How the links of a network behave.
@@ -133,6 +144,7 @@ pub(crate) struct Path {
     pub(crate) latency: Duration,
     pub(crate) packets: Packets,
     pub(crate) dials: Dials,
+    pub(crate) strain: Strain,
     /// When the line is free for the next byte.
     free_at: SimTime,
 }
@@ -155,6 +167,7 @@ impl Paths {
             latency: if from == to { Duration::from_micros(20) } else { rng.between(latency.0, latency.1) },
             packets: Packets::Arrive,
             dials: Dials::Arrive,
+            strain: Strain::default(),
             free_at: SimTime(0),
         })
     }
@@ -167,16 +180,17 @@ impl Paths {
         len: usize,
         rng: &mut Rng,
     ) -> SimTime {
-        let bandwidth = self.profile.bandwidth;
+        let usual = self.profile.bandwidth;
         let jitter = rng.between(Duration::ZERO, self.profile.jitter);
         let path = self.get(from, to, rng);
+        let bandwidth = path.strain.narrow.into_iter().chain(usual).min();
         let mut departed = now;
         if let Some(bandwidth) = bandwidth {
             let took = Duration::from_nanos((len as u64).saturating_mul(1_000_000_000) / bandwidth.max(1));
             departed = path.free_at.max(now) + took;
             path.free_at = departed;
         }
-        departed + path.latency + jitter
+        departed + path.latency + path.strain.slower + jitter
     }
 
     /// Removes every obstacle.
@@ -184,6 +198,7 @@ impl Paths {
         for path in self.paths.values_mut() {
             path.packets = Packets::Arrive;
             path.dials = Dials::Arrive;
+            path.strain = Strain::default();
         }
     }
 }

@@ -60,16 +60,21 @@ pub struct Puppet {
 impl World {
     /// Has a script play a masternode from now on; its machine runs no node.
     pub fn play(&mut self, host: HostId, script: impl Script) {
+        self.play_every(LOOKS_EVERY, host, script);
+    }
+
+    /// The same, for a script that takes a look this often.
+    pub fn play_every(&mut self, pace: Duration, host: HostId, script: impl Script) {
         assert!(!self.host(host).is_up(), "{host} runs");
         self.host_mut(host).role = Role::Stranger;
         self.cx.played.insert(self.host(host).node_id);
         self.distrust(host);
         let puppet = Rc::new(RefCell::new(Puppet::new(self, host)));
-        look(self, puppet, Rc::new(RefCell::new(script)));
+        look(self, pace, puppet, Rc::new(RefCell::new(script)));
     }
 }
 
-fn look(world: &mut World, puppet: Rc<RefCell<Puppet>>, script: Rc<RefCell<impl Script>>) {
+fn look(world: &mut World, pace: Duration, puppet: Rc<RefCell<Puppet>>, script: Rc<RefCell<impl Script>>) {
     {
         let (mut puppet, mut script) = (puppet.borrow_mut(), script.borrow_mut());
         for (from, message) in puppet.hear(world) {
@@ -78,7 +83,7 @@ fn look(world: &mut World, puppet: Rc<RefCell<Puppet>>, script: Rc<RefCell<impl 
         script(world, &mut puppet, None);
         puppet.flush(world);
     }
-    world.after(LOOKS_EVERY, move |world| look(world, puppet, script));
+    world.after(pace, move |world| look(world, pace, puppet, script));
 }
 
 impl Puppet {

@@ -5,14 +5,16 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use timed_core::{
-    Command, ConnId, Event, Input, Now, Reading, Request, RequestId, Ticket, Transmit, TransportCause,
+    Command, ConnId, Direction, Event, Input, KnockAnswer, Now, Reading, Request, RequestId, Ticket,
+    Transmit, TransportCause, Warning,
 };
 
 use super::application::Wanted;
 use super::chain_rules;
+use super::clock::SimTime;
 use super::context::{Context, Due};
 use super::disk::{Content, Written};
-use super::host::{Durability, Exit, Host, Pending, Phase, Process, Socket};
+use super::host::{Durability, Exit, Host, Links, Pending, Phase, Process, Reads, Socket};
 use super::invariants;
 use super::net::{Net, Read};
 use super::path::Draining;
@@ -21,6 +23,9 @@ use super::wire::{Side, TcpId};
 
 /// Reads of one connection in one wake-up; the rest waits for the next.
 const READS_A_WAKE: usize = 64;
+/// What a slow reader takes of a connection at once, and how long it waits then.
+const SLOW_READ: usize = 512;
+const SLOW_PAUSE: Duration = Duration::from_millis(50);
 /// Asked of `transmit` at once.
 const TRANSMIT_BUDGET: usize = 64 * 1024;
 /// A budget of which `transmit` must make some use if it has more.
@@ -71,9 +76,13 @@ impl Turn<'_> {
         self.answers();
         if let Some((id, request)) = request {
             self.note(What::Request(request.clone()));
+            self.process.dials.ordered(&request);
             self.handle(Input::Request { id, request });
         }
         for round in 0.. {
+            if self.is_dead() {
+                return;
+            }
             let ticked = self.tick();
             let drained = self.drain();
             let flushed = self.flush();
@@ -94,7 +103,15 @@ impl Turn<'_> {
         self.cx.trace.note(self.cx.now, Some(self.host.id), what);
     }
 
+    /// Whether it was killed in the midst of this wake-up.
+    fn is_dead(&self) -> bool {
+        self.process.ended == Some(Exit::Killed)
+    }
+
     fn handle(&mut self, input: Input<'_>) {
+        if self.is_dead() {
+            return;
+        }
         self.process.node.handle(self.now, input);
         invariants::count_call(self.host, self.process, self.cx);
         chain_rules::after_call(self.process);
@@ -116,12 +133,20 @@ impl Turn<'_> {
     }
 
     fn adopt(&mut self, conn: ConnId, tcp: TcpId, side: Side, phase: Phase) {
-        let socket =
-            Socket { tcp, side, phase, reading: Reading::Resume, pending: Pending::Drained, sent: 0 };
+        let socket = Socket {
+            tcp,
+            side,
+            phase,
+            reading: Reading::Resume,
+            pending: Pending::Drained,
+            sent: 0,
+            reads_at: SimTime(0),
+        };
         if self.process.sockets.insert(conn, socket).is_some() {
             self.cx.violate(format!("{}: connection id {conn} is used twice", self.host.id));
         }
         self.process.conns.insert((tcp, side), conn);
+        self.process.links = Links::Changed;
     }
 
     fn look_at(&mut self, ready: &mut VecDeque<(TcpId, Side)>) {
@@ -138,6 +163,7 @@ impl Turn<'_> {
             if let Some(local) = self.net.connected(tcp) {
                 socket.phase = Phase::Established;
                 self.note(What::Dialed(conn));
+                self.process.dials.connected(conn);
                 self.handle(Input::Dialed { conn, local });
             } else if let Some(cause) = self.net.error(tcp, side) {
                 self.lose(conn, cause);
@@ -151,15 +177,27 @@ impl Turn<'_> {
     }
 
     fn read(&mut self, conn: ConnId, tcp: TcpId, side: Side) {
-        let most = self.net.paths.profile.read_chunk;
+        let slow = self.host.reads == Reads::Slowly;
+        let usual = self.net.paths.profile.read_chunk;
+        let most = if slow { usual.min(SLOW_READ) } else { usual };
         for _ in 0..READS_A_WAKE {
-            let Some(socket) = self.process.sockets.get(&conn) else { return };
+            let Some(socket) = self.process.sockets.get_mut(&conn).filter(|_| self.process.ended.is_none())
+            else {
+                return;
+            };
             if socket.reading == Reading::Pause {
                 // A reset shows even to who does not read.
                 if let Some(cause) = self.net.error(tcp, side) {
                     self.lose(conn, cause);
                 }
                 return;
+            }
+            if slow {
+                if self.cx.now < socket.reads_at {
+                    return;
+                }
+                socket.reads_at = self.cx.now + SLOW_PAUSE;
+                self.cx.agenda.enter(socket.reads_at, Due::Look(tcp, side));
             }
             let mut buffer = std::mem::take(&mut self.buffer);
             buffer.clear();
@@ -182,6 +220,8 @@ impl Turn<'_> {
     /// The socket is gone, not by command.
     fn lose(&mut self, conn: ConnId, cause: TransportCause) {
         if let Some(socket) = self.process.sockets.remove(&conn) {
+            self.process.links = Links::Changed;
+            self.process.dials.lost(self.now, &socket, conn);
             self.process.conns.remove(&(socket.tcp, socket.side));
             self.net.close(socket.tcp, socket.side, self.cx);
             self.note(What::Closed(conn, cause));
@@ -231,8 +271,18 @@ impl Turn<'_> {
 
     fn drain(&mut self) -> bool {
         let mut any = false;
-        while let Some(command) = self.process.node.next_command() {
+        while !self.is_dead()
+            && let Some(command) = self.process.node.next_command()
+        {
             any = true;
+            match &mut self.process.dies_after {
+                Some(0) => {
+                    self.process.ended = Some(Exit::Killed);
+                    break;
+                }
+                Some(left) => *left -= 1,
+                None => {}
+            }
             self.note(What::Command(command.clone()));
             invariants::command(self.host, self.process, self.cx, &command);
             chain_rules::command(self.host, self.process, self.cx, &command);
@@ -244,6 +294,9 @@ impl Turn<'_> {
     fn carry_out(&mut self, command: Command) {
         match command {
             Command::Dial { conn, addr } => {
+                if let Err(what) = self.process.dials.dials(self.now, &self.host.config, conn, addr) {
+                    self.cx.violate(format!("{}: {what}", self.host.id));
+                }
                 self.host.seen.dials.push((self.cx.now, addr));
                 let tcp = self.net.connect(self.host.id, addr.socket(), self.cx);
                 self.adopt(conn, tcp, Side::Dialer, Phase::Dialing);
@@ -257,6 +310,7 @@ impl Turn<'_> {
             Command::Close { conn, .. } => {
                 self.transmit(conn);
                 if let Some(socket) = self.process.sockets.remove(&conn) {
+                    self.process.links = Links::Changed;
                     self.process.conns.remove(&(socket.tcp, socket.side));
                     self.net.close(socket.tcp, socket.side, self.cx);
                     self.process.closed.push_back((conn, TransportCause::Commanded));
@@ -312,6 +366,18 @@ impl Turn<'_> {
     }
 
     fn event(&mut self, event: Event) {
+        match &event {
+            Event::Warning(Warning::EpochRaised { .. }) => self.process.dials.began_anew(),
+            Event::Knocked { peer, direction: Direction::Inbound, answer: KnockAnswer::WillDial } => {
+                self.process.dials.called(peer, &self.host.config);
+            }
+            Event::LinkUp { peer, .. } => {
+                self.process.links = Links::Changed;
+                self.process.dials.called(peer, &self.host.config);
+            }
+            Event::LinkDown { .. } => self.process.links = Links::Changed,
+            _ => {}
+        }
         self.host.seen.event(self.cx.now, &event);
         match event {
             Event::Reply { id, reply } => {
@@ -338,7 +404,8 @@ impl Turn<'_> {
 
     /// Hands what the core has for a connection to its socket, as far as that takes it.
     fn transmit(&mut self, conn: ConnId) {
-        while let Some(socket) = self.process.sockets.get_mut(&conn)
+        while !self.is_dead()
+            && let Some(socket) = self.process.sockets.get_mut(&conn)
             && socket.phase == Phase::Established
             && socket.pending == Pending::More
         {

@@ -1,11 +1,13 @@
 //! What a test sees of a world: hosts, links that both ends hold, dials, connections.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use timed_core::{DialedBecause, Direction, Holding, LinkTag, NodeId};
 
 use super::clock::SimTime;
-use super::host::{Exit, Host, HostId};
+use super::faults::Fault;
+use super::host::{Exit, Host, HostId, Role};
 use super::observe::Seen;
 use super::trace::TraceHash;
 use super::world::World;
@@ -28,6 +30,18 @@ impl World {
     #[must_use]
     pub fn ids(&self) -> Vec<HostId> {
         (0..self.hosts.len()).map(HostId).collect()
+    }
+
+    /// The hosts that run nodes, or would.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<HostId> {
+        self.hosts.iter().filter(|host| host.role == Role::Node).map(|host| host.id).collect()
+    }
+
+    /// How often each fault has struck so far.
+    #[must_use]
+    pub const fn struck(&self) -> &BTreeMap<Fault, u64> {
+        &self.struck
     }
 
     /// One host.
@@ -162,7 +176,7 @@ impl World {
     pub fn describe(&self) -> String {
         let name = |id: &NodeId| self.host_of(id).map_or_else(|| format!("{id:?}"), |host| host.to_string());
         let mut text = String::new();
-        for host in &self.hosts {
+        for host in self.hosts.iter().filter(|host| host.role == Role::Node) {
             let state = match (&host.exit, host.is_up(), host.is_running()) {
                 (_, true, true) => "runs".to_owned(),
                 (_, true, false) => "is frozen".to_owned(),

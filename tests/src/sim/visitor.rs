@@ -17,11 +17,15 @@ use crate::scripted::Actor;
 use super::clock::SimTime;
 use super::contact::Contact;
 use super::host::HostId;
+use super::ledger::Ledger;
 use super::puppet::forged;
 use super::world::World;
 
 /// How often a visitor looks at what has arrived.
 const LOOKS_EVERY: Duration = Duration::from_millis(100);
+
+/// Machines from which strangers come.
+const STRANGERS: usize = 8;
 
 /// How a visitor goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,19 +63,67 @@ struct Visitor {
 }
 
 impl World {
-    /// A stranger at this address makes a visit.
+    /// A stranger at this address, where nobody was before, makes a visit.
     pub fn visit(&mut self, ip: IpAddr, visit: Visit) -> HostId {
         let host = self.add_stranger(ip);
+        self.visit_from(host, visit);
+        host
+    }
+
+    /// A stranger makes a visit, perhaps not its first.
+    pub fn visit_from(&mut self, host: HostId, visit: Visit) {
+        self.net.power_on(host);
         let visitor = self.host(host);
-        self.cx.played.insert(visitor.node_id);
-        let visitor = self.host(host);
-        let key = (visitor.provider)(&visitor.key);
+        let (id, key) = (visitor.node_id, (visitor.provider)(&visitor.key));
         let mut actor = Actor::new(key, &visitor.config, None, self.wall());
-        let Some(contact) = Contact::dial(self, host, visit.to, &mut actor) else { return host };
+        self.cx.played.insert(id);
+        let Some(contact) = Contact::dial(self, host, visit.to, &mut actor) else { return };
         let (speaks_at, until) = (self.now(), self.now() + visit.lasts);
         let visitor = Visitor { host, visit, actor, contact, speaks_at, until, said: 0 };
         look(self, Rc::new(RefCell::new(visitor)));
-        host
+    }
+
+    /// One of a few machines from which strangers come.
+    fn stranger(&mut self) -> HostId {
+        let number = self.random_below(STRANGERS);
+        while self.strangers.len() <= number {
+            let ip = IpAddr::from([10, 66, 0, u8::try_from(self.strangers.len() + 1).unwrap_or(u8::MAX)]);
+            let host = self.add_stranger(ip);
+            self.strangers.push(host);
+        }
+        self.strangers[number]
+    }
+
+    /// A peer with a key of its own says something every now and then, a third of it invalid.
+    pub(super) fn liar(&mut self, to: HostId, lasts: Duration) {
+        let from = self.stranger();
+        let leaves = if self.random_below(2) == 0 { Leaving::Close } else { Leaving::Silence };
+        let every = self.random(Duration::from_secs(1));
+        self.note(to, &format!("is visited by a liar at {from}"));
+        self.visit_from(from, Visit { to, lasts, every, one_invalid_in: 3, leaves });
+    }
+
+    /// Strangers connect and send noise, the beginning of a handshake with noise behind it, or nothing.
+    pub(super) fn garbage(&mut self, to: HostId) {
+        let Some(addr) = self.host(to).config.advertised else { return };
+        for _ in 0..1 + self.random_below(10) {
+            let from = self.stranger();
+            self.note(to, &format!("gets garbage from {from}"));
+            self.net.power_on(from);
+            let actor = self.host(from);
+            let key = (actor.provider)(&actor.key);
+            let (_, opening) = Actor::new(key, &actor.config, None, self.wall()).dial();
+            let genuine = self.random_below(opening.len() + 1);
+            let mut bytes = opening[..genuine].to_vec();
+            bytes.resize(genuine + self.random_below(3_000), 0);
+            self.cx.rng.fill(&mut bytes[genuine..]);
+            let tcp = self.raw_dial(from, addr.socket());
+            self.after(Duration::from_millis(500), move |world| {
+                world.raw_write(tcp, &bytes);
+            });
+            let stays = self.random(Duration::from_secs(10));
+            self.after(Duration::from_millis(600) + stays, move |world| world.raw_close(tcp));
+        }
     }
 }
 
@@ -112,7 +164,7 @@ impl Visitor {
 
     /// What an honest peer may say.
     fn something(&self, world: &mut World) -> Message {
-        let tip = world.chain_height();
+        let tip = height(world);
         match world.random_below(6) {
             0 | 1 => Message::Ping(Ping { token: self.said }),
             2 => Message::GetPeers(GetPeers { most: 64 }),
@@ -145,7 +197,7 @@ impl Visitor {
                 Message::Heartbeat(Box::new(beat))
             }
             4 => {
-                let (kind, height) = (VoteKind::Prevote, world.chain_height().next());
+                let (kind, height) = (VoteKind::Prevote, height(world).next());
                 let (round, voter) = (Round(0), slandered);
                 Message::Vote(Box::new(Vote { kind, height, round, block: None, voter, signature: forged() }))
             }
@@ -154,6 +206,11 @@ impl Visitor {
         };
         self.contact.say(&message);
     }
+}
+
+/// Height of the chain, if the world has one.
+fn height(world: &World) -> Height {
+    world.cx.ledger.as_ref().map_or(Height(0), Ledger::height)
 }
 
 /// An encoded frame, perhaps of another kind than it is made for.

@@ -11,11 +11,12 @@ use super::application::Application;
 use super::clock::{HostClock, SimTime, nanos};
 use super::context::{Context, Due};
 use super::disk::Disk;
-use super::host::{Host, HostId, MakeProvider, Role, RunState};
+use super::faults::Fault;
+use super::host::{Host, HostId, MakeProvider, Reads, Role, RunState};
 use super::invariants::{self, SWEEP_EVERY};
 use super::net::{Net, Power};
 use super::observe::Seen;
-use super::path::{Dials, Packets, Profile};
+use super::path::{Dials, Packets, Profile, Strain};
 use super::setup::{HostPlan, Setup};
 use super::trace::What;
 
@@ -37,6 +38,12 @@ pub struct World {
     actions_entered: u64,
     requests: u64,
     swept_at: SimTime,
+    /// How often each fault has struck.
+    pub(super) struck: BTreeMap<Fault, u64>,
+    /// Machines from which strangers come.
+    pub(super) strangers: Vec<HostId>,
+    /// The command that repeats the run, if it is no test's.
+    repeat: Option<String>,
     reported: Cell<bool>,
 }
 
@@ -80,6 +87,9 @@ impl World {
             actions_entered: 0,
             requests: 0,
             swept_at: SimTime(0),
+            struck: BTreeMap::new(),
+            strangers: Vec::new(),
+            repeat: None,
             reported: Cell::new(false),
         };
         for plan in setup.hosts(seed) {
@@ -106,6 +116,7 @@ impl World {
             clock: HostClock::new(self.cx.rng.below(1 << 50)),
             process: None,
             replies: BTreeMap::new(),
+            reads: Reads::Promptly,
             disturbed_at: self.cx.now,
         });
         id
@@ -136,6 +147,12 @@ impl World {
         self.seed
     }
 
+    /// Events handled so far.
+    #[must_use]
+    pub const fn steps(&self) -> u64 {
+        self.step
+    }
+
     /// Handles the next event. Returns whether it concerned a process (and not the network alone), or `None`
     /// if nothing is to happen any more.
     pub fn step(&mut self) -> Option<bool> {
@@ -150,6 +167,7 @@ impl World {
             }
             Due::Disk(host) | Due::Answer(host) => self.hosts[host.0].wake(&mut self.net, &mut self.cx, None),
             Due::Timer(host) => self.hosts[host.0].timer(&mut self.net, &mut self.cx),
+            Due::Look(tcp, side) => self.net.look_again(tcp, side, &mut self.cx),
             Due::Action(number) => {
                 if let Some(action) = self.actions.remove(&number) {
                     action(self);
@@ -292,6 +310,21 @@ impl World {
     pub fn set_mono_behind(&mut self, host: HostId, behind: Duration) {
         self.note(host, &format!("has its monotonic clock {behind:?} behind"));
         self.hosts[host.0].clock.set_mono_behind(nanos(behind));
+        // Timers are where the clock said that they would be.
+        if let Some(process) = &mut self.hosts[host.0].process {
+            process.timer = None;
+        }
+        self.hosts[host.0].wake(&mut self.net, &mut self.cx, None);
+        self.check();
+    }
+
+    /// Kills a host's process as soon as its core has given so many more commands: in the midst of whatever it does
+    /// then.
+    pub fn dies_after(&mut self, host: HostId, commands: usize) {
+        self.fault(host, &format!("is to die {commands} commands from now"));
+        if let Some(process) = &mut self.hosts[host.0].process {
+            process.dies_after = Some(commands);
+        }
     }
 
     // What befalls paths and connections.
@@ -322,6 +355,15 @@ impl World {
         self.net.paths.get(from, to, &mut self.cx.rng).latency = latency;
     }
 
+    /// Makes the line between two hosts worse, or as it was, both ways.
+    pub fn strain(&mut self, a: HostId, b: HostId, strain: Strain) {
+        self.fault(a, &format!("the line to {b} is under {strain:?}"));
+        self.hosts[b.0].disturbed_at = self.cx.now;
+        for (from, to) in [(a, b), (b, a)] {
+            self.net.paths.get(from, to, &mut self.cx.rng).strain = strain;
+        }
+    }
+
     /// Resets every connection between two hosts at both ends.
     pub fn reset_between(&mut self, a: HostId, b: HostId) {
         self.fault(a, &format!("connections with {b} are reset"));
@@ -348,6 +390,14 @@ impl World {
             known.disturbed_at = self.cx.now;
             known.disk.set_health(super::DiskHealth::Sound);
             known.disk.set_latency(self.fsync);
+            known.reads = Reads::Promptly;
+            if let Some(process) = &mut known.process {
+                process.dies_after = None;
+            }
+            if known.clock.is_behind() {
+                self.set_mono_behind(host, Duration::ZERO);
+            }
+            let known = &mut self.hosts[host.0];
             if known.is_up() && !known.is_running() {
                 self.thaw(host);
             }
@@ -384,6 +434,11 @@ impl World {
         self.hosts[host.0].replies.remove(&id)
     }
 
+    /// Sets the command that repeats the run, where that is no test's.
+    pub fn repeated_by(&mut self, command: String) {
+        self.repeat = Some(command);
+    }
+
     /// Ends the run: prints what one needs to repeat and understand it.
     ///
     /// # Panics
@@ -400,7 +455,7 @@ impl World {
             self.cx.now,
             self.step,
             self.cx.trace.last(SHOWN),
-            repeat_command(self.seed)
+            self.repeat.clone().unwrap_or_else(|| repeat_command(self.seed))
         )
     }
 
@@ -412,7 +467,7 @@ impl World {
     }
 
     /// Notes something that befalls a host and excuses what follows from it.
-    fn fault(&mut self, host: HostId, what: &str) {
+    pub(super) fn fault(&mut self, host: HostId, what: &str) {
         self.hosts[host.0].disturbed_at = self.cx.now;
         self.note(host, what);
     }

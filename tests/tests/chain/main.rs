@@ -4,9 +4,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod applications;
 mod byzantine;
 mod clocks;
 mod costs;
+mod forks;
 mod lanes;
 mod outages;
 mod partitions;

@@ -69,6 +69,7 @@ fn comes(world: &mut World, number: usize) {
 /// Bounds that this many visitors fill within a third of a day. At the usual ones a day leaves most of them half empty.
 fn small(config: &mut Config) {
     let limits = Limits {
+        max_peers: 20,
         known_peers: 24,
         scores: 4,
         address_book: 256,

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod blocks;
+mod day;
 mod transactions;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -389,7 +390,7 @@ fn c8_the_worst_case_bounds_what_peers_can_make_a_node_hold() {
 /// Strangers without number say that they are where a ban is in force for a month: nothing of them stays.
 #[test]
 fn c8_whom_a_ban_keeps_away_costs_nothing_for_as_long_as_it_lasts() {
-    let mut host = Host::new(Limits { known_peers: 40, ..Limits::for_registry(4) }, None);
+    let mut host = Host::new(Limits { known_peers: 60, ..Limits::for_registry(4) }, None);
     let target = "204.0.0.0/8".parse().unwrap();
     let lasts = Some(Duration::from_secs(30 * 86_400));
     host.handle(Input::Request { id: RequestId(1), request: Request::Ban { target, lasts, note: None } });

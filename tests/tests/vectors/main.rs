@@ -4,7 +4,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod ballots;
 mod blocks;
+mod digests;
+mod identity;
 mod refused;
 
 use std::fmt::Write;
@@ -38,6 +41,14 @@ impl Vectors {
 
     fn number(&mut self, key: &str, value: u64) {
         writeln!(self.0, "{key} = {value}").unwrap();
+    }
+
+    /// A number that may be beyond what TOML has.
+    fn number_or_text(&mut self, key: &str, value: u64) {
+        match i64::try_from(value) {
+            Ok(_) => self.number(key, value),
+            Err(_) => self.text(key, &value.to_string()),
+        }
     }
 
     fn bytes(&mut self, key: &str, bytes: &[u8]) {

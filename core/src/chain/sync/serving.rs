@@ -101,7 +101,8 @@ enum Job {
     Idle,
     /// In line, since when.
     Waiting(GetBlocks, Mono),
-    Loading(GetBlocks),
+    /// A read is under way; the answer to another one, of a link that is gone, is none to this.
+    Loading(LoadId, GetBlocks),
     Sending(Answer),
 }
 
@@ -175,7 +176,7 @@ impl Serving {
         if get.from > get.to || get.from == Height(0) {
             self.counts.nothing += 1;
             self.close(from, get.id, Served::Nothing, effects);
-        } else if matches!(client.job, Job::Loading(_)) {
+        } else if matches!(client.job, Job::Loading(..)) {
             client.next = Some(get);
         } else {
             self.drop_job(now, &from);
@@ -194,7 +195,8 @@ impl Serving {
     ) {
         let Some(peer) = self.loads.remove(&load) else { return };
         if let Some(client) = self.clients.get_mut(&peer)
-            && let Job::Loading(get) = client.job
+            && let Job::Loading(awaited, get) = client.job
+            && awaited == load
         {
             client.job = Job::Idle;
             let next = client.next.take();
@@ -341,7 +343,7 @@ impl Serving {
         self.next_load = self.next_load.wrapping_add(1);
         self.loads.insert(load, peer);
         if let Some(client) = self.clients.get_mut(&peer) {
-            client.job = Job::Loading(get);
+            client.job = Job::Loading(load, get);
         }
         let asked = usize::try_from(get.max_bytes).unwrap_or(usize::MAX);
         let max_bytes = asked.min(MAX_FINAL_BLOCK);

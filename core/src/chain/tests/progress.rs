@@ -93,8 +93,10 @@ fn prod_03c_clocks_that_differ_by_less_than_the_tolerance_cost_no_slot() {
 #[test]
 fn y_1_observers_follow_the_tips_and_are_sent_no_votes() {
     let mut net = Net::with(4, 6, settings());
-    net.lose = Box::new(|_, to, message| {
+    net.lose = Box::new(|from, to, message| {
         assert!(to < 4 || !matches!(message, Message::Vote(_) | Message::Proposal(_)), "{message:?}");
+        // Nor do they tell masternodes what they hold, which is nothing.
+        assert!(from < 4 || !matches!(message, Message::Vote(_) | Message::Held(_)), "{message:?}");
         false
     });
     net.run(SECOND * 59);

@@ -389,4 +389,6 @@ fn octets(addr: &CanonicalAddr) -> [u8; 16] {
 }
 
 #[cfg(test)]
+mod edge_tests;
+#[cfg(test)]
 mod tests;

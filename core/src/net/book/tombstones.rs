@@ -85,4 +85,16 @@ mod tests {
         tombstones.add(Moment(0), addr(1), Moment(10));
         assert_eq!(tombstones.len(), 0);
     }
+
+    #[test]
+    fn one_that_stands_is_prolonged_and_never_cut_short_and_costs_no_other_its_place() {
+        let mut stones = Tombstones::new(2);
+        stones.add(Moment(0), addr(1), Moment(50));
+        stones.add(Moment(0), addr(2), Moment(60));
+        stones.add(Moment(0), addr(2), Moment(90));
+        stones.add(Moment(0), addr(2), Moment(40));
+        assert_eq!(stones.len(), 2);
+        assert!(stones.stands(Moment(49), &addr(1)) && stones.stands(Moment(89), &addr(2)));
+        assert!(!stones.stands(Moment(50), &addr(1)) && !stones.stands(Moment(90), &addr(2)));
+    }
 }

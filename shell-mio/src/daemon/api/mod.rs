@@ -94,6 +94,26 @@ impl ApiFacts {
     }
 }
 
+impl ApiFacts {
+    /// The facts of no node in particular: for what is tried on the API alone.
+    pub(crate) fn made_up(registry: Registry, token: &str) -> Self {
+        Self {
+            name: None,
+            network: "testnet".to_owned(),
+            genesis_hash: GenesisHash([0; 32]),
+            node: NodeId([1; 32]),
+            place: Place { quorum: registry.quorum(), own: 1 },
+            registry,
+            block_interval: Duration::from_millis(1_500),
+            started: Wall(0),
+            since: Instant::now(),
+            hosts: Vec::new(),
+            token: Zeroizing::new(token.to_owned()),
+            totals: Arc::new(Totals::new()),
+        }
+    }
+}
+
 /// A running API.
 #[derive(Debug)]
 pub(crate) struct ApiHandle {

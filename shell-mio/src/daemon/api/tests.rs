@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -110,20 +109,7 @@ fn registry() -> Registry {
 }
 
 pub(super) fn facts() -> ApiFacts {
-    ApiFacts {
-        name: None,
-        network: "testnet".to_owned(),
-        genesis_hash: GenesisHash([0; 32]),
-        node: NodeId([1; 32]),
-        registry: registry(),
-        block_interval: Duration::from_millis(1_500),
-        place: Place { quorum: 3, own: 1 },
-        started: Wall(0),
-        since: Instant::now(),
-        hosts: Vec::new(),
-        token: Zeroizing::new("abc".to_owned()),
-        totals: Arc::new(Totals::new()),
-    }
+    ApiFacts::made_up(registry(), "abc")
 }
 
 /// A running loop with its API.

@@ -73,10 +73,9 @@ pub(super) struct Children {
 impl Children {
     /// Starts every node. The calling thread must live as long as they do: their end is tied to it.
     pub(super) fn start(members: Vec<Member>) -> Result<Self, Failure> {
-        let program = std::env::current_exe()
-            .map_err(|error| Failure::failed(format!("cannot find this program's own file: {error}")))?;
+        let programs = members.iter().map(|member| member.runner.program()).collect::<Result<Vec<_>, _>>()?;
         let mut children = Self { nodes: Vec::with_capacity(members.len()) };
-        for member in members {
+        for (member, program) in members.into_iter().zip(programs) {
             let started = start(&program, &member);
             let (child, command_line) = started
                 .map_err(|error| Failure::failed(format!("cannot start node {}: {error}", member.number)))?;

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use timed_core::{CanonicalAddr, Masternode, NetworkName, NodeId, Registry};
 
-use super::super::arguments::{DevnetArgs, NodeArgs};
+use super::super::arguments::{DevnetArgs, DevnetShell, NodeArgs};
 use super::super::assembly::read_config;
 use super::super::config::commented;
 use super::super::data_dir::{DataDir, Existing, Secrecy, write_durably};
 use super::super::failure::Failure;
 use super::super::genesis::Genesis;
 use super::super::keys::{NodeKey, fill_random, hex};
+use super::runner::Runner;
 
 /// One node of the network, before it runs.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Member {
     pub(super) api: SocketAddr,
     /// Its files.
     pub(super) dir: DataDir,
+    /// What drives it.
+    pub(super) runner: Runner,
 }
 
 impl Member {
@@ -102,6 +105,7 @@ pub(super) struct Plan {
     pub(super) origin: Origin,
     pub(super) nodes: usize,
     pub(super) block_interval: Duration,
+    shell: DevnetShell,
     base_ip: Ipv4Addr,
     port: u16,
     api_port: u16,
@@ -115,6 +119,7 @@ impl Plan {
             origin: if found > 0 { Origin::Kept } else { Origin::New },
             nodes: if found > 0 { found } else { 4 },
             block_interval: Duration::from_secs(10),
+            shell: args.shell,
             base_ip: Ipv4Addr::LOCALHOST,
             port: 24_100,
             api_port: 8_332,
@@ -161,7 +166,9 @@ pub(super) fn members(plan: &Plan, home: &Path) -> Result<Vec<Member>, Failure> 
                 .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))?;
         }
         let id = NodeKey::load(&dir.node_key())?.id();
-        members.push(Member { number, id, listen, api, dir });
+        let runner = Runner::of(plan.shell, number);
+        runner.check(&dir, number)?;
+        members.push(Member { number, id, listen, api, dir, runner });
     }
     let genesis = genesis(plan, &members)?;
     for member in &members {

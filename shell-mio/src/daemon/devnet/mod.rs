@@ -3,6 +3,7 @@
 //! | file | mechanism |
 //! |---|---|
 //! | `layout` | keys, genesis and configurations of all nodes |
+//! | `runner` | the programs that may run them |
 //! | `children` | their processes |
 //! | `watch` | what they say of themselves |
 //! | `chronicle` | the blocks that they make |
@@ -11,6 +12,7 @@
 mod children;
 mod chronicle;
 mod layout;
+mod runner;
 mod screen;
 mod watch;
 

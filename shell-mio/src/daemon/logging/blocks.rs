@@ -32,6 +32,7 @@ enum Kind {
 
 /// Turns events about blocks into lines, and counts them.
 pub(super) struct BlockLines {
+    clock: fn() -> Instant,
     totals: Arc<Totals>,
     screen: Screen,
     throttle: Throttle<Kind>,
@@ -45,8 +46,9 @@ pub(super) struct BlockLines {
 }
 
 impl BlockLines {
-    pub(super) fn new(totals: Arc<Totals>, screen: Screen) -> Self {
+    pub(super) fn new(clock: fn() -> Instant, totals: Arc<Totals>, screen: Screen) -> Self {
         Self {
+            clock,
             totals,
             screen,
             throttle: Throttle::new(5, Duration::from_secs(600)),
@@ -59,7 +61,7 @@ impl BlockLines {
 
     /// How many lines of a kind were left out before this one, if it may be written.
     fn admit(&mut self, kind: Kind) -> Option<Option<u64>> {
-        match self.throttle.admit(kind, Instant::now()) {
+        match self.throttle.admit(kind, (self.clock)()) {
             Verdict::Write { suppressed } => Some((suppressed > 0).then_some(suppressed)),
             Verdict::Suppress => {
                 self.totals.count_suppressed();
@@ -123,7 +125,7 @@ impl BlockLines {
     }
 
     fn sync(&mut self, state: SyncState) {
-        let line = self.catch_up.see(state, self.tip, Instant::now());
+        let line = self.catch_up.see(state, self.tip, (self.clock)());
         self.totals.set_sync_rate(self.catch_up.rate());
         if self.screen.has_line() {
             self.paint(state);
@@ -169,7 +171,7 @@ impl BlockLines {
             self.painted = None;
             return self.screen.show("");
         };
-        let now = Instant::now();
+        let now = (self.clock)();
         if self.painted.is_none_or(|at| now.duration_since(at) >= PAINT_EVERY) {
             self.painted = Some(now);
             self.screen.show(&painted(&progress));

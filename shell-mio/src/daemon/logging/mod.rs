@@ -2,6 +2,8 @@
 
 mod blocks;
 mod catch_up;
+#[cfg(test)]
+mod fault_tests;
 mod screen;
 mod sink;
 #[cfg(test)]

@@ -79,6 +79,7 @@ pub(crate) struct LogSink {
     introduction: Introduction,
     blocks: BlockLines,
     reload: Box<dyn FnMut()>,
+    clock: fn() -> Instant,
 }
 
 impl LogSink {
@@ -90,8 +91,21 @@ impl LogSink {
         screen: Screen,
         reload: impl FnMut() + 'static,
     ) -> Self {
+        Self::timed_by(Instant::now, introduction, registry, totals, screen, reload)
+    }
+
+    /// As [`LogSink::new`], by a clock of the caller's.
+    pub(super) fn timed_by(
+        clock: fn() -> Instant,
+        introduction: Introduction,
+        registry: &Registry,
+        totals: Arc<Totals>,
+        screen: Screen,
+        reload: impl FnMut() + 'static,
+    ) -> Self {
         Self {
-            blocks: BlockLines::new(Arc::clone(&totals), screen),
+            clock,
+            blocks: BlockLines::new(clock, Arc::clone(&totals), screen),
             registered: registry.entries().iter().map(|entry| entry.id).collect(),
             totals,
             peers: Throttle::new(20, Duration::from_secs(180)),
@@ -115,7 +129,7 @@ impl LogSink {
                 &mut self.anybody
             }
         };
-        match throttle.admit(kind, Instant::now()) {
+        match throttle.admit(kind, (self.clock)()) {
             Verdict::Write { suppressed } => Some(Suppressed((suppressed > 0).then_some(suppressed))),
             Verdict::Suppress => {
                 self.totals.count_suppressed();
@@ -131,7 +145,7 @@ impl LogSink {
             debug!(addr = %failed.addr, reason = %failed.reason, failures = failed.failures, "dial failed");
             return;
         }
-        let now = Instant::now();
+        let now = (self.clock)();
         let changed = self.rows.get(&failed.addr).is_some_and(|(reason, at)| {
             *reason != failed.reason && now.duration_since(*at) >= REASON_CHANGE_EVERY
         });

@@ -5,6 +5,7 @@
 mod catching_up;
 mod failing_peers;
 mod hearsay;
+mod measures;
 mod stampede;
 
 use std::collections::BTreeMap;

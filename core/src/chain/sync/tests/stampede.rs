@@ -7,19 +7,19 @@ use crate::ids::LoadId;
 use crate::input::StoredBlock;
 
 /// A node that serves, its store, and the bulk lanes of its links.
-struct Host {
-    now: Mono,
-    serving: Serving,
+pub(super) struct Host {
+    pub(super) now: Mono,
+    pub(super) serving: Serving,
     chain: Rc<Vec<Bytes>>,
-    lanes: BTreeMap<NodeId, Vec<Message>>,
+    pub(super) lanes: BTreeMap<NodeId, Vec<Message>>,
     /// Reads under way.
-    loads: Vec<(LoadId, Height, Height, usize)>,
+    pub(super) loads: Vec<(LoadId, Height, Height, usize)>,
     reads: usize,
     most_loads: usize,
 }
 
 impl Host {
-    fn new(chain: &Rc<Vec<Bytes>>, limits: &Limits) -> Self {
+    pub(super) fn new(chain: &Rc<Vec<Bytes>>, limits: &Limits) -> Self {
         Self {
             now: Mono(0) + 1000 * SECOND,
             serving: Serving::new(limits, &registry(30)),
@@ -31,18 +31,18 @@ impl Host {
         }
     }
 
-    fn get(&mut self, from: NodeId, get: GetBlocks) {
+    pub(super) fn get(&mut self, from: NodeId, get: GetBlocks) {
         let (tip, mut effects) = (Height(self.chain.len() as u64), Effects::new());
         self.serving.get_blocks(self.now, from, get, tip, &mut effects);
         self.carry_out(effects);
     }
 
-    fn ask(&mut self, from: NodeId, id: u64, first: u64, last: u64) {
+    pub(super) fn ask(&mut self, from: NodeId, id: u64, first: u64, last: u64) {
         let range = GetBlocks { id, from: Height(first), to: Height(last), max_bytes: u32::MAX };
         self.get(from, range);
     }
 
-    fn carry_out(&mut self, effects: Effects) {
+    pub(super) fn carry_out(&mut self, effects: Effects) {
         for effect in effects {
             match effect {
                 Effect::Send(to, message) => {
@@ -62,7 +62,7 @@ impl Host {
     }
 
     /// The store answers the oldest read.
-    fn load(&mut self) -> bool {
+    pub(super) fn load(&mut self) -> bool {
         if self.loads.is_empty() {
             return false;
         }
@@ -81,14 +81,14 @@ impl Host {
         true
     }
 
-    fn loaded(&mut self, load: LoadId, blocks: Vec<StoredBlock>) {
+    pub(super) fn loaded(&mut self, load: LoadId, blocks: Vec<StoredBlock>) {
         let mut effects = Effects::new();
         self.serving.loaded(self.now, load, blocks, &mut effects);
         self.carry_out(effects);
     }
 
     /// The link takes messages until so many bytes have gone.
-    fn drain(&mut self, peer: NodeId, mut bytes: usize) -> Vec<Message> {
+    pub(super) fn drain(&mut self, peer: NodeId, mut bytes: usize) -> Vec<Message> {
         let mut taken = Vec::new();
         while self.serving.is_serving(&peer)
             && let Some(message) = self.lanes.get_mut(&peer).filter(|lane| !lane.is_empty())
@@ -106,7 +106,7 @@ impl Host {
     }
 
     /// Everything that a peer gets, from now on, with as much time as it takes.
-    fn take_all(&mut self, peer: NodeId) -> Vec<Message> {
+    pub(super) fn take_all(&mut self, peer: NodeId) -> Vec<Message> {
         let mut taken = Vec::new();
         loop {
             while self.load() {}
@@ -120,7 +120,7 @@ impl Host {
         }
     }
 
-    fn pass(&mut self, time: Duration) {
+    pub(super) fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         let mut effects = Effects::new();
         self.serving.tick(self.now, &mut effects);
@@ -139,14 +139,14 @@ fn held(lane: &[Message]) -> usize {
     lane.iter().map(|message| size(message).max(8192) + 102).sum()
 }
 
-fn ends(messages: &[Message]) -> Vec<(u64, Served)> {
+pub(super) fn ends(messages: &[Message]) -> Vec<(u64, Served)> {
     let end = |message: &Message| {
         if let Message::BlocksEnd(end) = message { Some((end.id, end.served)) } else { None }
     };
     messages.iter().filter_map(end).collect()
 }
 
-fn heights(messages: &[Message]) -> Vec<u64> {
+pub(super) fn heights(messages: &[Message]) -> Vec<u64> {
     let part = |message: &Message| {
         if let Message::BlockPart(part) = message { Some(part.height.0) } else { None }
     };

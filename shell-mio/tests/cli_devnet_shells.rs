@@ -1,0 +1,189 @@
+//! Networks of both shells, half and half: from outside one cannot tell which node is which.
+
+#![allow(clippy::unwrap_used)] // A test fails where it cannot go on.
+
+mod operator;
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use operator::{Process, eventually, http, quiet_ip, signal, text, timed};
+use serde_json::Value;
+
+const SECOND: Duration = Duration::from_secs(1);
+const NODES: u8 = 4;
+
+/// The tokio shell's program. A run of all tests has built it; a run of these alone builds it here.
+fn tokio_node() -> PathBuf {
+    let beside = Path::new(env!("CARGO_BIN_EXE_timed")).with_file_name("examples").join("timed-tokio-node");
+    if !beside.exists() {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--locked", "-p", "timed-tokio", "--example", "timed-tokio-node"]);
+        let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
+        assert!(built.success() && beside.exists(), "{} cannot be built", beside.display());
+    }
+    beside
+}
+
+struct Devnet {
+    process: Process,
+    base: Ipv4Addr,
+    dir: tempfile::TempDir,
+}
+
+impl Devnet {
+    fn start(salt: u8, shell: &str) -> Self {
+        tokio_node();
+        let dir = tempfile::tempdir().unwrap();
+        // Above the addresses that the other tests of devnets use.
+        let base = Ipv4Addr::from(u32::from(quiet_ip(salt)) + 70);
+        let (nodes, ip) = (NODES.to_string(), base.to_string());
+        let arguments = ["devnet", "--shell", shell, "--nodes", &nodes, "--base-ip", &ip];
+        let mut command = timed(&arguments);
+        command.args(["--block-interval", "500ms", "--dir", text(dir.path())]);
+        let devnet = Self { process: Process::start(&mut command), base, dir };
+        eventually("every link stands", 60 * SECOND, || {
+            (1..=NODES).all(|node| devnet.get(node, "/consensus_info").1["links"]["up"] == NODES - 1)
+        });
+        devnet
+    }
+
+    fn url(&self, node: u8) -> String {
+        format!("http://{}:8332", Ipv4Addr::from(u32::from(self.base) + u32::from(node) - 1))
+    }
+
+    fn get(&self, node: u8, path: &str) -> (u16, Value) {
+        http("GET", &format!("{}{path}", self.url(node)), None, "")
+    }
+
+    fn height(&self, node: u8) -> u64 {
+        self.get(node, "/consensus_info").1["height"].as_u64().unwrap_or(0)
+    }
+
+    fn path(&self, node: u8) -> PathBuf {
+        self.dir.path().join(format!("node{node}"))
+    }
+
+    fn pid(&self, node: u8) -> u32 {
+        std::fs::read_to_string(self.path(node).join("LOCK")).unwrap().trim().parse().unwrap()
+    }
+
+    /// The program that a node runs.
+    fn program(&self, node: u8) -> String {
+        let path = std::fs::read_link(format!("/proc/{}/exe", self.pid(node))).unwrap();
+        path.file_name().unwrap().to_string_lossy().into_owned()
+    }
+
+    fn until_all_are_at(&self, height: u64) {
+        eventually(&format!("height {height}"), 60 * SECOND, || {
+            (1..=NODES).all(|node| self.height(node) >= height)
+        });
+    }
+}
+
+/// What fields there are, and of what kind: values apart. Of a list, what its elements have in common.
+fn shape(value: &Value, path: &str, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                shape(value, &format!("{path}.{name}"), into);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| shape(value, &format!("{path}[]"), into)),
+        _ => {
+            into.insert(path.to_owned());
+        }
+    }
+}
+
+fn shape_of(value: &Value) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    shape(value, "", &mut all);
+    all
+}
+
+#[test]
+fn the_two_shells_are_one_network_and_tell_the_same() {
+    let devnet = Devnet::start(0, "mixed");
+    let programs = [1, 2, 3, 4].map(|node| devnet.program(node));
+    assert_eq!(programs, ["timed", "timed-tokio-node", "timed", "timed-tokio-node"]);
+    devnet.until_all_are_at(3);
+    eventually("the matrix is whole", 30 * SECOND, || {
+        let whole = "6/6 links, 0 duplicate, 0 split, 0 one-sided, 0 wrong direction";
+        (1..=NODES).all(|node| devnet.get(node, "/matrix").1["verdict"] == whole)
+    });
+
+    // A transaction submitted at one shell's node is final at all.
+    for (from, word) in [(1, "from mio"), (2, "from tokio")] {
+        let token = std::fs::read_to_string(devnet.path(from).join(".cookie")).unwrap();
+        let submit = format!("{}/tx", devnet.url(from));
+        assert_eq!(http("POST", &submit, None, word).0, 401);
+        let (status, answer) = http("POST", &submit, Some(&token), word);
+        assert_eq!(status, 202, "{answer}");
+        let path = format!("/tx/{}", answer["id"].as_str().unwrap());
+        eventually("it is final everywhere", 30 * SECOND, || {
+            (1..=NODES).all(|node| devnet.get(node, &path).1["state"] == "committed")
+        });
+        assert_eq!(devnet.get(1, &path), devnet.get(2, &path));
+    }
+
+    // The same block, word for word; the rest in the same form.
+    assert_eq!(devnet.get(1, "/blocks/1"), devnet.get(2, "/blocks/1"));
+    assert_eq!(devnet.get(1, "/blocks?from=1&limit=3"), devnet.get(2, "/blocks?from=1&limit=3"));
+    for path in
+        ["/consensus_info", "/status", "/peers", "/matrix", "/masternodes", "/evidence", "/bans", "/readyz"]
+    {
+        let (mio, tokio) = (devnet.get(1, path), devnet.get(2, path));
+        assert_eq!((path, mio.0, tokio.0), (path, 200, 200));
+        // The height under way changes its form as it goes on.
+        let same = |mut value: Value| {
+            if let Some(status) = value.as_object_mut() {
+                status.remove("consensus");
+            }
+            shape_of(&value)
+        };
+        assert_eq!(same(mio.1), same(tokio.1), "{path}");
+    }
+    let why = |node: u8, peer: u8| {
+        let id = devnet.get(peer, "/status").1["node_id"].as_str().unwrap().to_owned();
+        devnet.get(node, &format!("/why/{id}"))
+    };
+    assert_eq!(shape_of(&why(1, 3).1), shape_of(&why(2, 3).1));
+    let unknown = |node| devnet.get(node, "/why/127.0.0.0");
+    assert_eq!((unknown(1).0, shape_of(&unknown(1).1)), (unknown(2).0, shape_of(&unknown(2).1)));
+
+    // One of each is killed; the other two and one of them decide.
+    signal("KILL", devnet.pid(2));
+    let height = devnet.height(1);
+    eventually("blocks without node 2", 30 * SECOND, || devnet.height(1) >= height + 3);
+    let log = std::fs::File::options().append(true).open(devnet.path(2).join("log")).unwrap();
+    let mut again = Command::new(tokio_node());
+    again.args(["run", "--data-dir", text(&devnet.path(2))]).stdin(Stdio::null()).stdout(log);
+    let again = Process(again.spawn().unwrap());
+    devnet.until_all_are_at(height + 5);
+    signal("TERM", again.pid());
+    let mut again = again;
+    eventually("it ends in order", 20 * SECOND, || {
+        again.0.try_wait().unwrap().is_some_and(|end| end.success())
+    });
+
+    signal("INT", devnet.process.pid());
+    let done = devnet.process.end(30 * SECOND);
+    assert!(done.out.contains("network up: 6/6 links, 0 duplicate"), "{done:?}");
+}
+
+#[test]
+fn a_network_of_the_tokio_shell_ends_healthy_and_goes_on_under_it_alone() {
+    let devnet = Devnet::start(1, "tokio");
+    devnet.until_all_are_at(3);
+    signal("INT", devnet.process.pid());
+    let done = devnet.process.end(30 * SECOND);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.out.contains("the network ended healthy: 4 nodes, 6/6 links, 0 duplicate"), "{done:?}");
+    // What its keys have promised is in the other shell's store.
+    let refused = operator::run(&["devnet", "--dir", text(devnet.dir.path())]);
+    assert!(refused.code == 2 && refused.err.contains("--shell"), "{refused:?}");
+}
