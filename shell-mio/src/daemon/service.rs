@@ -126,7 +126,7 @@ impl EventSink for ServiceNews {
                 self.manager.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
             }
             ShellEvent::Stopping(cause) => {
-                self.manager.tell(&format!("STOPPING=1\nSTATUS=stopping: {cause}"))
+                self.manager.tell(&format!("STOPPING=1\nSTATUS=stopping: {cause}"));
             }
             _ => {}
         }
