@@ -336,7 +336,7 @@ mod tests {
 
     fn masternode(seed: u8, activity: Activity) -> MasternodeInfo {
         MasternodeInfo {
-            index: MasternodeIndex(seed.into()),
+            index: MasternodeIndex(seed),
             node: NodeId([seed; 32]),
             addr: "192.0.2.1:24100".parse().unwrap(),
             activity,
