@@ -151,8 +151,9 @@ pub use event::{
     Activity, AddressCounts, Attempt, CloseReason, ClosedBy, CommittedVia, ConsensusInfo, Counters,
     DialedBecause, Direction, Enforce, Event, Evidence, Excessive, Fatal, Handling, KnockAnswer, LinkCounts,
     MasternodeInfo, Matrix, MatrixLink, MatrixNode, MempoolInfo, NotProducing, Offence, Pair, PeerInfo,
-    Producing, RateUnit, Reply, SignedProposal, SlotClass, SlotCount, SlotCounts, Statement, StatementKind,
-    Status, Step, Summary, SyncState, TrafficClass, TransportCause, TxState, UnknownCode, Warning, Why,
+    Pending, Producing, RateUnit, Reply, SignedProposal, SlotClass, SlotCount, SlotCounts, Statement,
+    StatementKind, Status, Step, Summary, SyncState, TrafficClass, TransportCause, TxState, UnknownCode,
+    Warning, Why,
 };
 pub use ids::{
     BadHex, BlockHash, BootEpoch, BootNonce, CertificateHash, ChunkHash, ConnId, DialOrdinal, GenesisHash,

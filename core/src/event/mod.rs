@@ -26,7 +26,7 @@ pub use chain::{
 pub use reason::{CloseReason, ClosedBy, DialedBecause, Direction, TransportCause, UnknownCode};
 pub use reply::{
     AddressCounts, Attempt, Counters, LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode, Pair,
-    PeerInfo, Reply, Status, Summary, Why,
+    PeerInfo, Pending, Reply, Status, Summary, Why,
 };
 pub use slots::{SlotClass, SlotCount, SlotCounts};
 

@@ -12,6 +12,7 @@ use crate::event::{
 use crate::ids::{BlockHash, BootEpoch, Height, LinkTag, NodeId, TxId};
 use crate::registry::MasternodeIndex;
 use crate::time::Wall;
+use crate::wire::message::Lane;
 
 /// What health checks and scrapes read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -146,8 +147,26 @@ pub struct Status {
     pub summary: Summary,
     /// Bans in force, in the order of [`BanCause::ALL`].
     pub bans: [usize; BanCause::ALL.len()],
+    /// What is under way.
+    pub pending: Pending,
     /// Totals since the start.
     pub counters: Counters,
+}
+
+/// What is under way at one moment: connections that are no sessions yet, and bytes that peers have not taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Inbound connections that have not proven an identity.
+    pub unauthenticated: usize,
+    /// Of these, those whose next step waits for its turn (rule S-7).
+    pub deferred: usize,
+    /// Own dials whose handshake is not done.
+    pub dialing: usize,
+    /// Memory that what waits in the outbound lanes of all links holds, in the order of [`Lane::ALL`].
+    pub queued_bytes: [usize; Lane::ALL.len()],
+    /// For how long the slowest live peer has taken nothing although something waits for it. At
+    /// [`Timings::write_timeout`](crate::Timings::write_timeout) it is closed as slow.
+    pub stalled: Duration,
 }
 
 /// Totals since the start: every one only grows.

@@ -1,6 +1,6 @@
 //! Questions and orders from the operator and the application, answered from the one pool.
 
-use crate::event::{CloseReason, ClosedBy, Event, PeerInfo, Reply, Status};
+use crate::event::{CloseReason, ClosedBy, Event, PeerInfo, Pending, Reply, Status};
 use crate::ids::{ConnId, RequestId};
 use crate::input::{PeerRef, Request};
 use crate::limits::MAX_DATAGRAM;
@@ -11,7 +11,7 @@ use crate::net::pool::Destination;
 use crate::net::slots;
 use crate::net::wishes::Wish;
 use crate::node::{Node, Run};
-use crate::time::Now;
+use crate::time::{Mono, Now};
 use crate::wire::message::{Lane, Message};
 
 /// Whom a request names.
@@ -114,7 +114,20 @@ impl Node {
             seen_as: observed::tally(self.votes()),
             summary: self.summary(now),
             bans: self.bans.count(),
+            pending: self.pending(now.mono),
             counters,
+        }
+    }
+
+    fn pending(&self, now: Mono) -> Pending {
+        let links = || self.links.iter().map(|(_, link)| link);
+        let stalls = links().filter_map(|link| link.peering()?.vitals.stalled);
+        Pending {
+            unauthenticated: self.unauthenticated.len(),
+            deferred: self.deferred.len(),
+            dialing: self.dialing.len(),
+            queued_bytes: Lane::ALL.map(|lane| links().map(|link| link.out.held(lane)).sum()),
+            stalled: stalls.map(|since| now.since(since)).max().unwrap_or_default(),
         }
     }
 

@@ -12,11 +12,14 @@ mod descriptors;
 mod devnet;
 mod failure;
 mod genesis;
+#[cfg(test)]
+mod handbook;
 mod keys;
 mod logging;
 mod metrics;
 mod names;
 mod run;
+mod service;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;

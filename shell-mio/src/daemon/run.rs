@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
-use timed_core::{Event, Node};
+use timed_core::{Event, Fatal, Mono, Node};
 use tracing::{info, warn};
 
 use super::api::{self, ApiFacts, Feed};
@@ -19,6 +19,7 @@ use super::keys::{fill_random, hex};
 use super::logging::{self, Introduction, LogSink, Verbosity};
 use super::metrics::Totals;
 use super::names::HostNames;
+use super::service::{ServiceManager, ServiceNews};
 use crate::{EventSink, Shell, ShellConfig, ShellEvent, SocketOptions, Store, StoreError};
 
 /// Names the process whose end is this one's too. Set by `timed devnet` for its children.
@@ -57,6 +58,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         None
     };
 
+    let manager = ServiceManager::from_environment().unwrap_or_else(|error| {
+        warn!("cannot reach the service manager, which will not hear that this node is ready: {error}");
+        None
+    });
     let introduction = Introduction {
         node: assembly.id,
         network: assembly.genesis.network.as_str().to_owned(),
@@ -64,12 +69,19 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         advertised: config.advertised(),
         api: api.as_ref().map(|api| api.listen),
     };
-    let reload = Reload { dir: dir.clone(), args: args.node.clone(), running: config.clone(), verbosity };
+    let reload = Reload {
+        dir: dir.clone(),
+        args: args.node.clone(),
+        running: config.clone(),
+        verbosity,
+        manager: manager.clone(),
+    };
     let log = LogSink::new(introduction, &assembly.genesis.registry, totals, screen, move || {
         reload.clone().begin();
     });
     let (feed, handle) = api.map(|api| (api.feed, api.handle)).unzip();
-    let exit = shell.run(node, store, Reporter { log, feed });
+    let service = manager.map(ServiceNews::new);
+    let exit = shell.run(node, store, Reporter { log, feed, service });
 
     if let Some(handle) = handle {
         handle.stop();
@@ -79,10 +91,11 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     outcome(exit)
 }
 
-/// Tells the log and those who listen to `/events`.
+/// Tells the log, those who listen to `/events`, and the service manager.
 struct Reporter {
     log: LogSink,
     feed: Option<Feed>,
+    service: Option<ServiceNews>,
 }
 
 impl EventSink for Reporter {
@@ -91,10 +104,23 @@ impl EventSink for Reporter {
         if let Some(feed) = &mut self.feed {
             feed.event(event);
         }
+        if let Some(service) = &mut self.service {
+            service.event(event);
+        }
     }
 
     fn shell_event(&mut self, event: &ShellEvent) {
+        // The manager first: what it hears of a reload is its beginning, then its end.
+        if let Some(service) = &mut self.service {
+            service.shell_event(event);
+        }
         self.log.shell_event(event);
+    }
+
+    fn turned(&mut self, at: Mono) {
+        if let Some(service) = &mut self.service {
+            service.turned(at);
+        }
     }
 }
 
@@ -110,7 +136,14 @@ fn outcome(exit: crate::Exit) -> Result<ExitCode, Failure> {
         crate::Exit::StopTimedOut => {
             Err(Failure::failed("stopping took too long; the remaining connections were cut"))
         }
-        crate::Exit::Fatal(fatal) => Err(Failure::failed(format!("halted ({}): {fatal}", fatal.code()))),
+        crate::Exit::Fatal(fatal) => {
+            // A service manager that starts it again would end the other process of this key, and so on for ever.
+            let exit = match fatal {
+                Fatal::KeyInUse { .. } => Exit::AlreadyRunning,
+                _ => Exit::Failed,
+            };
+            Err(Failure { exit, message: format!("halted ({}): {fatal}", fatal.code()) })
+        }
         crate::Exit::Application(error) => {
             Err(Failure::failed(format!("the application cannot go on: {error}")))
         }
@@ -187,15 +220,21 @@ struct Reload {
     args: NodeArgs,
     running: Config,
     verbosity: Verbosity,
+    manager: Option<ServiceManager>,
 }
 
 impl Reload {
     /// Reads on a thread of its own: the caller is the event loop.
     fn begin(self) {
-        thread::spawn(move || self.reload());
+        thread::spawn(move || {
+            self.reload();
+            if let Some(manager) = &self.manager {
+                manager.ready();
+            }
+        });
     }
 
-    fn reload(self) {
+    fn reload(&self) {
         match read_config(&self.dir, &self.args) {
             Err(failure) => warn!("the configuration stays as it was: {failure}"),
             Ok(new) => {
@@ -208,5 +247,22 @@ impl Reload {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timed_core::{BootEpoch, NodeId};
+
+    #[test]
+    fn a_process_whose_key_runs_elsewhere_is_not_started_again() {
+        let in_use = Fatal::KeyInUse { peer: NodeId([1; 32]), ours: BootEpoch(1), other: BootEpoch(2) };
+        let code = |fatal| outcome(crate::Exit::Fatal(fatal)).unwrap_err().exit.code();
+        assert_eq!((code(in_use), code(Fatal::PersistFailed)), (75, 1));
+        let unit = include_str!("../../packaging/timed.service");
+        let prevented = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus=")).unwrap();
+        let codes = [Exit::Usage, Exit::AlreadyRunning, Exit::UnsafePermissions, Exit::BadConfiguration];
+        assert_eq!(prevented, codes.map(|exit| exit.code().to_string()).join(" "));
     }
 }

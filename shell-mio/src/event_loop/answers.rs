@@ -95,9 +95,9 @@ impl<C: Core, S: EventSink> Driver<C, S> {
         let counters = &mut self.state.counters;
         let input = match answer {
             Answer::Durable { ticket, took } => {
-                let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
                 counters.records += 1;
-                counters.store_ns = counters.store_ns.saturating_add(took);
+                counters.store.note(took);
+                let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
                 counters.store_max_ns = counters.store_max_ns.max(took);
                 Input::Persisted(ticket)
             }

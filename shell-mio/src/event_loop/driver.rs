@@ -333,9 +333,11 @@ impl<C: Core, S: EventSink> Driver<C, S> {
     fn tick(&mut self) {
         let Some(deadline) = self.core.deadline() else { return };
         if deadline <= self.state.now.mono {
-            let lag = u64::try_from(self.state.now.mono.since(deadline).as_nanos()).unwrap_or(u64::MAX);
+            let late = self.state.now.mono.since(deadline);
+            let lag = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
             let counters = &mut self.state.counters;
             counters.ticks += 1;
+            counters.lag.note(late);
             counters.lag_last_ns = lag;
             counters.lag_max_ns = counters.lag_max_ns.max(lag);
             self.core.handle(self.state.now, Input::Tick);
@@ -373,6 +375,7 @@ impl<C: Core, S: EventSink> Driver<C, S> {
         counters.lingering = state.lingering.len() as u64;
         let (summary, counters, turned) = (state.summary, state.counters, state.turned);
         self.shared.publish(Snapshot { summary, counters, turned });
+        self.sink.turned(turned);
     }
 
     fn exit(&mut self) -> Option<Exit> {

@@ -11,6 +11,7 @@
 //! | `listener` | accepting, and waiting while the process is out of descriptors |
 //! | `linger` | the second after a close in which the last bytes arrive |
 //! | `sockets` | socket options, dialing, the kernel's errors as causes |
+//! | `latencies` | durations counted by bounds |
 //! | `inbox` | requests, stop orders and durable tickets from other threads; the snapshot they read |
 //! | `remote` | the handle that other threads hold |
 //! | `signals` | SIGTERM, SIGINT, SIGHUP |
@@ -25,6 +26,7 @@ mod connections;
 mod core;
 mod driver;
 mod inbox;
+mod latencies;
 mod linger;
 mod listener;
 mod remote;
@@ -53,6 +55,7 @@ use crate::store::Store;
 
 pub use self::clock::now;
 pub use self::core::Core;
+pub use self::latencies::Latencies;
 pub use self::remote::{Busy, LoopCounters, NoReply, PendingReply, Remote};
 pub use self::sink::{EventSink, ShellEvent, StopCause};
 pub use self::sockets::SocketOptions;

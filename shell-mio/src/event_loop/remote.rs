@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::clock;
 use super::inbox::{Asked, Shared};
+use super::latencies::Latencies;
 
 /// Reaches a running loop from any thread. Nothing here waits for the loop, and nothing makes it wait.
 #[derive(Clone, Debug)]
@@ -133,9 +134,11 @@ pub struct LoopCounters {
     pub lag_last_ns: u64,
     /// The longest of these.
     pub lag_max_ns: u64,
-    /// Nanoseconds from the command to write a record or a block until it was durable, summed over all.
-    pub store_ns: u64,
-    /// The longest of these.
+    /// By how much ticks came after their deadlines.
+    pub lag: Latencies,
+    /// From the command to write a record or a block until it was durable.
+    pub store: Latencies,
+    /// The longest of these, in nanoseconds.
     pub store_max_ns: u64,
     /// Nanoseconds spent working rather than waiting for events.
     pub busy_ns: u64,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use timed_core::{Event, TransportCause};
+use timed_core::{Event, Mono, TransportCause};
 
 use crate::store::StoreError;
 
@@ -18,6 +18,12 @@ pub trait EventSink {
     /// A fact from the shell itself.
     fn shell_event(&mut self, event: &ShellEvent) {
         let _ = event;
+    }
+
+    /// The loop has done a turn: at least once a second, and after every batch of arrivals. A loop that hangs says
+    /// nothing, which is what a watchdog looks for.
+    fn turned(&mut self, at: Mono) {
+        let _ = at;
     }
 }
 

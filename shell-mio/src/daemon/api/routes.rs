@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use timed_core::{CanonicalAddr, Height, MasternodeInfo, NodeId, PeerRef, Reply, Request, Summary};
 use tokio::time::timeout;
 
-use super::super::metrics::{Reading, prometheus};
+use super::super::metrics::{ProcessNumbers, Reading, prometheus};
 use super::super::rfc3339;
 use super::answers::{
     AddressesJson, CountersJson, LinksJson, MasternodeJson, MatrixJson, PeerJson, WhyJson, millis,
@@ -271,10 +271,22 @@ async fn metrics(State(context): Shared) -> Response {
         Ok(Reply::Status(status)) => Some(status),
         _ => None,
     };
+    let masternodes = match status.is_some().then(|| context.ask(Request::Masternodes)) {
+        Some(asked) => match asked.await {
+            Ok(Reply::Masternodes(list)) => list,
+            _ => Vec::new(),
+        },
+        None => Vec::new(),
+    };
     let text = prometheus(&Reading {
         summary: context.remote.summary(),
         counters: status.as_ref().map(|status| status.counters),
+        pending: status.as_ref().map(|status| status.pending),
         bans: status.map(|status| status.bans),
+        masternodes: &masternodes,
+        quorum: context.facts.place.quorum,
+        block_interval: context.facts.block_interval,
+        process: ProcessNumbers::read(),
         shell: context.remote.counters(),
         last_tick_seconds: context.remote.last_tick_age().as_secs_f64(),
         uptime_seconds: context.facts.since.elapsed().as_secs_f64(),

@@ -359,6 +359,7 @@ fn why_nothing_is_produced_is_a_code_and_words() {
                 ..Summary::default()
             },
             bans: [1, 0, 0, 0, 0, 2],
+            pending: timed_core::Pending::default(),
             counters: timed_core::Counters::default(),
         })),
         other => unreachable!("{other:?}"),

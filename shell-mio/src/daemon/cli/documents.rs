@@ -1,6 +1,7 @@
 //! Completion scripts and the manual page, from the command definition itself.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use clap::Command;
 use clap_complete::Shell;
@@ -27,6 +28,13 @@ pub(super) fn manual(command: &Command) -> Result<(), Failure> {
         man.render_options_section(&mut page).map_err(failed)?;
     }
     print(&page)
+}
+
+/// Writes one page for the command and one for every verb into a directory that is there.
+pub(super) fn manual_pages(command: Command, dir: &Path) -> Result<(), Failure> {
+    let failed =
+        |error: io::Error| Failure::failed(format!("cannot write pages into {}: {error}", dir.display()));
+    clap_mangen::generate_to(command.disable_help_subcommand(true), dir).map_err(failed)
 }
 
 fn print(bytes: &[u8]) -> Result<(), Failure> {

@@ -80,8 +80,12 @@ enum Verb {
         /// For this shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print the manual page, or write one page a verb
+    Man {
+        /// Write timed.1, timed-run.1, … into this directory
+        #[arg(long, value_name = "DIR")]
+        dir: Option<std::path::PathBuf>,
+    },
 }
 
 /// Parses a command line and does what it says.
@@ -132,7 +136,8 @@ fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Stop(args) => client::stop(&args),
         Verb::Health(args) => client::health(&args),
         Verb::Completions { shell } => documents::completions(&mut CommandLine::command(), shell).map(done),
-        Verb::Man => documents::manual(&CommandLine::command()).map(done),
+        Verb::Man { dir: None } => documents::manual(&CommandLine::command()).map(done),
+        Verb::Man { dir: Some(dir) } => documents::manual_pages(CommandLine::command(), &dir).map(done),
     }
 }
 

@@ -15,6 +15,8 @@ use timed_core::{AddrScope, CanonicalAddr, Limits, NetworkName, RateLimit, RateU
 pub(crate) use document::{Document, Located, shown};
 pub(crate) use layers::Flag;
 pub(crate) use problem::{Problem as SettingProblem, did_you_mean, lines};
+#[cfg(test)]
+pub(crate) use schema::{KEYS, SECTIONS, Standard};
 pub(crate) use setting::{Auto, Enforce, Given, LogFormat, LogLevel, PeerEntry, Setting};
 pub(crate) use template::commented;
 

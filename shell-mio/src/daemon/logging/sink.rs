@@ -201,7 +201,7 @@ impl LogSink {
     }
 
     fn warning(&mut self, warning: &Warning) {
-        self.totals.count_warning();
+        self.totals.count_warning(warning_kind(warning));
         let kind = match warning {
             Warning::Incompatible { addr, reason } => {
                 let told = (addr.ip(), *reason);

@@ -1,138 +1,32 @@
-//! Totals by reason, counted where the log lines are made, and the Prometheus text made of all numbers.
+//! Totals by reason, and the Prometheus text made of all numbers.
+//!
+//! | file | mechanism |
+//! |---|---|
+//! | `totals` | what is counted where the log lines are made |
+//! | `masternodes` | what is known of each registered masternode |
+//! | `process` | the event loop, and what the operating system says of this process |
+//! | `text` | the text format |
 
-use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod masternodes;
+mod process;
+mod text;
+mod totals;
+
 use std::time::Duration;
 
+use timed_core::wire::message::Lane;
 use timed_core::{
-    BanCause, CloseReason, CommittedVia, Counters, NotProducing, Offence, Producing, SlotClass, Summary,
-    TrafficClass,
+    BanCause, CommittedVia, Counters, MasternodeInfo, NotProducing, Offence, Pending, Producing, SlotClass,
+    Summary, TrafficClass,
 };
 
+use self::masternodes::masternode_numbers;
+use self::process::{loop_numbers, process_numbers};
+use self::text::Text;
 use crate::LoopCounters;
 
-/// What is counted by reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Total {
-    /// Live links that ended.
-    LinkClosed,
-    /// Dials that led to no session.
-    DialFailed,
-    /// Inbound handshakes that led to no session.
-    InboundFailed,
-}
-
-/// What is counted about blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ChainTotal {
-    /// Final blocks that came by this node's own votes.
-    CommittedByConsensus,
-    /// Final blocks that were fetched.
-    CommittedBySync,
-    /// Proposals of this node.
-    Proposed,
-    /// Rounds after the first of a height.
-    LaterRound,
-    /// Proofs of equivocation.
-    Equivocation,
-}
-
-impl From<CommittedVia> for ChainTotal {
-    fn from(via: CommittedVia) -> Self {
-        match via {
-            CommittedVia::Consensus => Self::CommittedByConsensus,
-            CommittedVia::Sync => Self::CommittedBySync,
-        }
-    }
-}
-
-/// Upper bounds of the lateness of blocks, in milliseconds: from a fast network's to a round that failed.
-const LATENESS_BOUNDS_MS: [u64; 13] =
-    [10, 25, 50, 100, 200, 300, 500, 1_000, 2_000, 3_000, 5_000, 10_000, 30_000];
-
-/// Counters by reason, shared between the event loop and the API.
-#[derive(Debug)]
-pub(crate) struct Totals {
-    by_reason: [Vec<AtomicU64>; 3],
-    chain: [AtomicU64; 5],
-    /// Blocks by lateness: a place for each bound, and one for those beyond the last.
-    lateness: [AtomicU64; LATENESS_BOUNDS_MS.len() + 1],
-    lateness_sum_ms: AtomicU64,
-    /// Thousandths of a block a second while this node catches up; zero while it does not.
-    sync_rate: AtomicU64,
-    suppressed: AtomicU64,
-    warnings: AtomicU64,
-}
-
-impl Totals {
-    /// All zero.
-    pub(crate) fn new() -> Self {
-        let zeros = || CloseReason::ALL.iter().map(|_| AtomicU64::new(0)).collect();
-        Self {
-            by_reason: [zeros(), zeros(), zeros()],
-            chain: Default::default(),
-            lateness: Default::default(),
-            lateness_sum_ms: AtomicU64::new(0),
-            sync_rate: AtomicU64::new(0),
-            suppressed: AtomicU64::new(0),
-            warnings: AtomicU64::new(0),
-        }
-    }
-
-    /// Counts one.
-    pub(crate) fn count(&self, total: Total, reason: CloseReason) {
-        let position = CloseReason::ALL.iter().position(|known| *known == reason);
-        let counters = &self.by_reason[total as usize];
-        if let Some(counter) = position.and_then(|position| counters.get(position)) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Counts one about blocks.
-    pub(crate) fn count_chain(&self, total: ChainTotal) {
-        self.chain[total as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a block that became final so long after the start of its slot.
-    pub(crate) fn count_lateness(&self, late: Duration) {
-        let late = u64::try_from(late.as_millis()).unwrap_or(u64::MAX);
-        let place = LATENESS_BOUNDS_MS.iter().position(|bound| late <= *bound);
-        self.lateness[place.unwrap_or(LATENESS_BOUNDS_MS.len())].fetch_add(1, Ordering::Relaxed);
-        self.lateness_sum_ms.fetch_add(late, Ordering::Relaxed);
-    }
-
-    /// Notes how fast this node catches up: blocks a second, zero while it does not.
-    pub(crate) fn set_sync_rate(&self, rate: f64) {
-        // Saturates: no disk stores 10^16 blocks a second.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        self.sync_rate.store((rate * 1000.0) as u64, Ordering::Relaxed);
-    }
-
-    /// How fast this node catches up: blocks a second, if that is known.
-    pub(crate) fn sync_rate(&self) -> Option<f64> {
-        let rate = self.sync_rate.load(Ordering::Relaxed);
-        (rate > 0).then_some(rate as f64 / 1000.0)
-    }
-
-    fn chain(&self, total: ChainTotal) -> u64 {
-        self.chain[total as usize].load(Ordering::Relaxed)
-    }
-
-    /// Counts a log line that was left out.
-    pub(crate) fn count_suppressed(&self) {
-        self.suppressed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a warning to the operator.
-    pub(crate) fn count_warning(&self) {
-        self.warnings.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn of(&self, total: Total) -> impl Iterator<Item = (CloseReason, u64)> {
-        let counters = self.by_reason[total as usize].iter().map(|counter| counter.load(Ordering::Relaxed));
-        CloseReason::ALL.iter().copied().zip(counters).filter(|(_, count)| *count > 0)
-    }
-}
+pub(crate) use self::process::ProcessNumbers;
+pub(crate) use self::totals::{ChainTotal, Total, Totals};
 
 /// One reading of everything a scrape shows.
 pub(crate) struct Reading<'a> {
@@ -142,6 +36,16 @@ pub(crate) struct Reading<'a> {
     pub(crate) counters: Option<Counters>,
     /// Bans in force by cause, where the core answered in time.
     pub(crate) bans: Option<[usize; BanCause::ALL.len()]>,
+    /// What is under way, where the core answered in time.
+    pub(crate) pending: Option<Pending>,
+    /// The registry and what is known of each masternode; empty where the core did not answer in time.
+    pub(crate) masternodes: &'a [MasternodeInfo],
+    /// Masternodes that decide together.
+    pub(crate) quorum: usize,
+    /// Between two blocks.
+    pub(crate) block_interval: Duration,
+    /// What the operating system says of this process.
+    pub(crate) process: ProcessNumbers,
     /// The loop's totals.
     pub(crate) shell: LoopCounters,
     /// Seconds since the core last had the chance to act.
@@ -171,6 +75,9 @@ pub(crate) fn prometheus(reading: &Reading<'_>) -> String {
         "Masternodes active in this node's view, itself included.",
         summary.active_masternodes,
     );
+    out.one("quorum_masternodes", "gauge", "Masternodes that a block needs.", reading.quorum);
+    let interval = reading.block_interval.as_secs_f64();
+    out.one("block_interval_seconds", "gauge", "Between two blocks.", interval);
     out.one("connected_peers", "gauge", "Live sessions.", summary.connected_peers);
     out.one("links_expected", "gauge", "Links that should stand.", summary.links.expected);
     out.one("links_up", "gauge", "Expected links that stand.", summary.links.up);
@@ -222,14 +129,12 @@ pub(crate) fn prometheus(reading: &Reading<'_>) -> String {
         "log_lines_suppressed_total",
         "counter",
         "Log lines left out by a throttle.",
-        totals.suppressed.load(Ordering::Relaxed),
+        totals.suppressed(),
     );
-    out.one(
-        "warnings_total",
-        "counter",
-        "Warnings to the operator.",
-        totals.warnings.load(Ordering::Relaxed),
-    );
+    out.header("warnings_total", "counter", "Warnings to the operator, by name.");
+    for (name, count) in totals.warnings() {
+        out.sample("warnings_total", &format!("{{warning=\"{name}\"}}"), count);
+    }
     if let Some(counters) = reading.counters {
         core_counters(&mut out, &counters);
         conduct(&mut out, &counters);
@@ -240,7 +145,14 @@ pub(crate) fn prometheus(reading: &Reading<'_>) -> String {
             out.sample("bans", &format!("{{cause=\"{}\"}}", cause.as_str()), count);
         }
     }
-    loop_counters(&mut out, shell);
+    if let Some(pending) = reading.pending {
+        pending_numbers(&mut out, &pending);
+    }
+    if !reading.masternodes.is_empty() {
+        masternode_numbers(&mut out, reading.masternodes);
+    }
+    loop_numbers(&mut out, shell);
+    process_numbers(&mut out, &reading.process);
     out.0
 }
 
@@ -279,21 +191,40 @@ fn chain_numbers(out: &mut Text, summary: &Summary, totals: &Totals) {
     ] {
         out.one(name, "counter", help, totals.chain(total));
     }
-    lateness(out, totals);
+    let help = "From the start of its slot until a block was final and durable here.";
+    out.histogram("block_lateness_seconds", help, totals.lateness(), totals.lateness_sum());
 }
 
-fn lateness(out: &mut Text, totals: &Totals) {
-    let name = "block_lateness_seconds";
-    out.header(name, "histogram", "From the start of its slot until a block was final and durable here.");
-    let mut below = 0;
-    let bounds = LATENESS_BOUNDS_MS.iter().map(|ms| Duration::from_millis(*ms).as_secs_f64().to_string());
-    for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(&totals.lateness) {
-        below += count.load(Ordering::Relaxed);
-        out.sample(&format!("{name}_bucket"), &format!("{{le=\"{bound}\"}}"), below);
+fn pending_numbers(out: &mut Text, pending: &Pending) {
+    out.header("handshakes", "gauge", "Connections that are no sessions yet, by how far they are.");
+    let waiting = pending.deferred.min(pending.unauthenticated);
+    for (stage, count) in [
+        ("dialing", pending.dialing),
+        ("unauthenticated", pending.unauthenticated - waiting),
+        ("deferred", waiting),
+    ] {
+        out.sample("handshakes", &format!("{{stage=\"{stage}\"}}"), count);
     }
-    let sum = Duration::from_millis(totals.lateness_sum_ms.load(Ordering::Relaxed));
-    out.sample(&format!("{name}_sum"), "", sum.as_secs_f64());
-    out.sample(&format!("{name}_count"), "", below);
+    out.header("queued_bytes", "gauge", "Memory of what waits for peers, by lane.");
+    for (lane, bytes) in Lane::ALL.iter().zip(pending.queued_bytes) {
+        out.sample("queued_bytes", &format!("{{lane=\"{}\"}}", lane_name(*lane)), bytes);
+    }
+    out.one(
+        "queue_stalled_seconds",
+        "gauge",
+        "How long the slowest peer has taken nothing although something waits for it.",
+        pending.stalled.as_secs_f64(),
+    );
+}
+
+/// The stable name of a lane.
+const fn lane_name(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Control => "control",
+        Lane::Payload => "payload",
+        Lane::Relay => "relay",
+        Lane::Bulk => "bulk",
+    }
 }
 
 fn core_counters(out: &mut Text, counters: &Counters) {
@@ -334,6 +265,12 @@ fn core_counters(out: &mut Text, counters: &Counters) {
         ("heartbeats_total", "Heartbeats verified for the first time.", counters.heartbeats),
         ("heartbeat_repeats_total", "Heartbeats received again.", counters.heartbeat_repeats),
         ("heartbeats_invalid_total", "Heartbeats refused.", counters.heartbeats_invalid),
+        ("votes_total", "Votes verified for the first time.", counters.votes),
+        (
+            "block_items_invalid_total",
+            "Proposals, votes, certificates, chunks and blocks that were not what they must be.",
+            counters.block_items_invalid,
+        ),
         ("block_requests_total", "Requests for blocks sent.", counters.block_requests),
         ("block_races_total", "Of these, for what another peer had been asked before.", counters.block_races),
         (
@@ -389,71 +326,43 @@ fn conduct(out: &mut Text, counters: &Counters) {
     }
 }
 
-fn loop_counters(out: &mut Text, shell: &LoopCounters) {
-    for (name, kind, help, value) in [
-        ("loop_turns_total", "counter", "Turns of the event loop.", shell.turns),
-        ("loop_ticks_total", "counter", "Ticks given at a deadline.", shell.ticks),
-        ("socket_reads_total", "counter", "System calls that read.", shell.reads),
-        ("socket_writes_total", "counter", "System calls that wrote.", shell.writes),
-        ("received_bytes_total", "counter", "Bytes read from connections.", shell.bytes_in),
-        ("sent_bytes_total", "counter", "Bytes written to connections.", shell.bytes_out),
-        ("connections_dialed_total", "counter", "Connections dialed.", shell.dialed),
-        ("connections_accepted_total", "counter", "Connections accepted.", shell.accepted),
-        (
-            "accept_failures_total",
-            "counter",
-            "Accepts that failed for want of resources.",
-            shell.accept_failures,
-        ),
-        ("api_requests_total", "counter", "Requests taken from other threads.", shell.requests),
-        ("records_durable_total", "counter", "Records and blocks made durable.", shell.records),
-        ("application_blocks_total", "counter", "Blocks that the application has taken in.", shell.blocks),
-        ("loads_total", "counter", "Ranges of blocks read for peers.", shell.loads),
-        ("connections_open", "gauge", "Connections open or being dialed.", shell.open),
-        ("pending_send_bytes", "gauge", "Bytes that wait for a socket.", shell.pending_bytes),
-    ] {
-        out.one(name, kind, help, value);
-    }
-    let seconds = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64();
-    out.one("loop_busy_seconds_total", "counter", "Time spent working.", seconds(shell.busy_ns));
-    out.one(
-        "store_seconds_total",
-        "counter",
-        "Time from asking for a durable write until it was done, over all writes.",
-        seconds(shell.store_ns),
-    );
-    out.one("store_max_seconds", "gauge", "The slowest durable write.", seconds(shell.store_max_ns));
-    out.one("loop_turn_max_seconds", "gauge", "The longest turn.", seconds(shell.turn_max_ns));
-    out.one(
-        "loop_lag_max_seconds",
-        "gauge",
-        "The latest tick after its deadline.",
-        seconds(shell.lag_max_ns),
-    );
-}
-
-/// Prometheus text under construction; every name gets the prefix `timed_`.
-struct Text(String);
-
-impl Text {
-    fn header(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.0, "# HELP timed_{name} {help}\n# TYPE timed_{name} {kind}");
-    }
-
-    fn sample(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
-        let _ = writeln!(self.0, "timed_{name}{labels} {value}");
-    }
-
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
-        self.header(name, kind, help);
-        self.sample(name, "", value);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use timed_core::{AddressCounts, Height, SlotCount, SlotCounts, SyncState};
+    use timed_core::{
+        Activity, AddressCounts, CloseReason, Height, MasternodeIndex, NodeId, SlotCount, SlotCounts,
+        SyncState,
+    };
+
+    fn masternode(seed: u8, activity: Activity) -> MasternodeInfo {
+        MasternodeInfo {
+            index: MasternodeIndex(seed),
+            node: NodeId([seed; 32]),
+            addr: "192.0.2.1:24100".parse().unwrap(),
+            activity,
+            last_heartbeat: None,
+            heard: Some(Duration::from_millis(2_500)).filter(|_| activity == Activity::Active),
+            epoch: None,
+            sequence: None,
+            height: None,
+            witnesses: vec![NodeId([9; 32])],
+            attested: true,
+            active_for: None,
+        }
+    }
+
+    #[test]
+    fn a_masternode_that_was_never_heard_has_no_age() {
+        let mut out = Text(String::new());
+        masternode_numbers(&mut out, &[masternode(1, Activity::Active), masternode(2, Activity::Inactive)]);
+        let samples = |name: &str| -> Vec<&str> {
+            let lines = out.0.lines().filter(|line| line.starts_with(&format!("timed_masternode_{name}{{")));
+            lines.map(|line| line.rsplit_once(' ').unwrap().1).collect()
+        };
+        assert_eq!(samples("active"), ["1", "0"]);
+        assert_eq!(samples("heartbeat_age_seconds"), ["2.5"]);
+        assert_eq!((samples("witnesses"), samples("attested")), (vec!["1", "1"], vec!["1", "1"]));
+    }
 
     #[test]
     fn every_sample_has_its_type_and_reasons_are_bounded() {
@@ -468,6 +377,9 @@ mod tests {
         totals.count_chain(CommittedVia::Sync.into());
         let sync = SyncState::Syncing { height: Height(4), target: Height(9) };
         let slots = SlotCounts { reserved: SlotCount { used: 1, free: 2 }, ..SlotCounts::default() };
+        totals.count_warning("key_in_use");
+        totals.count_warning("of a later version");
+        let masternodes = [masternode(1, Activity::Active), masternode(2, Activity::Inactive)];
         let mut counters = Counters::default();
         counters.rate_exceeded[TrafficClass::Heartbeat.index()] = 7;
         let text = prometheus(&Reading {
@@ -481,6 +393,17 @@ mod tests {
             },
             counters: Some(counters),
             bans: Some([2, 0, 0, 0, 0, 1]),
+            pending: Some(Pending {
+                unauthenticated: 3,
+                deferred: 1,
+                queued_bytes: [0, 9, 0, 0],
+                stalled: Duration::from_millis(1_500),
+                ..Pending::default()
+            }),
+            masternodes: &masternodes,
+            quorum: 3,
+            block_interval: Duration::from_secs(10),
+            process: ProcessNumbers::read(),
             shell: LoopCounters::default(),
             last_tick_seconds: 0.25,
             uptime_seconds: 1.5,
@@ -495,6 +418,12 @@ mod tests {
             "block_lateness_seconds_bucket{le=\"+Inf\"} 4",
             "block_lateness_seconds_sum 400.026",
             "block_lateness_seconds_count 4",
+            "warnings_total{warning=\"key_in_use\"} 1",
+            "warnings_total{warning=\"other\"} 1",
+            "handshakes{stage=\"unauthenticated\"} 2",
+            "handshakes{stage=\"deferred\"} 1",
+            "queued_bytes{lane=\"payload\"} 9",
+            "queue_stalled_seconds 1.5",
             "slots{class=\"reserved\",state=\"free\"} 2",
             "blocks_committed_total{via=\"sync\"} 1",
             "not_producing{reason=\"starting\"} 1",
