@@ -41,7 +41,10 @@ impl Gate {
     fn admit(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), ApiError> {
         self.check_host(headers)?;
         let open = match *method {
-            Method::GET | Method::HEAD => self.reads == Reads::Open || matches!(path, "/livez" | "/readyz"),
+            // The page at `/` is the same for everybody; what it asks for then is not.
+            Method::GET | Method::HEAD => {
+                self.reads == Reads::Open || matches!(path, "/" | "/livez" | "/readyz")
+            }
             _ => false,
         };
         if open { Ok(()) } else { self.check_token(headers) }
@@ -165,6 +168,9 @@ mod tests {
             (&public, Method::GET, "/livez", 200),
             (&public, Method::GET, "/readyz", 200),
             (&public, Method::POST, "/readyz", 401),
+            (&public, Method::GET, "/", 200),
+            (&public, Method::POST, "/", 401),
+            (&local, Method::POST, "/", 401),
         ] {
             assert_eq!(verdict(gate, &method, path, "10.0.0.1", None), open, "{method} {path}");
             assert_eq!(verdict(gate, &method, path, "10.0.0.1", Some("ab")), open, "{method} {path}");

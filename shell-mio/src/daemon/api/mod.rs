@@ -12,6 +12,7 @@
 //! | `transactions` | taking them in, and where they are |
 //! | `evidence` | proofs of equivocation |
 //! | `bans` | bans: listed, set, lifted |
+//! | `dashboard` | the page at `/` |
 //! | `feed`, `facts` | `/events`: who listens, and what is told |
 //! | `readiness` | the checks behind `/readyz` |
 //! | `error` | refusals |
@@ -20,6 +21,7 @@ mod answers;
 mod bans;
 mod blocks;
 mod consensus;
+mod dashboard;
 mod error;
 mod evidence;
 mod facts;

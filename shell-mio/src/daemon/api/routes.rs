@@ -24,7 +24,7 @@ use super::consensus::{ConsensusJson, MempoolJson, ProducingJson, SyncJson, sync
 use super::error::ApiError;
 use super::feed::{self, Listeners};
 use super::gate::{self, Gate};
-use super::{ApiFacts, bans, blocks, evidence, parse_peer, readiness, transactions};
+use super::{ApiFacts, bans, blocks, dashboard, evidence, parse_peer, readiness, transactions};
 use crate::{BlockReader, Busy, NoReply, Remote};
 
 /// The core answers within this time, or the route answers 503.
@@ -48,6 +48,7 @@ pub(super) type Answer = Result<Response, ApiError>;
 /// The routes behind their gate.
 pub(super) fn router(context: Arc<Context>, gate: Arc<Gate>) -> Router {
     Router::new()
+        .route("/", get(dashboard::page))
         .route("/consensus_info", get(consensus_info))
         .route("/status", get(status))
         .route("/peers", get(peers).post(connect))

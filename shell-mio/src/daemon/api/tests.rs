@@ -183,6 +183,27 @@ fn at(height: u64) -> Summary {
 }
 
 #[test]
+fn the_dashboard_is_one_page_that_may_load_nothing() {
+    let rig = Rig::start(at(5), |request| unreachable!("{request:?}"));
+    let answer = rig.raw(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    for line in [
+        "HTTP/1.1 200 OK",
+        "content-type: text/html; charset=utf-8",
+        "content-security-policy: default-src 'none'; script-src 'sha256-",
+        "cache-control: no-cache",
+        "x-content-type-options: nosniff",
+        "x-frame-options: DENY",
+        "referrer-policy: no-referrer",
+    ] {
+        assert!(head.contains(line), "{line} is not in {head}");
+    }
+    assert!(body.starts_with("<!doctype html>") && body.trim_end().ends_with("</html>"));
+    let rebound = rig.raw(b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    assert!(rebound.starts_with("HTTP/1.1 403"), "{rebound}");
+}
+
+#[test]
 fn a_block_is_shown_with_all_that_its_hash_and_its_certificate_are_made_of() {
     let rig = Rig::start(at(5), |request| unreachable!("{request:?}"));
     let (status, block): (u16, Value) = rig.get("/blocks/4");

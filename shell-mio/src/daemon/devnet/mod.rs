@@ -64,6 +64,9 @@ pub(crate) fn devnet(args: &DevnetArgs) -> Result<ExitCode, Failure> {
             node.command_line
         ));
     }
+    if let Some(first) = members.first() {
+        screen.line(&format!("dashboard: {}/", url_of(first.api)));
+    }
 
     let watch = Watch::begin(&members, plan.block_interval);
     let chronicle = Chronicle::begin(&members, plan.origin, plan.block_interval, &watch);
