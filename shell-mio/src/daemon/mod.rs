@@ -15,11 +15,13 @@ mod genesis;
 #[cfg(test)]
 mod handbook;
 mod keys;
+mod live;
 mod logging;
 mod metrics;
 mod names;
 mod run;
 mod service;
+mod watch;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
