@@ -57,7 +57,7 @@ impl Hosted for Tokio {
         let (driven, sink) = (handle.clone(), told.clone());
         let inside = runtime.handle().clone();
         let thread = thread::spawn(move || {
-            runtime.block_on(async {
+            let _ = runtime.block_on(async {
                 while let Some(notice) = events.next().await {
                     if let Notice::Core(event) = notice {
                         sink.tell(&event);
