@@ -16,11 +16,13 @@ mod genesis;
 mod handbook;
 pub mod hosting;
 mod keys;
+mod live;
 mod logging;
 mod metrics;
 mod names;
 mod run;
 mod service;
+mod watch;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;

@@ -13,7 +13,7 @@ use super::arguments::{
     PeerArgs, RunArgs, SubmitArgs, TransactionArgs, UnbanArgs,
 };
 use super::failure::Failure;
-use super::{client, devnet, run};
+use super::{client, devnet, run, watch};
 
 /// A masternode network on a fresh machine: `timed devnet`. One node: `timed init`, `timed genesis`, `timed run`.
 #[derive(Debug, Parser)]
@@ -73,6 +73,8 @@ enum Verb {
     Disconnect(PeerArgs),
     /// Stop a running node
     Stop(ClientArgs),
+    /// Watch a running node live: a screen on a terminal, a line for each event otherwise
+    Watch(ClientArgs),
     /// Judge a running node: exit code 0 healthy, 1 degraded, 2 critical
     Health(ClientArgs),
     /// Print the completion script of a shell
@@ -129,6 +131,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Connect(args) => client::connect(&args),
         Verb::Disconnect(args) => client::disconnect(&args),
         Verb::Stop(args) => client::stop(&args),
+        Verb::Watch(args) => watch::watch(&args),
         Verb::Health(args) => client::health(&args),
         Verb::Completions { shell } => documents::completions(&mut CommandLine::command(), shell).map(done),
         Verb::Man { dir: None } => documents::manual(&CommandLine::command()).map(done),
