@@ -44,7 +44,7 @@ use zeroize::Zeroizing;
 use super::assembly::Assembly;
 use super::failure::Failure;
 use super::metrics::Totals;
-use crate::{BlockReader, Remote};
+use crate::{Blocks, Remote};
 pub(crate) use feed::Feed;
 use gate::Gate;
 use readiness::Place;
@@ -146,7 +146,7 @@ pub(crate) fn start(
     listener: TcpListener,
     facts: ApiFacts,
     remote: Remote,
-    blocks: BlockReader,
+    blocks: Arc<dyn Blocks>,
 ) -> Result<Started, Failure> {
     let failed = |error: std::io::Error| Failure::failed(format!("cannot start the API: {error}"));
     let listen = listener.local_addr().map_err(failed)?;

@@ -25,7 +25,7 @@ use super::error::ApiError;
 use super::feed::{self, Listeners};
 use super::gate::{self, Gate};
 use super::{ApiFacts, bans, blocks, dashboard, evidence, parse_peer, readiness, transactions};
-use crate::{BlockReader, Busy, LoopCounters, NoReply, Remote};
+use crate::{Blocks, Busy, LoopCounters, NoReply, Remote};
 
 /// The core answers within this time, or the route answers 503.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -38,7 +38,7 @@ const MAX_BODY: usize = 64 * 1024;
 pub(super) struct Context {
     pub(super) facts: ApiFacts,
     pub(super) remote: Remote,
-    pub(super) blocks: BlockReader,
+    pub(super) blocks: Arc<dyn Blocks>,
     pub(super) listeners: Listeners,
 }
 

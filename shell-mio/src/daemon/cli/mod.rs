@@ -102,12 +102,7 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match dispatch(line.verb) {
         Ok(code) => code,
-        Err(failure) => {
-            for (number, part) in failure.message.lines().enumerate() {
-                eprintln!("{}{part}", if number == 0 { "timed: " } else { "       " });
-            }
-            failure.exit.into()
-        }
+        Err(failure) => failure.report("timed"),
     }
 }
 
