@@ -25,8 +25,11 @@ fn text(value: Option<impl ToString>) -> Option<String> {
 }
 
 pub(super) fn links(links: LinkCounts) -> Value {
-    let LinkCounts { expected, up, inbound, outbound, duplicates } = links;
-    json!({ "expected": expected, "up": up, "inbound": inbound, "outbound": outbound, "duplicates": duplicates })
+    let LinkCounts { expected, up, inbound, outbound, duplicates, absent } = links;
+    json!({
+        "expected": expected, "up": up, "inbound": inbound, "outbound": outbound, "duplicates": duplicates,
+        "absent": absent,
+    })
 }
 
 fn why_not(summary: &Summary) -> Option<NotProducing> {
