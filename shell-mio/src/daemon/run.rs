@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::api::{self, ApiFacts, Feed};
 use super::arguments::{NodeArgs, RunArgs};
 use super::assembly::{Assembly, read_config};
+use super::attest::{Head, Keeper};
 use super::config::Config;
 use super::data_dir::{DataDir, Existing, Secrecy, write_durably};
 use super::descriptors;
@@ -73,7 +74,7 @@ pub(super) fn host(
     let api = if config.api.enabled {
         let listener = bind_api(config.api.listen)?;
         let token = write_cookie(&dir)?;
-        let facts = ApiFacts::new(&assembly, token, Arc::clone(&totals));
+        let facts = ApiFacts::new(&assembly, &dir, token, Arc::clone(&totals));
         Some(api::start(listener, facts, remote, blocks)?)
     } else {
         None
@@ -102,7 +103,8 @@ pub(super) fn host(
     });
     let (feed, handle) = api.map(|api| (api.feed, api.handle)).unzip();
     let service = manager.map(ServiceNews::new);
-    let exit = run(Reporter { log, feed, service });
+    let keeper = keeper(&dir, &assembly);
+    let exit = run(Reporter { log, feed, service, keeper });
 
     if let Some(handle) = handle {
         handle.stop();
@@ -118,6 +120,7 @@ pub struct Reporter {
     log: LogSink,
     feed: Option<Feed>,
     service: Option<ServiceNews>,
+    keeper: Option<Keeper>,
 }
 
 impl EventSink for Reporter {
@@ -125,6 +128,9 @@ impl EventSink for Reporter {
         self.log.event(event);
         if let Some(feed) = &mut self.feed {
             feed.event(event);
+        }
+        if let Some(keeper) = &mut self.keeper {
+            keeper.event(event);
         }
         if let Some(service) = &mut self.service {
             service.event(event);
@@ -144,6 +150,18 @@ impl EventSink for Reporter {
             service.turned(at);
         }
     }
+}
+
+/// What keeps the proof of who was there. A node that cannot keep it does everything else.
+fn keeper(dir: &DataDir, assembly: &Assembly) -> Option<Keeper> {
+    let max = assembly.config.limits.attestations;
+    let head = Head {
+        genesis: assembly.genesis_hash,
+        period: timed_core::sample_period(assembly.config.masternode.heartbeat_interval),
+    };
+    Keeper::start(dir, head, max)
+        .map_err(|error| warn!(%error, "heartbeats are not kept: this node cannot prove later who was there"))
+        .ok()
 }
 
 fn outcome(exit: crate::Exit) -> Result<ExitCode, Failure> {

@@ -10,6 +10,7 @@
 //! | `consensus` | the same for the chain's state |
 //! | `blocks` | final blocks, read from the store |
 //! | `transactions` | taking them in, and where they are |
+//! | `attestations` | heartbeats that prove who was there |
 //! | `evidence` | proofs of equivocation |
 //! | `bans` | bans: listed, set, lifted |
 //! | `dashboard` | the page at `/` |
@@ -18,10 +19,12 @@
 //! | `error` | refusals |
 
 mod answers;
+mod attestations;
 mod bans;
 mod blocks;
 mod consensus;
 mod dashboard;
+mod drain;
 mod error;
 mod evidence;
 mod facts;
@@ -42,9 +45,11 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::assembly::Assembly;
+use super::data_dir::DataDir;
 use super::failure::Failure;
 use super::metrics::Totals;
 use crate::{Blocks, Remote};
+use attestations::Attestations;
 pub(crate) use feed::Feed;
 use gate::Gate;
 use readiness::Place;
@@ -71,11 +76,17 @@ pub(crate) struct ApiFacts {
     hosts: Vec<String>,
     token: Zeroizing<String>,
     totals: Arc<Totals>,
+    attestations: Attestations,
 }
 
 impl ApiFacts {
     /// The facts of a node that is about to run.
-    pub(crate) fn new(assembly: &Assembly, token: Zeroizing<String>, totals: Arc<Totals>) -> Self {
+    pub(crate) fn new(
+        assembly: &Assembly,
+        dir: &DataDir,
+        token: Zeroizing<String>,
+        totals: Arc<Totals>,
+    ) -> Self {
         let config = &assembly.config;
         let registry = &assembly.genesis.registry;
         let own = usize::from(assembly.acts_as_masternode());
@@ -92,6 +103,7 @@ impl ApiFacts {
             hosts: config.api.hosts.iter().chain(&config.node.name).cloned().collect(),
             token,
             totals,
+            attestations: Attestations::of(Some(dir.path().to_owned())),
         }
     }
 }
@@ -112,6 +124,7 @@ impl ApiFacts {
             hosts: Vec::new(),
             token: Zeroizing::new(token.to_owned()),
             totals: Arc::new(Totals::new()),
+            attestations: Attestations::of(None),
         }
     }
 }
