@@ -149,6 +149,13 @@ fn the_page_follows_the_network_without_being_loaded_again() {
     keep_pictures(&mut browser);
     assert_eq!(browser.complaints(), Vec::<String>::new());
 
+    assert_eq!(browser.value("document.getElementById('bans-card').hidden"), true);
+    let token = std::fs::read_to_string(devnet.node_dir(3).join(".cookie")).unwrap();
+    let ban = r#"{"target":"203.0.113.0/24","duration":"10m","reason":"seen in a browser"}"#;
+    assert_eq!(http("POST", &format!("{}/bans", devnet.url(3)), Some(&token), ban).0, 201);
+    let listed = "document.getElementById('bans').textContent.includes('203.0.113.0/24')";
+    browser.eventually("a ban is listed", 20 * SECOND, listed);
+
     devnet.kill(5);
     browser.eventually(
         "a lost link is shown",

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use timed_core::{
-    Ban, BanNote, BanTarget, CanonicalAddr, ConsensusInfo, Evidence, FinalBlock, Height, MasternodeInfo,
-    Matrix, MempoolInfo, Mono, NodeId, PeerInfo, PeerRef, Reply, Request, Status, Summary, TxId, TxState,
-    Why,
+    Ban, BanNote, BanTarget, BlockHash, CanonicalAddr, ConsensusInfo, Drain, Evidence, FinalBlock, Height,
+    MasternodeInfo, Matrix, MempoolInfo, Mono, NodeId, PeerInfo, PeerRef, QuorumLoss, Reply, Request, Status,
+    Summary, TxId, TxState, Why,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
@@ -44,6 +44,12 @@ pub enum RequestError {
     /// So much waits already that no more is taken.
     #[error("{transactions} transactions of {bytes} bytes wait already", transactions = .0.transactions, bytes = .0.bytes)]
     MempoolFull(MempoolInfo),
+    /// This node is about to be away: hand the transaction to another one.
+    #[error("this node is about to be away and takes no more transactions")]
+    Draining,
+    /// Those who are left could not decide blocks; nothing was announced.
+    #[error("{left} masternodes would be left, {quorum} decide blocks", left = .0.left, quorum = .0.quorum)]
+    QuorumLost(Drain),
     /// No ban is on exactly this target. If it is an address: the ban that covers it.
     #[error("no ban is on exactly this target")]
     NotBanned(Option<BanTarget>),
@@ -251,6 +257,8 @@ impl Handle {
             Reply::IsSelf => Err(RequestError::IsSelf),
             Reply::Refused(why) => Err(RequestError::Refused(why)),
             Reply::TransactionSize(bytes) => Err(RequestError::TransactionSize(bytes)),
+            Reply::Draining => Err(RequestError::Draining),
+            Reply::QuorumLost(drain) => Err(RequestError::QuorumLost(drain)),
             Reply::MempoolFull(info) => Err(RequestError::MempoolFull(info)),
             Reply::NotBanned(by) => Err(RequestError::NotBanned(by)),
             reply => Ok(reply),
@@ -348,6 +356,18 @@ impl Handle {
         }
     }
 
+    /// Announces to every peer that this node is about to be away for up to a day (rule L-5); `None` takes that back.
+    ///
+    /// # Errors
+    /// As [`Handle::request`], and [`RequestError::QuorumLost`] unless that is accepted.
+    pub async fn drain(&self, lasts: Option<Duration>, loss: QuorumLoss) -> Result<Drain, RequestError> {
+        let request = lasts.map_or(Request::Undrain, |lasts| Request::Drain { lasts, loss });
+        match self.request(request).await? {
+            Reply::Drain(drain) => Ok(drain),
+            _ => Err(RequestError::OfAnotherKind),
+        }
+    }
+
     /// Every ban in force, oldest first.
     ///
     /// # Errors
@@ -435,6 +455,14 @@ impl Handle {
         Ok(self.blocks(height, height, 0).await?.pop())
     }
 
+    /// The height of the block with a hash; `None` if it is not stored here, see [`Store::height_of`].
+    ///
+    /// # Errors
+    /// [`RequestError::Ended`], or if the store cannot be read.
+    pub async fn height_of(&self, hash: BlockHash) -> Result<Option<Height>, RequestError> {
+        self.read(move |store| store.height_of(&hash)).await
+    }
+
     /// Blocks of consecutive heights: no more than `max_bytes` together when encoded, but the first one in any case,
     /// if it is stored here.
     ///
@@ -493,6 +521,22 @@ impl Handle {
 
     /// Has the node say goodbye to everyone, and waits until its last bytes are sent and its store is written: 8 s
     /// for the peers and 1 s for the store at most. Dropped, the node stops all the same; called again, it waits again.
+    ///
+    /// It returns by then whatever the application and the store do. A call of theirs that has not returned goes on,
+    /// and a runtime that is dropped, as `#[tokio::main]` does at its end, waits for it without a bound.
+    /// [`Runtime::shutdown_timeout`](tokio::runtime::Runtime::shutdown_timeout) sets one:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # async fn serve() -> timed_tokio::Exit { timed_tokio::Exit::Stopped }
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = tokio::runtime::Runtime::new()?;
+    /// let exit = runtime.block_on(serve()); // spawns the node, and ends with shutdown().await
+    /// runtime.shutdown_timeout(Duration::from_secs(2));
+    /// # let _ = exit;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn shutdown(&self) -> Exit {
         self.order(Ordered::Stop);
         self.ended().await

@@ -16,6 +16,7 @@ use super::config::Config;
 use super::data_dir::{DataDir, Existing, Secrecy, write_durably};
 use super::descriptors;
 use super::failure::{Exit, Failure};
+use super::hosting::{Driving, Plan};
 use super::keys::{fill_random, hex};
 use super::logging::{self, Introduction, LogSink, Verbosity};
 use super::metrics::Totals;
@@ -28,6 +29,35 @@ pub(crate) const PARENT: &str = "TIMED_DEVNET_PARENT";
 
 /// Runs a node until it is stopped or halts.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
+    host(args, drive)
+}
+
+/// Has the loop of this crate drive the node.
+fn drive(plan: &Plan<'_>) -> Result<Driving, Failure> {
+    let config = &plan.assembly.config;
+    let mut seed = zeroize::Zeroizing::new([0; 32]);
+    fill_random(&mut *seed)?;
+    let (store, journal) = Store::open(plan.dir.store()).map_err(|error| store_failure(&error))?;
+    let node = Node::new(plan.core_config(), plan.crypto(), *seed, journal, crate::now())
+        .map_err(|error| Failure::config(error.to_string()))?;
+    drop(seed);
+
+    let mut shell = Shell::bind(shell_config(config)).map_err(|error| Failure::failed(error.to_string()))?;
+    shell.take_signals().map_err(|error| Failure::failed(format!("cannot handle signals: {error}")))?;
+    shell.use_names(Arc::new(HostNames::of(config)));
+    Ok(Driving {
+        remote: shell.remote(),
+        blocks: Arc::new(store.reader()),
+        listen: shell.local_addr(),
+        run: Box::new(move |reporter| shell.run(node, store, reporter)),
+    })
+}
+
+/// Runs a node that something drives: everything of the daemon around it.
+pub(super) fn host(
+    args: &RunArgs,
+    drive: impl FnOnce(&Plan<'_>) -> Result<Driving, Failure>,
+) -> Result<ExitCode, Failure> {
     follow_parent()?;
     let dir = DataDir::locate(args.node.dir.data_dir.as_deref())?;
     let assembly = Assembly::load(&dir, &args.node)?;
@@ -39,22 +69,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
 
     let config = &assembly.config;
     descriptors::secure(&config.core_limits(assembly.genesis.registry.size()))?;
-    let mut seed = zeroize::Zeroizing::new([0; 32]);
-    fill_random(&mut *seed)?;
-    let (store, journal) = Store::open(dir.store()).map_err(|error| store_failure(&error))?;
-    let node = Node::new(assembly.core_config(), assembly.crypto(), *seed, journal, crate::now())
-        .map_err(|error| Failure::config(error.to_string()))?;
-    drop(seed);
-
-    let mut shell = Shell::bind(shell_config(config)).map_err(|error| Failure::failed(error.to_string()))?;
-    shell.take_signals().map_err(|error| Failure::failed(format!("cannot handle signals: {error}")))?;
-    shell.use_names(Arc::new(HostNames::of(config)));
+    let Driving { remote, blocks, listen, run } = drive(&Plan { assembly: &assembly, dir: &dir })?;
     let totals = Arc::new(Totals::new());
     let api = if config.api.enabled {
         let listener = bind_api(config.api.listen)?;
         let token = write_cookie(&dir)?;
         let facts = ApiFacts::new(&assembly, &dir, token, Arc::clone(&totals));
-        Some(api::start(listener, facts, shell.remote(), store.reader())?)
+        Some(api::start(listener, facts, remote, blocks)?)
     } else {
         None
     };
@@ -66,7 +87,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let introduction = Introduction {
         node: assembly.id,
         network: assembly.genesis.network.as_str().to_owned(),
-        listen: shell.local_addr(),
+        listen,
         advertised: config.advertised(),
         api: api.as_ref().map(|api| api.listen),
     };
@@ -83,7 +104,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let (feed, handle) = api.map(|api| (api.feed, api.handle)).unzip();
     let service = manager.map(ServiceNews::new);
     let keeper = keeper(&dir, &assembly);
-    let exit = shell.run(node, store, Reporter { log, feed, service, keeper });
+    let exit = run(Reporter { log, feed, service, keeper });
 
     if let Some(handle) = handle {
         handle.stop();
@@ -93,8 +114,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     outcome(exit)
 }
 
-/// Tells the log, those who listen to `/events`, and the service manager.
-struct Reporter {
+/// Tells the log, those who listen to `/events`, and the service manager. Give it every event of the core and the
+/// shell, in order, and every turn.
+pub struct Reporter {
     log: LogSink,
     feed: Option<Feed>,
     service: Option<ServiceNews>,

@@ -48,7 +48,7 @@ use super::assembly::Assembly;
 use super::data_dir::DataDir;
 use super::failure::Failure;
 use super::metrics::Totals;
-use crate::{BlockReader, Remote};
+use crate::{Blocks, Remote};
 use attestations::Attestations;
 pub(crate) use feed::Feed;
 use gate::Gate;
@@ -159,7 +159,7 @@ pub(crate) fn start(
     listener: TcpListener,
     facts: ApiFacts,
     remote: Remote,
-    blocks: BlockReader,
+    blocks: Arc<dyn Blocks>,
 ) -> Result<Started, Failure> {
     let failed = |error: std::io::Error| Failure::failed(format!("cannot start the API: {error}"));
     let listen = listener.local_addr().map_err(failed)?;

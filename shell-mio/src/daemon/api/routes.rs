@@ -27,7 +27,7 @@ use super::gate::{self, Gate};
 use super::{
     ApiFacts, attestations, bans, blocks, dashboard, drain, evidence, parse_peer, readiness, transactions,
 };
-use crate::{BlockReader, Busy, NoReply, Remote};
+use crate::{Blocks, Busy, LoopCounters, NoReply, Remote};
 
 /// The core answers within this time, or the route answers 503.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -40,7 +40,7 @@ const MAX_BODY: usize = 64 * 1024;
 pub(super) struct Context {
     pub(super) facts: ApiFacts,
     pub(super) remote: Remote,
-    pub(super) blocks: BlockReader,
+    pub(super) blocks: Arc<dyn Blocks>,
     pub(super) listeners: Listeners,
 }
 
@@ -147,6 +147,20 @@ struct ConsensusInfoJson {
     producing: ProducingJson,
     sync_state: &'static str,
     links: LinksJson,
+    traffic: TrafficJson,
+}
+
+/// Bytes on the wire since the start.
+#[derive(Serialize)]
+struct TrafficJson {
+    received_bytes: u64,
+    sent_bytes: u64,
+}
+
+impl From<LoopCounters> for TrafficJson {
+    fn from(counters: LoopCounters) -> Self {
+        Self { received_bytes: counters.bytes_in, sent_bytes: counters.bytes_out }
+    }
 }
 
 async fn consensus_info(State(context): Shared) -> Response {
@@ -161,6 +175,7 @@ async fn consensus_info(State(context): Shared) -> Response {
         producing: summary.producing.into(),
         sync_state: sync_state(&summary),
         links: summary.links.into(),
+        traffic: context.remote.counters().into(),
     })
     .into_response()
 }
@@ -216,6 +231,7 @@ async fn status(State(context): Shared) -> Answer {
         "draining_s": summary.leaving.map(|lasts| lasts.as_secs()),
         "connected_peers": summary.connected_peers,
         "links": LinksJson::from(summary.links),
+        "traffic": TrafficJson::from(context.remote.counters()),
         "addresses": AddressesJson::from(summary.addresses),
         "counters": CountersJson::from(status.counters),
     }))

@@ -14,7 +14,7 @@ use super::arguments::{
     UnbanArgs,
 };
 use super::failure::Failure;
-use super::{attest, client, devnet, doctor, run};
+use super::{attest, client, devnet, doctor, run, watch};
 
 /// A masternode network on a fresh machine: `timed devnet`. One node: `timed init`, `timed genesis`, `timed run`.
 #[derive(Debug, Parser)]
@@ -78,6 +78,8 @@ enum Verb {
     Drain(DrainArgs),
     /// Stop a running node
     Stop(ClientArgs),
+    /// Watch a running node live: a screen on a terminal, a line for each event otherwise
+    Watch(ClientArgs),
     /// Judge a running node: exit code 0 healthy, 1 degraded, 2 critical
     Health(ClientArgs),
     /// Prove who was there: heartbeats of all masternodes, with the signatures of those who saw them
@@ -118,12 +120,7 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match dispatch(line.verb) {
         Ok(code) => code,
-        Err(failure) => {
-            for (number, part) in failure.message.lines().enumerate() {
-                eprintln!("{}{part}", if number == 0 { "timed: " } else { "       " });
-            }
-            failure.exit.into()
-        }
+        Err(failure) => failure.report("timed"),
     }
 }
 
@@ -154,6 +151,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Disconnect(args) => client::disconnect(&args),
         Verb::Drain(args) => client::drain(&args),
         Verb::Stop(args) => client::stop(&args),
+        Verb::Watch(args) => watch::watch(&args),
         Verb::Health(args) => client::health(&args),
         Verb::Attest { verb: AttestVerb::Export(args) } => attest::export(&args),
         Verb::Attest { verb: AttestVerb::Verify(args) } => attest::verify(&args),

@@ -17,7 +17,8 @@ use super::failure::Failure;
 pub(crate) use bans::{ban, bans, unban};
 pub(crate) use blocks::{block, evidence, submit, transaction};
 pub(crate) use drain::drain;
-pub(crate) use http::{Api, Method, token, url_of};
+pub(crate) use http::{Api, Method, NoAnswer, token, url_of};
+pub(crate) use matrix::{Mark, marks};
 use table::facts;
 pub(crate) use table::{aligned, short, size, span, thousands};
 
