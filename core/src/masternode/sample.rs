@@ -34,7 +34,7 @@ mod tests {
     fn two_and_a_half_intervals_of_each_thirty_are_sampled() {
         let heartbeat = Duration::from_secs(10);
         assert_eq!(sample_period(heartbeat), Duration::from_secs(300));
-        let sampled = |ms| is_sampled(Wall(1_800_000_000_000 + ms), heartbeat);
+        let sampled = |ms: u64| is_sampled(Wall(1_800_000_000_000 + ms), heartbeat);
         assert_eq!([0, 24_999, 25_000, 299_999, 300_000].map(sampled), [true, true, false, false, true]);
         assert!(
             is_sampled(Wall(7), Duration::ZERO) == is_sampled(Wall(8), Duration::ZERO),

@@ -100,7 +100,7 @@ fn judged(genesis: &Genesis, text: &str) -> Shown {
     judge(genesis, &[text]).unwrap()
 }
 
-fn presence<'a>(shown: &'a Shown, node: u8) -> &'a Presence {
+fn presence(shown: &Shown, node: u8) -> &Presence {
     shown.nodes.iter().find(|presence| presence.node == id(node)).unwrap()
 }
 
