@@ -9,6 +9,7 @@ use crate::addr::CanonicalAddr;
 use crate::ban::{BanNote, BanTarget};
 use crate::event::TransportCause;
 use crate::ids::{BlockHash, ConnId, Height, LoadId, NodeId, RequestId, Round, SeedId, Ticket, TxId};
+use crate::config::Reconfiguration;
 use crate::registry::Masternode;
 
 /// One input to [`Node::handle`](crate::Node::handle).
@@ -130,6 +131,9 @@ pub enum PeerRef {
     Ip(IpAddr),
     /// By the first hex digits of its key; must be unambiguous.
     IdPrefix(String),
+    /// By the name under which it is configured, in the order of [`Config::seeds`](crate::Config::seeds); must be
+    /// unambiguous.
+    Seed(SeedId),
 }
 
 /// A question or an order from the operator or the application.
@@ -154,6 +158,8 @@ pub enum Request {
     },
     /// As [`Request::Connect`], for a peer whose address the core knows.
     ConnectKnown(PeerRef),
+    /// Seek a peer no more for the sake of an earlier `Connect`; a link stays while it stands.
+    Forget(PeerRef),
     /// Close the link to a peer and stay apart for ten minutes or until `Connect`.
     Disconnect(PeerRef),
     /// Ban keys or addresses; applies at once to live sessions and dials (rule A-4).
@@ -184,6 +190,8 @@ pub enum Request {
     Evidence,
     /// The height under way: round, step, votes.
     Consensus,
+    /// Change what the operator may change while the node runs.
+    Reconfigure(Box<Reconfiguration>),
     /// Say goodbye to everyone and stop: answered at once, followed by
     /// [`Event::Stopped`](crate::Event::Stopped) when every connection is closed.
     Stop,

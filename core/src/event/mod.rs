@@ -25,7 +25,7 @@ pub use chain::{
 };
 pub use reason::{CloseReason, ClosedBy, DialedBecause, Direction, TransportCause, UnknownCode};
 pub use reply::{
-    AddressCounts, Attempt, Counters, LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode, Pair,
+    AddressCounts, Attempt, Counters, LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode, Next, Pair,
     PeerInfo, Pending, Reply, Status, Summary, Why,
 };
 pub use slots::{SlotClass, SlotCount, SlotCounts};

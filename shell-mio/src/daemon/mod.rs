@@ -18,6 +18,7 @@ mod keys;
 mod logging;
 mod metrics;
 mod names;
+mod reload;
 mod run;
 mod service;
 

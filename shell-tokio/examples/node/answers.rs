@@ -183,8 +183,9 @@ pub(super) fn why(why: &Why, now: Wall) -> Value {
     });
     json!({
         "node_id": text(why.peer), "addr": text(why.addr), "decision": why.decision, "text": why.text,
-        "rule": why.rule, "since": why.since.map(time), "ban": why.ban.as_ref().map(|set| ban(set, now)),
-        "next": why.next.map(|(action, span)| json!({ "action": action, "in_ms": millis(span) })),
+        "rule": why.rule, "rule_text": why.rule_text,
+        "masternode": why.masternode.is_some(), "sought_by": why.sought_by, "since": why.since.map(time), "ban": why.ban.as_ref().map(|set| ban(set, now)),
+        "next": why.next.map(|next| json!({ "action": next.action, "in_ms": next.within.map(millis) })),
         "session": why.session.as_ref().map(peer), "attempts": attempts.collect::<Vec<_>>(),
     })
 }
