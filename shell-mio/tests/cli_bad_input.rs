@@ -311,7 +311,7 @@ fn check_config_names_line_column_and_what_was_meant() {
     let genesis = dir.path().join("genesis.toml");
     let good = std::fs::read_to_string(&genesis).unwrap();
     for (bad, told) in [
-        (good.replace("addr =", "adress ="), "did you mean addr?"),
+        (good.replace("addr =", "adr ="), "did you mean addr?"),
         (good.replace("block_interval = \"", "block_interval = \"x"), "block_interval"),
         (good.replace("[[masternode]]", "[[masternodes]]"), "did you mean"),
         (format!("{good}\nnonsense = ["), ":"),
@@ -377,7 +377,7 @@ fn an_abused_api_stays_small_and_the_loop_never_notices() {
         attack(|node, held| {
             if let Ok(mut stream) = node.connect() {
                 let _ = stream.set_write_timeout(Some(Duration::from_millis(20)));
-                let ask = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(50);
+                let ask = b"GET /consensus_info HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(50);
                 let _ = stream.write_all(&ask);
                 held.push(stream);
             }

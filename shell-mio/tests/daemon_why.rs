@@ -38,7 +38,7 @@ fn one_screen_for_whoever_is_asked_about() {
     for name in [id.clone(), id[..8].to_owned(), network.addr(2), network.ip(2).to_string()] {
         let (screen, json) = why(&network, 1, &name);
         says(&screen, &[&id, "(masternode, sought by the registry)", "connected", "P-1: one live link a peer", "we dialed"]);
-        says(&screen, &["since     ", " ago (", "nothing while the link stands; if it is lost, we dial", "health "]);
+        says(&screen, &["since     ", "nothing while the link stands; if it is lost, we dial", "health "]);
         assert_eq!((&json["decision"], &json["masternode"]), (&"connected".into(), &true.into()), "{json}");
         assert!(json["session"]["age_ms"].is_u64(), "{json}");
     }
@@ -78,7 +78,7 @@ fn one_screen_for_whoever_is_asked_about() {
     let (screen, _) = why(&network, 1, &id);
     says(&screen, &["operator_hold", "D-8", "the hold ends in 10 min 0 s", "operator_disconnect, ended by us"]);
     let (screen, _) = why(&network, 2, network.id(1));
-    says(&screen, &["operator", "the peer"]);
+    says(&screen, &["the peer ended the link that it had dialed (operator_disconnect)"]);
     assert_eq!(network.verb(1, &["ban", &id, "2h", "--reason", "under repair"]).code, 0);
     let (screen, json) = why(&network, 1, &network.addr(2));
     says(&screen, &["banned", "A-4", "under repair", "the ban ends in 2 h 0 min", "by the operator, until 2", "lifts it"]);
@@ -104,7 +104,7 @@ fn one_screen_for_whoever_is_asked_about() {
     let (screen, _) = why(&network, 1, &id);
     says(&screen, &["connection_refused", "failures in a row", "we try again", "sought by the registry and an operator's order"]);
     let (screen, _) = why(&network, 3, &id);
-    says(&screen, &["the lower address dials; the other end waits, then knocks", "we knock"]);
+    says(&screen, &["sought by the registry", "we knock", "next      we "]);
     network.eventually("the matrix tells it", 45 * SECOND, || {
         let verdict = network.get(1, "/matrix").1["verdict"].clone();
         verdict == "1/3 links, 0 duplicate, 0 split, 0 one-sided, 0 wrong direction"

@@ -82,8 +82,8 @@ impl Node {
                 let left = until.since(now.mono);
                 Some(now.wall - self.config.timings.operator_hold.saturating_sub(left))
             }
-            Decision::Unwanted => peer.map(|peer| peer.changed.wall),
-            _ => last.map(|last| last.at).or(peer.map(|peer| peer.changed.wall)),
+            // Since there is no link; an address alone never had one.
+            _ => peer.map(|peer| peer.changed.wall).or(last.map(|last| last.at)),
         };
         let action = words::what_next(decision, peer.map(|peer| self.pool.side(peer)));
         let next =

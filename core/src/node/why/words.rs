@@ -74,19 +74,20 @@ fn told(Excessive { class, handling }: Excessive) -> String {
 
 /// Whose attempt it was and how it ended.
 fn ended(attempt: &Attempt) -> String {
-    let whose = match attempt.direction {
-        Direction::Outbound => "ours",
-        Direction::Inbound => "the peer's",
+    let ours = attempt.direction == Direction::Outbound;
+    let Some((reason, by)) = attempt.end else {
+        return if ours { "our last attempt led to a link" } else { "the peer's last attempt led to a link" }
+            .to_owned();
     };
-    match attempt.end {
-        None => format!("the last attempt, {whose}, led to a session"),
-        Some((reason, ClosedBy::Peer)) => {
-            format!("the peer ended the last attempt, {whose} ({}): {}", reason.as_str(), reason.describe())
-        }
-        Some((reason, _)) => {
-            format!("the last attempt, {whose}, failed ({}): {}", reason.as_str(), reason.describe())
-        }
-    }
+    let what = match (by, ours) {
+        (ClosedBy::Peer, true) => "the peer ended our last attempt",
+        (ClosedBy::Peer, false) => "the peer ended the link that it had dialed",
+        (ClosedBy::Us, true) => "this node ended its own last attempt",
+        (ClosedBy::Us, false) => "this node ended the peer's last attempt",
+        (ClosedBy::Network, true) => "our last attempt failed",
+        (ClosedBy::Network, false) => "the peer's last attempt failed",
+    };
+    format!("{what} ({}): {}", reason.as_str(), reason.describe())
 }
 
 fn connected(session: Option<&PeerInfo>) -> String {

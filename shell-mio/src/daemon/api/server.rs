@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
 use super::budget::Holding;
@@ -62,6 +62,9 @@ pub(super) async fn serve(listener: TcpListener, router: Router, end: impl Futur
         let answering = Arc::new(AtomicUsize::new(0));
         let serving = serve_one(stream, router.clone(), Arc::clone(&answering), closing.subscribe());
         oldest_first.push_back(Served { task: served.spawn(serving), answering });
+        // It reads what has arrived, and whoever gave way is gone, before the next one is accepted: a flood that is
+        // taken in one go would displace requests that nobody has read yet.
+        yield_now().await;
     }
     drop(listener);
     let _ = closing.send(());

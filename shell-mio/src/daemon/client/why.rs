@@ -30,7 +30,11 @@ pub(super) fn screen(why: &Value, now: SystemTime) -> String {
     });
     let mut out = facts(&lines);
     if attempts.is_empty() {
-        out.push_str("\nno attempt in either direction is remembered\n");
+        match why["decision"].as_str() {
+            Some("self") => {}
+            Some("connected") => out.push_str("\nno earlier attempt in either direction is remembered\n"),
+            _ => out.push_str("\nno attempt in either direction is remembered\n"),
+        }
     } else {
         let head = ["ATTEMPT", "BY", "INTENT", "END"];
         out.push_str(&format!("\n{}", aligned(&head, &attempts)));
@@ -75,6 +79,7 @@ fn next(why: &Value) -> String {
 fn ago(at: &Value, now: SystemTime) -> String {
     let parsed = at.as_str().and_then(|text| humantime::parse_rfc3339(text).ok());
     match parsed.and_then(|at| now.duration_since(at).ok()) {
+        Some(passed) if passed < Duration::from_millis(100) => "just now".to_owned(),
         Some(passed) => format!("{} ago", in_words(passed)),
         None => cell(at),
     }

@@ -20,6 +20,19 @@ fn out_of_range(newest: Height) -> Fault {
     Fault::new(Fault::OUT_OF_RANGE, format!("Block height out of range: the newest is {newest}"))
 }
 
+/// `getblockcount`: what the store has, as `getblock` does.
+pub(super) async fn count(context: &Arc<Context>) -> Done {
+    let latest = read(context, |context| context.blocks.latest()).await?;
+    Ok(latest.map_or(0, |latest| latest.height.0).into())
+}
+
+/// `getbestblockhash`; all zero before the first block.
+pub(super) async fn best_hash(context: &Arc<Context>) -> Done {
+    let latest = read(context, |context| context.blocks.latest()).await?;
+    let found = latest.and_then(|stored| FinalBlock::decode(&stored.bytes).ok());
+    Ok(found.map_or(BlockHash([0; 32]), |block| block.certificate.block).to_string().into())
+}
+
 /// `getblockhash`.
 pub(super) async fn block_hash(context: &Arc<Context>, given: &Parameters<'_>) -> Done {
     let height = given.number("height")?.unwrap_or_default();
@@ -72,34 +85,27 @@ impl Named {
     }
 }
 
-/// What the store says of a block.
-struct Found {
-    stored: StoredBlock,
-    next: Option<BlockHash>,
-    newest: Height,
-}
-
 /// `getblock`.
 pub(super) async fn block(context: &Arc<Context>, given: &Parameters<'_>) -> Done {
     let (named, verbosity) = (Named::of(given)?, Verbosity::of(given)?);
-    let asked = match named {
-        Named::Hash(_) => Fault::new(Fault::NOT_FOUND, "Block not found"),
-        Named::At(_) => out_of_range(context.remote.summary().height),
-    };
-    let found = read(context, move |context| {
+    let by_hash = matches!(named, Named::Hash(_));
+    let (found, newest) = read(context, move |context| {
         let newest = context.blocks.latest()?.map_or(Height(0), |latest| latest.height);
         let at = match named {
             Named::At(height) => Some(height),
             Named::Hash(hash) => context.blocks.height_of(hash)?,
         };
-        let Some(at) = at.filter(|height| *height <= newest) else { return Ok(None) };
-        let Some(stored) = context.blocks.block(at)? else { return Ok(None) };
+        let Some(at) = at.filter(|height| *height <= newest) else { return Ok((None, newest)) };
+        let Some(stored) = context.blocks.block(at)? else { return Ok((None, newest)) };
         let next = if at < newest { context.blocks.block(Height(at.0 + 1))? } else { None };
         let next = next.and_then(|stored| FinalBlock::decode(&stored.bytes).ok());
-        Ok(Some(Found { stored, next: next.map(|block| block.certificate.block), newest }))
+        Ok((Some((stored, next.map(|block| block.certificate.block))), newest))
     })
     .await?;
-    let Found { stored, next, newest } = found.ok_or(asked)?;
+    let not_found = || {
+        if by_hash { Fault::new(Fault::NOT_FOUND, "Block not found") } else { out_of_range(newest) }
+    };
+    let (stored, next): (StoredBlock, Option<BlockHash>) = found.ok_or_else(not_found)?;
     if verbosity == Verbosity::Bytes {
         return Ok(text(&stored.bytes).into());
     }

@@ -109,13 +109,13 @@ impl Method {
 /// Carries a call out.
 pub(super) async fn run(context: &Arc<Context>, method: Method, given: &Parameters<'_>) -> Done {
     match method {
-        Method::GetBlockCount => Ok(context.remote.summary().height.0.into()),
-        Method::GetBestBlockHash => Ok(context.remote.summary().tip.to_string().into()),
+        Method::GetBlockCount => chain::count(context).await,
+        Method::GetBestBlockHash => chain::best_hash(context).await,
         Method::GetBlockHash => chain::block_hash(context, given).await,
         Method::GetBlock => chain::block(context, given).await,
         Method::GetNetworkInfo => network::info(context).await,
         Method::GetPeerInfo => network::peers(context).await,
-        Method::GetConnectionCount => Ok(context.remote.summary().connected_peers.into()),
+        Method::GetConnectionCount => network::count(context).await,
         Method::MasternodeList => masternodes::list(context, given).await,
         Method::MasternodeStatus => masternodes::status(context).await,
         Method::GetConsensusInfo => masternodes::consensus(context).await,

@@ -86,6 +86,11 @@ async fn sessions(context: &Context) -> Result<Vec<PeerInfo>, Fault> {
     .await
 }
 
+/// `getconnectioncount`.
+pub(super) async fn count(context: &Arc<Context>) -> Done {
+    Ok(sessions(context).await?.len().into())
+}
+
 /// `getpeerinfo`.
 pub(super) async fn peers(context: &Arc<Context>) -> Done {
     Ok(sessions(context).await?.iter().map(peer).collect())
