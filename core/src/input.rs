@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use crate::addr::CanonicalAddr;
 use crate::ban::{BanNote, BanTarget};
+use crate::config::Reconfiguration;
 use crate::event::TransportCause;
 use crate::ids::{BlockHash, ConnId, Height, LoadId, NodeId, RequestId, Round, SeedId, Ticket, TxId};
-use crate::config::Reconfiguration;
 use crate::registry::Masternode;
 
 /// One input to [`Node::handle`](crate::Node::handle).

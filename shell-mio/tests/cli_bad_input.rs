@@ -107,7 +107,14 @@ const MISTAKES: &[Mistake] = &[
     ("GET", "/blocks/-1", "", 400, "bad_request", "names no block"),
     ("GET", "/blocks/18446744073709551616", "", 400, "bad_request", "names no block"),
     ("GET", "/blocks/99999999", "", 404, "unknown_block", ""),
-    ("GET", "/blocks/0000000000000000000000000000000000000000000000000000000000000001", "", 404, "unknown_block", ""),
+    (
+        "GET",
+        "/blocks/0000000000000000000000000000000000000000000000000000000000000001",
+        "",
+        404,
+        "unknown_block",
+        "",
+    ),
     ("GET", "/blocks?from=x", "", 400, "bad_request", "expected a height"),
     ("GET", "/blocks?from=1&from=2", "", 400, "bad_request", "from is given twice"),
     ("GET", "/blocks?limit=0", "", 400, "bad_request", "expected 1 to 100"),
@@ -122,8 +129,22 @@ const MISTAKES: &[Mistake] = &[
     ("GET", "/why/10.9.9.9:99999", "", 400, "bad_request", "names no peer"),
     ("GET", "/why/10.9.9.9", "", 404, "unknown_peer", "knows no such peer"),
     ("GET", "/tx/x", "", 400, "bad_request", "transaction id"),
-    ("GET", "/tx/00000000000000000000000000000000000000000000000000000000000000zz", "", 400, "bad_request", "transaction id"),
-    ("GET", "/tx/0000000000000000000000000000000000000000000000000000000000000000", "", 404, "unknown_transaction", "no such transaction"),
+    (
+        "GET",
+        "/tx/00000000000000000000000000000000000000000000000000000000000000zz",
+        "",
+        400,
+        "bad_request",
+        "transaction id",
+    ),
+    (
+        "GET",
+        "/tx/0000000000000000000000000000000000000000000000000000000000000000",
+        "",
+        404,
+        "unknown_transaction",
+        "no such transaction",
+    ),
     ("POST", "/tx", "", 400, "empty", "at least one byte"),
     ("POST", "/peers", "", 400, "bad_request", "expected"),
     ("POST", "/peers", "[]", 400, "bad_request", "expected"),
@@ -131,7 +152,14 @@ const MISTAKES: &[Mistake] = &[
     ("POST", "/peers", "{\"addr\":7}", 400, "bad_request", "expected a string"),
     ("POST", "/peers", "{\"adr\":\"10.0.0.1:1\"}", 400, "bad_request", "adr"),
     ("POST", "/peers", "{\"addr\":\"10.0.0.1\"}", 400, "bad_request", "10.0.0.1"),
-    ("POST", "/peers", "{\"addr\":\"10.0.0.1:1\",\"addr\":\"10.0.0.2:1\"}", 400, "bad_request", "duplicate field"),
+    (
+        "POST",
+        "/peers",
+        "{\"addr\":\"10.0.0.1:1\",\"addr\":\"10.0.0.2:1\"}",
+        400,
+        "bad_request",
+        "duplicate field",
+    ),
     ("POST", "/peers", "{\"node_id\":\"zz\"}", 400, "bad_request", "node_id"),
     ("DELETE", "/peers/10.9.9.9", "", 404, "unknown_peer", "knows no such peer"),
     ("DELETE", "/peers/nobody!", "", 400, "bad_request", "names no peer"),
@@ -149,8 +177,15 @@ fn every_route_names_what_is_wrong() {
     for (method, path, body, status, code, told) in MISTAKES {
         let (found, answer) = http(method, &node.url(path), Some(&node.token), body);
         let error = &answer["error"];
-        assert_eq!((found, error["code"].as_str()), (*status, Some(*code)), "{method} {path} {body}: {answer}");
-        assert!(error["message"].as_str().is_some_and(|message| message.contains(told)), "{method} {path}: {answer}");
+        assert_eq!(
+            (found, error["code"].as_str()),
+            (*status, Some(*code)),
+            "{method} {path} {body}: {answer}"
+        );
+        assert!(
+            error["message"].as_str().is_some_and(|message| message.contains(told)),
+            "{method} {path}: {answer}"
+        );
     }
     for (method, path) in ROUTES {
         // Another method, with the ones that there are.
@@ -160,26 +195,40 @@ fn every_route_names_what_is_wrong() {
         ));
         let head = answer.to_ascii_lowercase();
         assert!(answer.starts_with("HTTP/1.1 405"), "{path}: {answer}");
-        let allow = head.lines().find_map(|line| line.strip_prefix("allow: ")).unwrap_or_else(|| panic!("{path}: {answer}"));
+        let allow = head
+            .lines()
+            .find_map(|line| line.strip_prefix("allow: "))
+            .unwrap_or_else(|| panic!("{path}: {answer}"));
         assert!(allow.contains(&method.to_ascii_lowercase()), "{method} {path}: {allow}");
         assert!(answer.contains("method_not_allowed"), "{answer}");
         // A name that is none of ours, whoever asks.
-        let answer = node.raw(&format!("{method} {path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"));
-        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("wrong_host"), "{method} {path}: {answer}");
+        let answer =
+            node.raw(&format!("{method} {path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"));
+        assert!(
+            answer.starts_with("HTTP/1.1 403") && answer.contains("wrong_host"),
+            "{method} {path}: {answer}"
+        );
         let answer = node.raw(&format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n\r\n"));
         assert!(answer.starts_with("HTTP/1.1 40"), "without a Host: {answer}");
         // What changes something needs the token.
         if *method != "GET" && *path != "/" {
             for token in [None, Some("nonsense")] {
                 let (status, answer) = http(method, &node.url(path), token, "");
-                assert_eq!((status, answer["error"]["code"].as_str()), (401, Some("unauthorized")), "{method} {path}");
+                assert_eq!(
+                    (status, answer["error"]["code"].as_str()),
+                    (401, Some("unauthorized")),
+                    "{method} {path}"
+                );
             }
         }
         // A body that is too large is refused, announced or not, and its sender can read that.
         if *method == "POST" && *path != "/stop" {
             let (status, answer) = http(method, &node.url(path), Some(&node.token), &"x".repeat(300_000));
             assert_eq!(status, 413, "{method} {path}: {answer}");
-            assert!(answer["error"]["message"].as_str().is_some_and(|message| message.contains("bytes")), "{answer}");
+            assert!(
+                answer["error"]["message"].as_str().is_some_and(|message| message.contains("bytes")),
+                "{answer}"
+            );
         }
     }
     assert_eq!(http("GET", &node.url("/consensus_info"), None, "").0, 200);
@@ -256,7 +305,11 @@ fn every_verb_tells_usage_from_failure() {
             let arguments = [verb, &nowhere[..], json].concat();
             let done = run(&arguments);
             assert_eq!((done.code, done.out.as_str()), (1, ""), "{arguments:?}: {done:?}");
-            assert!(done.err.contains("cannot reach a node at http://127.0.0.1:9"), "{arguments:?}: {}", done.err);
+            assert!(
+                done.err.contains("cannot reach a node at http://127.0.0.1:9"),
+                "{arguments:?}: {}",
+                done.err
+            );
         }
     }
     let missing = run(&[&["submit", "/no/such/file"][..], &nowhere].concat());
@@ -319,7 +372,10 @@ fn check_config_names_line_column_and_what_was_meant() {
         std::fs::write(&genesis, &bad).unwrap();
         let done = run(&["check-config", "--data-dir", text(dir.path())]);
         println!("{}", done.err.trim_end());
-        assert!(done.code == 78 && done.err.contains("genesis.toml:") && done.err.contains(told), "{bad}: {done:?}");
+        assert!(
+            done.code == 78 && done.err.contains("genesis.toml:") && done.err.contains(told),
+            "{bad}: {done:?}"
+        );
     }
 }
 
@@ -328,8 +384,11 @@ fn check_config_names_line_column_and_what_was_meant() {
 fn an_abused_api_stays_small_and_the_loop_never_notices() {
     let node = Arc::new(Node::start(1));
     std::thread::sleep(2 * SECOND);
-    let (lag, memory, threads) =
-        (node.metric("timed_loop_lag_max_seconds"), node.metric("timed_process_resident_memory_bytes"), node.threads());
+    let (lag, memory, threads) = (
+        node.metric("timed_loop_lag_max_seconds"),
+        node.metric("timed_process_resident_memory_bytes"),
+        node.threads(),
+    );
     let over = Arc::new(AtomicBool::new(false));
     let opened = Arc::new(AtomicUsize::new(0));
     let attack = |what: fn(&Node, &mut Vec<TcpStream>)| {
@@ -346,6 +405,8 @@ fn an_abused_api_stays_small_and_the_loop_never_notices() {
         })
     };
     let attackers = [
+        // As many as are taken, silent.
+        attack(|node, held| held.extend(node.connect().ok())),
         // Heads that never end.
         attack(|node, held| {
             if let Ok(mut stream) = node.connect() {
@@ -360,7 +421,8 @@ fn an_abused_api_stays_small_and_the_loop_never_notices() {
         // Bodies that never end.
         attack(|node, held| {
             if let Ok(mut stream) = node.connect() {
-                let _ = stream.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 190000\r\n\r\n[");
+                let _ = stream
+                    .write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 190000\r\n\r\n[");
                 held.push(stream);
             }
             std::thread::sleep(Duration::from_millis(2));
@@ -369,7 +431,8 @@ fn an_abused_api_stays_small_and_the_loop_never_notices() {
         attack(|node, _| {
             if let Ok(mut stream) = node.connect() {
                 let _ = stream.set_write_timeout(Some(SECOND));
-                let _ = stream.write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000000\r\n\r\n");
+                let _ = stream
+                    .write_all(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000000\r\n\r\n");
                 let _ = stream.write_all(&[b' '; 400_000]);
             }
         }),
@@ -396,7 +459,12 @@ fn an_abused_api_stays_small_and_the_loop_never_notices() {
         asked += 1;
         let metrics = http("GET", &node.url("/metrics"), None, "").1;
         let read = |name: &str| -> Option<f64> {
-            metrics.as_str()?.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?.parse().ok()
+            metrics
+                .as_str()?
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?
+                .parse()
+                .ok()
         };
         most_memory = most_memory.max(read("timed_process_resident_memory_bytes").unwrap_or(0.0));
         most_files = most_files.max(read("timed_process_open_fds").unwrap_or(0.0));

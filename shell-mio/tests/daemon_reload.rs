@@ -21,7 +21,8 @@ fn reload(network: &Network, host: u8) -> String {
 }
 
 fn line<'a>(log: &'a str, key: &str) -> &'a str {
-    log.lines().find(|line| line.contains(&format!("key=\"{key}\"")) || line.contains(&format!("key={key}")))
+    log.lines()
+        .find(|line| line.contains(&format!("key=\"{key}\"")) || line.contains(&format!("key={key}")))
         .unwrap_or_else(|| panic!("no line about {key} in\n{log}"))
 }
 
@@ -48,11 +49,24 @@ fn lists_names_rates_and_level_take_effect_and_the_rest_is_named() {
     network.configure(1, "level", "\"debug\"");
     network.configure(1, "max_peers", "70");
     let log = reload(&network, 1);
-    for key in ["network.peers", "network.reserved_peers", "node.name", "api.hosts", "limits.rate_heartbeat", "logging.level"] {
+    for key in [
+        "network.peers",
+        "network.reserved_peers",
+        "node.name",
+        "api.hosts",
+        "limits.rate_heartbeat",
+        "logging.level",
+    ] {
         assert!(line(&log, key).contains("in force"), "{key}: {log}");
     }
     let waits = line(&log, "network.max_peers");
-    assert!(waits.contains("WARN") && waits.contains("next start") && waits.contains("auto") && waits.contains("70"), "{waits}");
+    assert!(
+        waits.contains("WARN")
+            && waits.contains("next start")
+            && waits.contains("auto")
+            && waits.contains("70"),
+        "{waits}"
+    );
     assert!(line(&log, "limits.rate_heartbeat").contains("auto"), "{log}");
     assert!(log.contains("6 changed and in force, 1 changed for the next start"), "{log}");
 
@@ -72,7 +86,10 @@ fn lists_names_rates_and_level_take_effect_and_the_rest_is_named() {
         let output = std::process::Command::new("curl")
             .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", &format!("Host: {host}"), &url])
             .output();
-        output.map_or_else(|error| format!("SKIPPED: curl: {error}"), |out| String::from_utf8(out.stdout).unwrap())
+        output.map_or_else(
+            |error| format!("SKIPPED: curl: {error}"),
+            |out| String::from_utf8(out.stdout).unwrap(),
+        )
     };
     println!("{} {}", named("node.example"), named("other.example"));
     assert_ne!(named("node.example"), "403");
@@ -89,10 +106,22 @@ fn lists_names_rates_and_level_take_effect_and_the_rest_is_named() {
     // A bad file changes nothing, and says what and where.
     let file = network.path(1).join("config.toml");
     let good = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, good.replace("name = \"alpha\"", "name = \"beta\"").replace("max_peers = 70", "max_peer = 70")).unwrap();
+    std::fs::write(
+        &file,
+        good.replace("name = \"alpha\"", "name = \"beta\"").replace("max_peers = 70", "max_peer = 70"),
+    )
+    .unwrap();
     let log = reload(&network, 1);
     assert!(log.contains("stays as it was") && log.contains("did you mean max_peers?"), "{log}");
-    std::fs::write(&file, format!("{}\n", good.replace("name = \"alpha\"", "name = \"beta\"").replace("#max_memory = ", "max_memory = \"1MiB\" #"))).unwrap();
+    std::fs::write(
+        &file,
+        format!(
+            "{}\n",
+            good.replace("name = \"alpha\"", "name = \"beta\"")
+                .replace("#max_memory = ", "max_memory = \"1MiB\" #")
+        ),
+    )
+    .unwrap();
     let log = reload(&network, 1);
     assert!(log.contains("stays as it was") && log.contains("limits.max_memory"), "{log}");
     std::fs::remove_file(&file).unwrap();

@@ -197,7 +197,8 @@ fn every_method_answers_with_the_fields_that_scripts_know() {
 fn peers_and_bans_are_changed_as_scripts_do_it() {
     let network = Network::standing(36, &HOSTS);
     let peers = result(&network, "getpeerinfo", &json!([]));
-    let number = peers.as_array().unwrap().iter().find(|peer| peer["node_id"] == network.id(2)).unwrap()["id"].clone();
+    let number =
+        peers.as_array().unwrap().iter().find(|peer| peer["node_id"] == network.id(2)).unwrap()["id"].clone();
     assert_eq!(result(&network, "disconnectnode", &json!({ "nodeid": number })), Value::Null);
     network.eventually("the link ends", SECOND, || network.session(1, 2).is_none());
     assert_eq!(code(&network, "disconnectnode", &json!([network.addr(2)])), -29, "it is not connected");
@@ -214,7 +215,10 @@ fn peers_and_bans_are_changed_as_scripts_do_it() {
     assert_eq!(code(&network, "addnode", &json!(["127.0.0.9", "add"])), -32_602);
     assert_eq!(code(&network, "addnode", &json!(["127.0.0.9:9", "nonsense"])), -32_602);
 
-    assert_eq!(result(&network, "setban", &json!(["203.0.113.9/24", "add", 3600, false, "flood"])), Value::Null);
+    assert_eq!(
+        result(&network, "setban", &json!(["203.0.113.9/24", "add", 3600, false, "flood"])),
+        Value::Null
+    );
     assert_eq!(code(&network, "setban", &json!(["203.0.113.0/24", "add"])), -23);
     assert_eq!(code(&network, "setban", &json!(["300.1.1.1", "add"])), -30);
     assert_eq!(code(&network, "setban", &json!(["10.0.0.1", "remove"])), -30);
@@ -225,7 +229,11 @@ fn peers_and_bans_are_changed_as_scripts_do_it() {
     let [first, second] = bans.as_array().unwrap().as_slice() else { panic!("{bans}") };
     kinds(first, &[("ban_created", Value::is_u64), ("banned_until", Value::is_u64)]);
     assert_eq!([&first["address"], &first["ban_reason"]], ["203.0.113.0/24", "flood"]);
-    assert_eq!([&first["ban_duration"], &second["ban_duration"]], [3600, 86_400], "a day where nothing is said");
+    assert_eq!(
+        [&first["ban_duration"], &second["ban_duration"]],
+        [3600, 86_400],
+        "a day where nothing is said"
+    );
     assert!((3_590..=3_600).contains(&first["time_remaining"].as_u64().unwrap()), "{first}");
     assert_eq!(result(&network, "setban", &json!(["10.0.0.1", "remove"])), Value::Null);
     assert_eq!(result(&network, "clearbanned", &json!([])), Value::Null);
@@ -260,7 +268,11 @@ fn the_envelope_is_the_standards_and_the_token_is_for_what_changes_something() {
         let body = json!({ "jsonrpc": "2.0", "method": method, "params": [], "id": 1 });
         for token in [None, Some("nonsense")] {
             let (status, answer) = http("POST", &url, token, &body.to_string());
-            assert_eq!((status, answer["error"]["code"].as_i64()), (401, Some(-32_001)), "{method}: {answer}");
+            assert_eq!(
+                (status, answer["error"]["code"].as_i64()),
+                (401, Some(-32_001)),
+                "{method}: {answer}"
+            );
         }
         let silent = json!({ "jsonrpc": "2.0", "method": method });
         assert_eq!(open(&silent).0, 401, "{method} as a notification");

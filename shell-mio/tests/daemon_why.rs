@@ -37,7 +37,16 @@ fn one_screen_for_whoever_is_asked_about() {
     // Linked: by every name that it has.
     for name in [id.clone(), id[..8].to_owned(), network.addr(2), network.ip(2).to_string()] {
         let (screen, json) = why(&network, 1, &name);
-        says(&screen, &[&id, "(masternode, sought by the registry)", "connected", "P-1: one live link a peer", "we dialed"]);
+        says(
+            &screen,
+            &[
+                &id,
+                "(masternode, sought by the registry)",
+                "connected",
+                "P-1: one live link a peer",
+                "we dialed",
+            ],
+        );
         says(&screen, &["since     ", "nothing while the link stands; if it is lost, we dial", "health "]);
         assert_eq!((&json["decision"], &json["masternode"]), (&"connected".into(), &true.into()), "{json}");
         assert!(json["session"]["age_ms"].is_u64(), "{json}");
@@ -57,7 +66,17 @@ fn one_screen_for_whoever_is_asked_about() {
         network.get(1, "/why/localhost").1["attempts"].as_array().is_some_and(|attempts| !attempts.is_empty())
     });
     let (screen, _) = why(&network, 1, "localhost:9");
-    says(&screen, &["127.0.0.1:9", "sought by a configured name", "D-5", "we try again in", "we dialed", "connection_refused, ended by the network: nothing listens"]);
+    says(
+        &screen,
+        &[
+            "127.0.0.1:9",
+            "sought by a configured name",
+            "D-5",
+            "we try again in",
+            "we dialed",
+            "connection_refused, ended by the network: nothing listens",
+        ],
+    );
     let (screen, json) = why(&network, 1, "nowhere.invalid");
     says(&screen, &["unresolved", "P-8", "could not be resolved", "the name service is asked again in"]);
     assert!(json["next"]["in_ms"].is_u64(), "{json}");
@@ -76,12 +95,25 @@ fn one_screen_for_whoever_is_asked_about() {
     // Held apart by the operator, then banned.
     assert_eq!(network.verb(1, &["disconnect", &id]).code, 0);
     let (screen, _) = why(&network, 1, &id);
-    says(&screen, &["operator_hold", "D-8", "the hold ends in 10 min 0 s", "operator_disconnect, ended by us"]);
+    says(
+        &screen,
+        &["operator_hold", "D-8", "the hold ends in 10 min 0 s", "operator_disconnect, ended by us"],
+    );
     let (screen, _) = why(&network, 2, network.id(1));
     says(&screen, &["the peer ended the link that it had dialed (operator_disconnect)"]);
     assert_eq!(network.verb(1, &["ban", &id, "2h", "--reason", "under repair"]).code, 0);
     let (screen, json) = why(&network, 1, &network.addr(2));
-    says(&screen, &["banned", "A-4", "under repair", "the ban ends in 2 h 0 min", "by the operator, until 2", "lifts it"]);
+    says(
+        &screen,
+        &[
+            "banned",
+            "A-4",
+            "under repair",
+            "the ban ends in 2 h 0 min",
+            "by the operator, until 2",
+            "lifts it",
+        ],
+    );
     let left = json["next"]["in_ms"].as_u64().unwrap();
     assert!((7_100_000..=7_200_000).contains(&left), "{left}");
     // Its end is the same wherever it is told.
@@ -102,7 +134,15 @@ fn one_screen_for_whoever_is_asked_about() {
             && answer["text"].as_str().is_some_and(|text| text.contains("in a row"))
     });
     let (screen, _) = why(&network, 1, &id);
-    says(&screen, &["connection_refused", "failures in a row", "we try again", "sought by the registry and an operator's order"]);
+    says(
+        &screen,
+        &[
+            "connection_refused",
+            "failures in a row",
+            "we try again",
+            "sought by the registry and an operator's order",
+        ],
+    );
     let (screen, _) = why(&network, 3, &id);
     says(&screen, &["sought by the registry", "we knock", "next      we "]);
     network.eventually("the matrix tells it", 45 * SECOND, || {

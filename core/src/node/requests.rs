@@ -184,7 +184,8 @@ impl Node {
             return if id == self.identity.node { Named::Us } else { self.named(&PeerRef::Id(id)) };
         }
         let leads = |peer: &Peer| {
-            let at = [peer.addr, peer.found_at(), self.remote(peer).and_then(|at| CanonicalAddr::new(at).ok())];
+            let at =
+                [peer.addr, peer.found_at(), self.remote(peer).and_then(|at| CanonicalAddr::new(at).ok())];
             at.into_iter().flatten().any(|at| addrs.contains(&at))
         };
         let meant: Vec<&Peer> = self.pool.peers().filter(|peer| leads(peer)).collect();
@@ -193,8 +194,7 @@ impl Node {
             return Named::One(Destination::Peer(only.id));
         }
         let bare = self.pool.bare().filter(|addr| addrs.contains(addr)).map(Destination::Addr);
-        let all: Vec<Destination> =
-            meant.iter().map(|peer| Destination::Peer(peer.id)).chain(bare).collect();
+        let all: Vec<Destination> = meant.iter().map(|peer| Destination::Peer(peer.id)).chain(bare).collect();
         match all.as_slice() {
             [only] => Named::One(*only),
             [] if addrs.iter().any(|addr| self.pool.owns(addr)) => Named::Us,

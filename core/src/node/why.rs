@@ -185,9 +185,7 @@ impl Node {
             PeerRef::Id(meant) => id == Some(meant),
             PeerRef::Addr(meant) => addr == meant,
             PeerRef::Ip(ip) => addr.ip() == ip.to_canonical(),
-            PeerRef::IdPrefix(prefix) => {
-                id.is_some_and(|id| id.to_string().starts_with(prefix.as_str()))
-            }
+            PeerRef::IdPrefix(prefix) => id.is_some_and(|id| id.to_string().starts_with(prefix.as_str())),
             PeerRef::Seed(_) => false,
         })?;
         let passing = Next { action: "an observer that has few links may choose it", within: None };

@@ -233,7 +233,8 @@ mod tests {
         assert_eq!([names.find("a.example:24100"), names.find("B.EXAMPLE")], [0, 1].map(|n| Some(SeedId(n))));
         assert_eq!([names.find("b.example:8"), names.find("c.example")], [None, None]);
         let new = names.renumber(&config("\"c.example\", \"a.example\""));
-        let shown: Vec<_> = new.iter().map(|name| (name.number.0, name.before.map(|before| before.0))).collect();
+        let shown: Vec<_> =
+            new.iter().map(|name| (name.number.0, name.before.map(|before| before.0))).collect();
         assert_eq!(shown, [(2, None), (3, Some(0))]);
         names.keep(&new);
         assert_eq!([names.find("a.example"), names.find("b.example")], [Some(SeedId(3)), None]);

@@ -180,8 +180,11 @@ mod tests {
         );
         let next = changed(&running, &new);
         let changes = old.changes(&settings);
-        let later: Vec<&str> =
-            changes.iter().filter(|change| !takes_effect(change, &next, &new)).map(|change| change.name).collect();
+        let later: Vec<&str> = changes
+            .iter()
+            .filter(|change| !takes_effect(change, &next, &new))
+            .map(|change| change.name)
+            .collect();
         assert_eq!((changes.len(), later), (7, vec!["max_peers", "bans"]));
         assert_eq!((next.network.max_peers, next.network.peers.len()), (running.network.max_peers, 1));
         assert_eq!(next.limits.bounds.bans, running.limits.bounds.bans);

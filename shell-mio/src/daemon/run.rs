@@ -54,7 +54,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let api = if config.api.enabled {
         let listener = bind_api(config.api.listen)?;
         let token = write_cookie(&dir)?;
-        let facts = ApiFacts::new(&assembly, token, Arc::clone(&totals), Arc::clone(&names), Arc::clone(&peers));
+        let facts =
+            ApiFacts::new(&assembly, token, Arc::clone(&totals), Arc::clone(&names), Arc::clone(&peers));
         Some(api::start(listener, facts, shell.remote(), store.reader())?)
     } else {
         None

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use timed_core::wire::message::{Answer, Intent, Message, Pong};
 use timed_core::{
-    Bootstrap, CanonicalAddr, Command, DialedBecause, Input, NewSeed, PeerRef, Reconfiguration, Reply, Request,
-    Seed, SeedId, TransportCause, Why,
+    Bootstrap, CanonicalAddr, Command, DialedBecause, Input, NewSeed, PeerRef, Reconfiguration, Reply,
+    Request, Seed, SeedId, TransportCause, Why,
 };
 use timed_tests::driver::{Crypto, addr, config};
 use timed_tests::stage::{Stage, secs};
@@ -59,7 +59,10 @@ fn d_6_new_lists_take_effect_at_once_and_as_a_whole() {
     let new = Reconfiguration { bootstrap: vec![at(21), at(22)], ..Reconfiguration::default() };
     assert!(matches!(reconfigure(&mut stage, new), Reply::Reconfigured));
     let after = dialed(&mut stage, secs(1200));
-    assert!(after.contains(&addr(21)) && after.contains(&addr(22)) && !after.contains(&addr(20)), "{after:?}");
+    assert!(
+        after.contains(&addr(21)) && after.contains(&addr(22)) && !after.contains(&addr(20)),
+        "{after:?}"
+    );
     assert_eq!(why(&mut stage, PeerRef::Addr(addr(22))).unwrap().sought_by, ["configured"]);
     assert!(why(&mut stage, PeerRef::Addr(addr(20))).is_none());
     // More than there is room for: nothing changes.

@@ -158,7 +158,9 @@ pub(super) const fn what_next(decision: Decision, side: Option<Side>) -> Option<
     Some(match decision {
         Decision::Connected => match side {
             Some(Side::Dialer) => "nothing while the link stands; if it is lost, we dial",
-            Some(Side::Passive) => "nothing while the link stands; if it is lost, the peer dials, or we knock",
+            Some(Side::Passive) => {
+                "nothing while the link stands; if it is lost, the peer dials, or we knock"
+            }
             Some(Side::Nobody) | None => "nothing while the link stands",
         },
         Decision::InFlight => "the attempt succeeds, or fails within the dial and handshake time-outs",

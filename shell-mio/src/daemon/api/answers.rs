@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use timed_core::{
-    Activity, AddressCounts, Attempt, BanCause, CanonicalAddr, Counters, LinkCounts, LinkTag, MasternodeInfo, Matrix,
-    MatrixLink, MatrixNode, NodeId, Offence, Pair, PeerInfo, SlotClass, SlotCount,
-    SlotCounts, TrafficClass, Wall, Why,
+    Activity, AddressCounts, Attempt, BanCause, CanonicalAddr, Counters, LinkCounts, LinkTag, MasternodeInfo,
+    Matrix, MatrixLink, MatrixNode, NodeId, Offence, Pair, PeerInfo, SlotClass, SlotCount, SlotCounts,
+    TrafficClass, Wall, Why,
 };
 
 use super::super::rfc3339;

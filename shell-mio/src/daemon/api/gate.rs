@@ -91,8 +91,7 @@ impl Gate {
             _ => host,
         };
         let name = name.strip_suffix('.').unwrap_or(name);
-        name.eq_ignore_ascii_case("localhost")
-            || self.names.answers_to(name)
+        name.eq_ignore_ascii_case("localhost") || self.names.answers_to(name)
     }
 
     fn check_token(&self, headers: &HeaderMap) -> Result<(), ApiError> {
@@ -184,7 +183,9 @@ mod tests {
             gate.admit(&Method::POST, "/stop", &headers).is_ok()
         };
         assert!(sent(&STANDARD.encode("__cookie__:abc")) && sent(&STANDARD.encode(":abc")));
-        for wrong in [STANDARD.encode("abc"), STANDARD.encode("__cookie__:ab"), "abc".to_owned(), String::new()] {
+        for wrong in
+            [STANDARD.encode("abc"), STANDARD.encode("__cookie__:ab"), "abc".to_owned(), String::new()]
+        {
             assert!(!sent(&wrong), "{wrong}");
         }
     }

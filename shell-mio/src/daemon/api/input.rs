@@ -27,7 +27,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         match Path::<String>::from_request_parts(parts, state).await {
             Ok(Path(text)) => Ok(Self(text)),
-            Err(error) => Err(ApiError::bad_request(format!("the path cannot be read: {}", error.body_text()))),
+            Err(error) => {
+                Err(ApiError::bad_request(format!("the path cannot be read: {}", error.body_text())))
+            }
         }
     }
 }

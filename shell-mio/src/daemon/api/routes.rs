@@ -25,9 +25,7 @@ use super::error::ApiError;
 use super::feed::{self, Listeners};
 use super::gate::{self, Gate};
 use super::input::{Query, Segment, read_body};
-use super::{
-    ApiFacts, bans, blocks, budget, dashboard, evidence, input, readiness, rpc, transactions,
-};
+use super::{ApiFacts, bans, blocks, budget, dashboard, evidence, input, readiness, rpc, transactions};
 use crate::{BlockReader, Busy, NoReply, Remote};
 
 /// The core answers within this time, or the route answers 503.
@@ -315,7 +313,11 @@ async fn readyz(State(context): Shared, Extension(query): Extension<Query>) -> R
         readiness::checks(&context.remote.summary(), context.facts.place, context.remote.last_tick_age());
     let ready = checks.iter().all(|check| check.ok);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = if query.has("verbose") { json!({ "ready": ready, "checks": checks }) } else { json!({ "ready": ready }) };
+    let body = if query.has("verbose") {
+        json!({ "ready": ready, "checks": checks })
+    } else {
+        json!({ "ready": ready })
+    };
     (status, Json(body)).into_response()
 }
 

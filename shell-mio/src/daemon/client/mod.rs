@@ -286,7 +286,9 @@ fn result(answer: &Value) -> String {
     match (answer["node_id"].as_str(), answer["claimed_by"].as_str()) {
         (Some(id), _) => format!("{done} {id}\n"),
         (None, Some(id)) => {
-            format!("{done}; {id}, which is linked already, says that it listens there: the dial shows whether it does\n")
+            format!(
+                "{done}; {id}, which is linked already, says that it listens there: the dial shows whether it does\n"
+            )
         }
         (None, None) => format!("{done}\n"),
     }

@@ -93,7 +93,8 @@ mod tests {
     #[test]
     fn spans_and_sizes_read_well() {
         assert_eq!([span(5), span(65), span(3_700), span(90_000)], ["5s", "1m 5s", "1h 1m", "1d 1h"]);
-        let words = [400, 9_400, 59_400, 303_000, 7_199_999, 273_600_000].map(Duration::from_millis).map(in_words);
+        let words =
+            [400, 9_400, 59_400, 303_000, 7_199_999, 273_600_000].map(Duration::from_millis).map(in_words);
         assert_eq!(words, ["0.4 s", "9.4 s", "59 s", "5 min 3 s", "2 h 0 min", "3 d 4 h"]);
         assert_eq!([size(10), size(10_240), size(20 << 20)], ["10 B", "10 KiB", "20 MiB"]);
         assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);

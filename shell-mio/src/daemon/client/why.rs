@@ -26,7 +26,12 @@ pub(super) fn screen(why: &Value, now: SystemTime) -> String {
         lines.push(("ban", ban(&why["ban"])));
     }
     let attempts = rows(&why["attempts"], |attempt| {
-        vec![ago(&attempt["at"], now), who(attempt).to_owned(), cell(&attempt["intent"]), end(&attempt["end"])]
+        vec![
+            ago(&attempt["at"], now),
+            who(attempt).to_owned(),
+            cell(&attempt["intent"]),
+            end(&attempt["end"]),
+        ]
     });
     let mut out = facts(&lines);
     if attempts.is_empty() {
@@ -118,7 +123,12 @@ fn ban(ban: &Value) -> String {
         Some(until) => format!("until {until}"),
         None => "until it is lifted".to_owned(),
     };
-    format!("on {}, by {}, {end}; unban {} lifts it", cell(&ban["target"]), by(&ban["cause"]), cell(&ban["target"]))
+    format!(
+        "on {}, by {}, {end}; unban {} lifts it",
+        cell(&ban["target"]),
+        by(&ban["cause"]),
+        cell(&ban["target"])
+    )
 }
 
 fn by(cause: &Value) -> String {
@@ -161,7 +171,7 @@ mod tests {
         let why = json!({
             "node_id": "ab".repeat(32), "addr": "203.0.113.2:24100", "masternode": true,
             "sought_by": ["registry", "ordered"], "decision": "back_off",
-            "text": "the last attempt, ours, failed (connection_refused): nothing listens at the address",
+            "text": "our last attempt failed (connection_refused): nothing listens at the address",
             "rule": "D-5", "rule_text": "one back-off a peer", "since": "2026-11-21T21:29:18.000Z",
             "next": { "action": "we try again", "in_ms": 1_675 }, "session": null, "ban": null,
             "attempts": [
@@ -175,7 +185,7 @@ mod tests {
             "peer      {} (masternode, sought by the registry and an operator's order)\n\
              address   203.0.113.2:24100\n\
              decision  back_off\n\
-             because   the last attempt, ours, failed (connection_refused): nothing listens at the address\n\
+             because   our last attempt failed (connection_refused): nothing listens at the address\n\
              rule      D-5: one back-off a peer\n\
              since     2.0 s ago (2026-11-21T21:29:18.000Z)\n\
              next      we try again in 1.7 s\n\n\

@@ -71,7 +71,10 @@ mod tests {
              [limits]\nrate_total = { enforce = \"observe\" }\n[node]\nname = \"x\"\n",
         );
         let told = |changes: &[Change]| {
-            changes.iter().map(|c| format!("{}.{}: {} -> {}", c.section, c.name, c.old, c.new)).collect::<Vec<_>>()
+            changes
+                .iter()
+                .map(|c| format!("{}.{}: {} -> {}", c.section, c.name, c.old, c.new))
+                .collect::<Vec<_>>()
         };
         let changes = old.changes(&new);
         let expected = [

@@ -169,7 +169,8 @@ impl Fault {
         let meant = did_you_mean(method, Method::ALL.iter().map(|method| method.name()));
         // A name can be as long as the body.
         let shown: String = method.chars().take(64).collect();
-        let hint = meant.map_or_else(|| "; help lists all".to_owned(), |meant| format!("; did you mean {meant}?"));
+        let hint =
+            meant.map_or_else(|| "; help lists all".to_owned(), |meant| format!("; did you mean {meant}?"));
         Self::new(Self::UNKNOWN_METHOD, format!("there is no method {shown:?}{hint}"))
     }
 
@@ -231,7 +232,11 @@ mod tests {
             ("1", -32_600, Value::Null),
             ("{}", -32_600, Value::Null),
             ("{\"jsonrpc\":\"2.0\",\"method\":1,\"params\":\"bar\",\"id\":7}", -32_600, 7.into()),
-            ("{\"jsonrpc\":\"2.0\",\"method\":\"stop\",\"params\":\"bar\",\"id\":\"a\"}", -32_600, "a".into()),
+            (
+                "{\"jsonrpc\":\"2.0\",\"method\":\"stop\",\"params\":\"bar\",\"id\":\"a\"}",
+                -32_600,
+                "a".into(),
+            ),
             ("{\"jsonrpc\":\"3.0\",\"method\":\"stop\",\"id\":7}", -32_600, 7.into()),
             ("{\"jsonrpc\":2.0,\"method\":\"stop\",\"id\":7}", -32_600, 7.into()),
             ("{\"jsonrpc\":\"2.0\",\"method\":\"stop\",\"id\":{}}", -32_600, Value::Null),
@@ -247,7 +252,8 @@ mod tests {
 
     #[test]
     fn a_batch_keeps_its_order_and_each_bad_call_its_answer() {
-        let Ok(Body::Batch(calls)) = Body::read(b"[1,{\"jsonrpc\":\"2.0\",\"method\":\"x\"},{\"method\":\"y\"}]")
+        let Ok(Body::Batch(calls)) =
+            Body::read(b"[1,{\"jsonrpc\":\"2.0\",\"method\":\"x\"},{\"method\":\"y\"}]")
         else {
             panic!("a batch")
         };

@@ -143,8 +143,9 @@ fn transaction(bytes: &&[u8]) -> Value {
 /// `sendrawtransaction`.
 pub(super) async fn send(context: &Arc<Context>, given: &Parameters<'_>) -> Done {
     let text = given.required_text("hexstring")?;
-    let bytes = unhex(text)
-        .ok_or_else(|| Fault::new(Fault::DESERIALIZATION, "TX decode failed: expected pairs of hex digits"))?;
+    let bytes = unhex(text).ok_or_else(|| {
+        Fault::new(Fault::DESERIALIZATION, "TX decode failed: expected pairs of hex digits")
+    })?;
     let rejected = |fault: Fault| match fault.code {
         Fault::SERVER | Fault::INTERNAL => fault,
         _ => fault.with_code(Fault::REJECTED),

@@ -89,7 +89,9 @@ pub(super) async fn status(context: &Arc<Context>) -> Done {
     let (state, words) = match (facts.place.own, own.activity) {
         (0, _) => ("DISABLED", "this node is registered, and masternode.enabled is false"),
         (_, Activity::Active) => ("READY", "Ready"),
-        (_, Activity::Inactive) => ("EXPIRED", "this node is not active in its own view: it has too few links"),
+        (_, Activity::Inactive) => {
+            ("EXPIRED", "this node is not active in its own view: it has too few links")
+        }
     };
     Ok(json!({
         "node_id": own.node.to_string(),

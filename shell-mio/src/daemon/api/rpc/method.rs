@@ -137,7 +137,8 @@ pub(super) async fn run(context: &Arc<Context>, method: Method, given: &Paramete
 }
 
 fn help(given: &Parameters<'_>) -> Done {
-    let line = |method: Method| format!("{}: {}", method.usage().trim_start_matches("usage: "), method.about());
+    let line =
+        |method: Method| format!("{}: {}", method.usage().trim_start_matches("usage: "), method.about());
     let Some(name) = given.text("command")? else {
         return Ok(Method::ALL.iter().map(|method| line(*method)).collect::<Vec<_>>().join("\n").into());
     };
@@ -175,8 +176,7 @@ mod tests {
         }
         let changes: Vec<&str> =
             Method::ALL.iter().filter(|m| m.effect() == Effect::Changes).map(|m| m.name()).collect();
-        let expected =
-            ["sendrawtransaction", "addnode", "disconnectnode", "setban", "clearbanned", "stop"];
+        let expected = ["sendrawtransaction", "addnode", "disconnectnode", "setban", "clearbanned", "stop"];
         assert_eq!(changes, expected);
         assert_eq!(Method::SetBan.usage(), "usage: setban subnet command [bantime] [absolute] [reason]");
     }

@@ -32,9 +32,7 @@ pub(super) async fn info(context: &Arc<Context>) -> Done {
     })
     .await?;
     let (facts, summary) = (&context.facts, status.summary);
-    let family = |addr: CanonicalAddr, name: &str| {
-        json!({ "address": addr.ip().to_string(), "port": addr.port(), "score": 1, "network": name })
-    };
+    let family = |addr: CanonicalAddr, name: &str| json!({ "address": addr.ip().to_string(), "port": addr.port(), "score": 1, "network": name });
     let networks: Vec<Value> = ["ipv4", "ipv6"].map(network).into();
     let local = status.advertised.map(|addr| family(addr, network_of(addr.ip())));
     Ok(json!({
@@ -153,8 +151,12 @@ pub(super) async fn add(context: &Arc<Context>, given: &Parameters<'_>) -> Done 
     }
     let id = node.parse::<timed_core::NodeId>().is_ok();
     let (addr, node_id) = if id { (None, Some(node.to_owned())) } else { (Some(node.to_owned()), None) };
-    let request = connect_request(addr, node_id)
-        .map_err(|error| Fault::parameter("node", format!("{}; expected IP:PORT, NODE_ID@IP:PORT or a known node id", error.message)))?;
+    let request = connect_request(addr, node_id).map_err(|error| {
+        Fault::parameter(
+            "node",
+            format!("{}; expected IP:PORT, NODE_ID@IP:PORT or a known node id", error.message),
+        )
+    })?;
     if command == "add" && is_ordered(context, node).await {
         return Err(Fault::new(Fault::ALREADY_ADDED, "Error: Node already added"));
     }

@@ -74,7 +74,10 @@ impl<'a> Parameters<'a> {
     /// A whole number, not negative.
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Fault> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        value.as_u64().map(Some).ok_or_else(|| Self::wrong(name, "a whole number that is not negative", value))
+        value
+            .as_u64()
+            .map(Some)
+            .ok_or_else(|| Self::wrong(name, "a whole number that is not negative", value))
     }
 
     /// A yes or no; no where nothing is given.
