@@ -80,8 +80,8 @@ pub struct Reconfiguration {
 /// A name after a change of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewSeed {
-    /// Its number: one that no other name ever had in this process. A late answer for a number that is gone is
-    /// ignored.
+    /// Its number: as before for a name that stays, else one that no other name ever had in this process. A late
+    /// answer for a number that is gone is ignored.
     pub number: SeedId,
     /// The name's key and list.
     pub seed: Seed,

@@ -37,7 +37,11 @@ impl Node {
             Request::Peers => {
                 Reply::Peers(self.pool.live().filter_map(|(p, c)| self.peer_info(now, p, c)).collect())
             }
-            Request::Matrix => Reply::Matrix(Box::new(self.masternode.matrix(now.mono, self.own_links()))),
+            Request::Matrix => Reply::Matrix(Box::new(self.masternode.matrix(
+                now.mono,
+                self.own_links(),
+                self.absent_seats(),
+            ))),
             Request::Masternodes => Reply::Masternodes(self.masternode.masternodes(now.mono)),
             Request::Why(peer) => self.explain(now, &peer),
             Request::Connect { addr, id } => {
@@ -85,6 +89,7 @@ impl Node {
                 }
                 Reply::Sent(conns.len())
             }
+            Request::Submit(_) if self.leave.announced().is_some() => Reply::Draining,
             Request::Submit(_) | Request::Transaction(_) | Request::Evidence | Request::Consensus => {
                 return self.answer_about_blocks(now, id, request);
             }
@@ -92,6 +97,8 @@ impl Node {
             Request::Unban(target) => return self.order_unban(now, id, target),
             Request::Bans => Reply::Bans(self.bans.list(now)),
             Request::Reconfigure(new) => self.reconfigure(now, *new),
+            Request::Drain { lasts, loss } => self.order_drain(now, lasts, loss),
+            Request::Undrain => self.order_undrain(now),
             Request::Stop => {
                 self.stop(now, CloseReason::Shutdown);
                 Reply::Stopping

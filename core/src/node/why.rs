@@ -53,7 +53,9 @@ impl Node {
         }
         let session = peer.and_then(|peer| self.peer_info(now, peer, peer.live?.conn));
         let last = who.attempts.first();
-        let Words { decision: name, rule, mut text } = match words::for_want_of_a_place(decision, last) {
+        let absence = dialing.map(|dialing| dialing.absence).unwrap_or_default();
+        let special = words::away(decision, absence).or_else(|| words::for_want_of_a_place(decision, last));
+        let Words { decision: name, rule, mut text } = match special {
             Some(words) => words,
             None => {
                 let failures = dialing.map_or(0, |dialing| dialing.backoff.failures());

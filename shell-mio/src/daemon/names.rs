@@ -54,23 +54,25 @@ impl HostNames {
         Self(RwLock::new(Numbered { names: BTreeMap::new(), next: 0 }))
     }
 
-    /// Numbers the names of another configuration. Those of the old one are known beside them until
-    /// [`HostNames::keep`].
+    /// Numbers the names of another configuration: whoever stays keeps the number. Those of the old one are known
+    /// beside them until [`HostNames::keep`].
     pub(crate) fn renumber(&self, config: &Config) -> Vec<NewSeed> {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let mut new = Vec::new();
+        let mut new: Vec<NewSeed> = Vec::new();
         for name in listed(config) {
-            let same = known.names.iter().rev().find(|(_, old)| old.is(&name));
-            let (before, name) = match same {
-                // What the log has said of it is still so.
-                Some((number, old)) if old.list == name.list => (Some(*number), Arc::clone(old)),
-                Some((number, _)) => (Some(*number), Arc::new(name)),
-                None => (None, Arc::new(name)),
-            };
+            let taken = |number: &SeedId| new.iter().any(|name| name.number == *number);
+            let same = known.names.iter().find(|(number, old)| old.is(&name) && !taken(number));
+            if let Some((number, old)) = same
+                && old.list == name.list
+            {
+                new.push(NewSeed { number: *number, seed: name.seed(), before: Some(*number) });
+                continue;
+            }
+            let before = same.map(|(number, _)| *number);
             let number = SeedId(known.next);
             known.next = known.next.saturating_add(1);
             new.push(NewSeed { number, seed: name.seed(), before });
-            known.names.insert(number, name);
+            known.names.insert(number, Arc::new(name));
         }
         new
     }
@@ -81,10 +83,12 @@ impl HostNames {
         known.names.retain(|number, _| names.iter().any(|name| name.number == *number));
     }
 
-    /// Forgets these.
-    pub(crate) fn forget(&self, names: &[NewSeed]) {
+    /// Forgets those of these that are new.
+    pub(crate) fn forget_new(&self, names: &[NewSeed]) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        known.names.retain(|number, _| names.iter().all(|name| name.number != *number));
+        let is_new =
+            |number: &SeedId| names.iter().any(|name| name.number == *number && name.before != Some(*number));
+        known.names.retain(|number, _| !is_new(number));
     }
 
     /// The number of a name as the configuration has it, with or without its port.
@@ -96,6 +100,12 @@ impl HostNames {
             None => name.host.eq_ignore_ascii_case(text),
         };
         known.names.iter().find(|(_, name)| named(name)).map(|(number, _)| *number)
+    }
+
+    /// Each as `host:port`.
+    pub(crate) fn to_texts(&self) -> Vec<String> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.names.values().map(|name| format!("{}:{}", name.host, name.port)).collect()
     }
 }
 
@@ -235,9 +245,9 @@ mod tests {
         let new = names.renumber(&config("\"c.example\", \"a.example\""));
         let shown: Vec<_> =
             new.iter().map(|name| (name.number.0, name.before.map(|before| before.0))).collect();
-        assert_eq!(shown, [(2, None), (3, Some(0))]);
+        assert_eq!(shown, [(2, None), (0, Some(0))]);
         names.keep(&new);
-        assert_eq!([names.find("a.example"), names.find("b.example")], [Some(SeedId(3)), None]);
-        assert_eq!(names.renumber(&config("\"a.example\""))[0].number, SeedId(4));
+        assert_eq!([names.find("a.example"), names.find("b.example")], [Some(SeedId(0)), None]);
+        assert_eq!(names.renumber(&config("\"b.example\""))[0].number, SeedId(3));
     }
 }

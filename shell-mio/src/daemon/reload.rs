@@ -103,7 +103,7 @@ impl Reload {
                 Ok(())
             }
             Ok(Reply::Refused(why)) => {
-                self.peers.forget(&seeds);
+                self.peers.forget_new(&seeds);
                 Err(refused(why))
             }
             Ok(_) => Err(refused("the node gave an answer of another kind")),

@@ -10,10 +10,12 @@ use tracing::{info, warn};
 use super::api::{self, ApiFacts, ApiNames, Feed};
 use super::arguments::RunArgs;
 use super::assembly::Assembly;
+use super::attest::{Head, Keeper};
 use super::config::Config;
 use super::data_dir::{DataDir, Existing, Secrecy, write_durably};
 use super::descriptors;
 use super::failure::{Exit, Failure};
+use super::hosting::{Driving, Plan};
 use super::keys::{fill_random, hex};
 use super::logging::{self, Introduction, LogSink};
 use super::metrics::Totals;
@@ -27,6 +29,35 @@ pub(crate) const PARENT: &str = "TIMED_DEVNET_PARENT";
 
 /// Runs a node until it is stopped or halts.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
+    host(args, drive)
+}
+
+/// Has the loop of this crate drive the node.
+fn drive(plan: &Plan<'_>) -> Result<Driving, Failure> {
+    let config = &plan.assembly.config;
+    let mut seed = zeroize::Zeroizing::new([0; 32]);
+    fill_random(&mut *seed)?;
+    let (store, journal) = Store::open(plan.dir.store()).map_err(|error| store_failure(&error))?;
+    let node = Node::new(plan.core_config(), plan.crypto(), *seed, journal, crate::now())
+        .map_err(|error| Failure::config(error.to_string()))?;
+    drop(seed);
+
+    let mut shell = Shell::bind(shell_config(config)).map_err(|error| Failure::failed(error.to_string()))?;
+    shell.take_signals().map_err(|error| Failure::failed(format!("cannot handle signals: {error}")))?;
+    shell.use_names(Arc::clone(&plan.names) as Arc<dyn NameService>);
+    Ok(Driving {
+        remote: shell.remote(),
+        blocks: Arc::new(store.reader()),
+        listen: shell.local_addr(),
+        run: Box::new(move |reporter| shell.run(node, store, reporter)),
+    })
+}
+
+/// Runs a node that something drives: everything of the daemon around it.
+pub(super) fn host(
+    args: &RunArgs,
+    drive: impl FnOnce(&Plan<'_>) -> Result<Driving, Failure>,
+) -> Result<ExitCode, Failure> {
     follow_parent()?;
     let dir = DataDir::locate(args.node.dir.data_dir.as_deref())?;
     let assembly = Assembly::load(&dir, &args.node)?;
@@ -38,25 +69,17 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
 
     let config = &assembly.config;
     descriptors::secure(&config.core_limits(assembly.genesis.registry.size()))?;
-    let mut seed = zeroize::Zeroizing::new([0; 32]);
-    fill_random(&mut *seed)?;
-    let (store, journal) = Store::open(dir.store()).map_err(|error| store_failure(&error))?;
-    let node = Node::new(assembly.core_config(), assembly.crypto(), *seed, journal, crate::now())
-        .map_err(|error| Failure::config(error.to_string()))?;
-    drop(seed);
-
-    let mut shell = Shell::bind(shell_config(config)).map_err(|error| Failure::failed(error.to_string()))?;
-    shell.take_signals().map_err(|error| Failure::failed(format!("cannot handle signals: {error}")))?;
     let peers = Arc::new(HostNames::of(config));
     let names = Arc::new(ApiNames::new(config.node.name.clone(), config.api.hosts.clone()));
-    shell.use_names(Arc::clone(&peers) as Arc<dyn NameService>);
+    let plan = Plan { assembly: &assembly, dir: &dir, names: Arc::clone(&peers) };
+    let Driving { remote, blocks, listen, run } = drive(&plan)?;
     let totals = Arc::new(Totals::new());
     let api = if config.api.enabled {
         let listener = bind_api(config.api.listen)?;
         let token = write_cookie(&dir)?;
-        let facts =
-            ApiFacts::new(&assembly, token, Arc::clone(&totals), Arc::clone(&names), Arc::clone(&peers));
-        Some(api::start(listener, facts, shell.remote(), store.reader())?)
+        let (names, peers) = (Arc::clone(&names), Arc::clone(&peers));
+        let facts = ApiFacts::new(&assembly, &dir, token, Arc::clone(&totals), names, peers);
+        Some(api::start(listener, facts, remote.clone(), blocks)?)
     } else {
         None
     };
@@ -68,7 +91,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let introduction = Introduction {
         node: assembly.id,
         network: assembly.genesis.network.as_str().to_owned(),
-        listen: shell.local_addr(),
+        listen,
         advertised: config.advertised(),
         api: api.as_ref().map(|api| api.listen),
     };
@@ -79,7 +102,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         id: assembly.id,
         verbosity,
         manager: manager.clone(),
-        remote: shell.remote(),
+        remote,
         names,
         peers,
         running: Mutex::new(Running { config: config.clone(), settings: assembly.settings.clone() }),
@@ -89,7 +112,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     });
     let (feed, handle) = api.map(|api| (api.feed, api.handle)).unzip();
     let service = manager.map(ServiceNews::new);
-    let exit = shell.run(node, store, Reporter { log, feed, service });
+    let keeper = keeper(&dir, &assembly);
+    let exit = run(Reporter { log, feed, service, keeper });
 
     if let Some(handle) = handle {
         handle.stop();
@@ -99,11 +123,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     outcome(exit)
 }
 
-/// Tells the log, those who listen to `/events`, and the service manager.
-struct Reporter {
+/// Tells the log, those who listen to `/events`, and the service manager. Give it every event of the core and the
+/// shell, in order, and every turn.
+pub struct Reporter {
     log: LogSink,
     feed: Option<Feed>,
     service: Option<ServiceNews>,
+    keeper: Option<Keeper>,
 }
 
 impl EventSink for Reporter {
@@ -111,6 +137,9 @@ impl EventSink for Reporter {
         self.log.event(event);
         if let Some(feed) = &mut self.feed {
             feed.event(event);
+        }
+        if let Some(keeper) = &mut self.keeper {
+            keeper.event(event);
         }
         if let Some(service) = &mut self.service {
             service.event(event);
@@ -130,6 +159,18 @@ impl EventSink for Reporter {
             service.turned(at);
         }
     }
+}
+
+/// What keeps the proof of who was there. A node that cannot keep it does everything else.
+fn keeper(dir: &DataDir, assembly: &Assembly) -> Option<Keeper> {
+    let max = assembly.config.limits.attestations;
+    let head = Head {
+        genesis: assembly.genesis_hash,
+        period: timed_core::sample_period(assembly.config.masternode.heartbeat_interval),
+    };
+    Keeper::start(dir, head, max)
+        .map_err(|error| warn!(%error, "heartbeats are not kept: this node cannot prove later who was there"))
+        .ok()
 }
 
 fn outcome(exit: crate::Exit) -> Result<ExitCode, Failure> {

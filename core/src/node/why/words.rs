@@ -1,6 +1,7 @@
 //! Decisions and rules in words.
 
 use crate::event::{Attempt, CloseReason, ClosedBy, Direction, Excessive, Handling, PeerInfo, Why};
+use crate::net::absence::Absence;
 use crate::net::dialer::{Decision, Side};
 
 /// Nothing is known yet.
@@ -31,6 +32,13 @@ impl Words {
     fn new(decision: &'static str, rule: &'static str, text: impl Into<String>) -> Self {
         Self { decision, rule, text: text.into() }
     }
+}
+
+/// Whether the two nodes are apart because the peer is away on purpose.
+pub(super) fn away(decision: Decision, absence: Absence) -> Option<Words> {
+    let waits = matches!(decision, Decision::BackOff(_) | Decision::AwaitDialer(_));
+    let text = "the peer has announced to be away; until it is back, or the time it gave is over, it is tried calmly";
+    (waits && absence.is_away()).then(|| Words::new("absent", "L-5", text))
 }
 
 /// What the last attempt says where the two nodes are apart because one of them had no place for the other.
@@ -192,6 +200,7 @@ pub(super) const fn rule(number: &str) -> &'static str {
         b"D-7" => "a node does not dial itself",
         b"D-8" => "a peer that the operator disconnected is kept apart for a while",
         b"H-5" => "incompatible nodes part, and try again rarely",
+        b"L-5" => "a node that has announced to be away is not missed",
         b"P-1" => "one live link a peer",
         b"P-3" => "addresses of others are kept in an address book",
         b"P-8" => "a configured name is asked about until a link to it stands",

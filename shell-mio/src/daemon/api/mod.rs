@@ -15,6 +15,7 @@
 //! | `consensus` | the same for the chain's state |
 //! | `blocks` | final blocks, read from the store |
 //! | `transactions` | taking them in, and where they are |
+//! | `attestations` | heartbeats that prove who was there |
 //! | `evidence` | proofs of equivocation |
 //! | `bans` | bans: listed, set, lifted |
 //! | `dashboard` | the page at `/` |
@@ -23,11 +24,13 @@
 //! | `error` | refusals |
 
 mod answers;
+mod attestations;
 mod bans;
 mod blocks;
 mod budget;
 mod consensus;
 mod dashboard;
+mod drain;
 mod error;
 mod evidence;
 mod facts;
@@ -52,10 +55,12 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::assembly::Assembly;
+use super::data_dir::DataDir;
 use super::failure::Failure;
 use super::metrics::Totals;
 use super::names::HostNames;
-use crate::{BlockReader, Remote};
+use crate::{Blocks, Remote};
+use attestations::Attestations;
 pub(crate) use feed::Feed;
 use gate::Gate;
 pub(crate) use names::ApiNames;
@@ -86,12 +91,14 @@ pub(crate) struct ApiFacts {
     max_mempool: usize,
     token: Zeroizing<String>,
     totals: Arc<Totals>,
+    attestations: Attestations,
 }
 
 impl ApiFacts {
     /// The facts of a node that is about to run.
     pub(crate) fn new(
         assembly: &Assembly,
+        dir: &DataDir,
         token: Zeroizing<String>,
         totals: Arc<Totals>,
         names: Arc<ApiNames>,
@@ -114,6 +121,7 @@ impl ApiFacts {
             max_mempool: config.limits.bounds.mempool,
             token,
             totals,
+            attestations: Attestations::of(Some(dir.path().to_owned())),
         }
     }
 }
@@ -135,6 +143,7 @@ impl ApiFacts {
             max_mempool: timed_core::Limits::default().mempool,
             token: Zeroizing::new(token.to_owned()),
             totals: Arc::new(Totals::new()),
+            attestations: Attestations::of(None),
         }
     }
 }
@@ -169,7 +178,7 @@ pub(crate) fn start(
     listener: TcpListener,
     facts: ApiFacts,
     remote: Remote,
-    blocks: BlockReader,
+    blocks: Arc<dyn Blocks>,
 ) -> Result<Started, Failure> {
     let failed = |error: std::io::Error| Failure::failed(format!("cannot start the API: {error}"));
     let listen = listener.local_addr().map_err(failed)?;

@@ -25,8 +25,11 @@ use super::error::ApiError;
 use super::feed::{self, Listeners};
 use super::gate::{self, Gate};
 use super::input::{Query, Segment, read_body};
-use super::{ApiFacts, bans, blocks, budget, dashboard, evidence, input, readiness, rpc, transactions};
-use crate::{BlockReader, Busy, NoReply, Remote};
+use super::{
+    ApiFacts, attestations, bans, blocks, budget, dashboard, drain, evidence, input, readiness, rpc,
+    transactions,
+};
+use crate::{Blocks, Busy, LoopCounters, NoReply, Remote};
 
 /// The core answers within this time, or the route answers 503.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -34,7 +37,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 pub(super) struct Context {
     pub(super) facts: ApiFacts,
     pub(super) remote: Remote,
-    pub(super) blocks: BlockReader,
+    pub(super) blocks: Arc<dyn Blocks>,
     pub(super) listeners: Listeners,
 }
 
@@ -56,6 +59,7 @@ pub(super) fn router(context: Arc<Context>, gate: Arc<Gate>) -> Router {
         .route("/blocks/{height}", get(blocks::one))
         .route("/tx", post(transactions::submit))
         .route("/tx/{id}", get(transactions::state))
+        .route("/attestations", get(attestations::attestations))
         .route("/evidence", get(evidence::list))
         .route("/bans", get(bans::list).post(bans::ban))
         // The rest of the path, for a prefix has a slash, encoded or not.
@@ -64,6 +68,7 @@ pub(super) fn router(context: Arc<Context>, gate: Arc<Gate>) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/drain", post(drain::drain).delete(drain::undrain))
         .route("/stop", post(stop))
         .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no such route") })
         .method_not_allowed_fallback(|| async {
@@ -120,6 +125,10 @@ fn refusal(reply: Reply) -> Result<Reply, ApiError> {
             "more than one peer has this address or these digits; give the whole node id",
         )),
         Reply::IsSelf => Err(ApiError::new(StatusCode::CONFLICT, "is_self", "this is the node itself")),
+        Reply::Draining => Err(ApiError::unavailable(
+            "draining",
+            "this node is about to be stopped and takes no more transactions: hand it to another one",
+        )),
         Reply::Refused(why) => Err(ApiError::new(StatusCode::CONFLICT, "refused", why)),
         other => Ok(other),
     }
@@ -142,6 +151,20 @@ pub(super) struct ConsensusInfoJson {
     producing: ProducingJson,
     sync_state: &'static str,
     links: LinksJson,
+    traffic: TrafficJson,
+}
+
+/// Bytes on the wire since the start.
+#[derive(Serialize)]
+struct TrafficJson {
+    received_bytes: u64,
+    sent_bytes: u64,
+}
+
+impl From<LoopCounters> for TrafficJson {
+    fn from(counters: LoopCounters) -> Self {
+        Self { received_bytes: counters.bytes_in, sent_bytes: counters.bytes_out }
+    }
 }
 
 /// What the node last published about itself.
@@ -157,6 +180,7 @@ pub(super) fn consensus_info(context: &Context) -> ConsensusInfoJson {
         producing: summary.producing.into(),
         sync_state: sync_state(&summary),
         links: summary.links.into(),
+        traffic: context.remote.counters().into(),
     }
 }
 
@@ -215,8 +239,10 @@ async fn status(State(context): Shared) -> Answer {
         }),
         "clock_offset_ms": summary.clock_offset_ms,
         "last_tick_age_ms": millis(context.remote.last_tick_age()),
+        "draining_s": summary.leaving.map(|lasts| lasts.as_secs()),
         "connected_peers": summary.connected_peers,
         "links": LinksJson::from(summary.links),
+        "traffic": TrafficJson::from(context.remote.counters()),
         "addresses": AddressesJson::from(summary.addresses),
         "counters": CountersJson::from(status.counters),
     }))
