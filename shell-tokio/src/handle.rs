@@ -338,7 +338,7 @@ impl Handle {
 
     async fn connecting(&self, request: Request) -> Result<Connecting, RequestError> {
         match self.request(request).await? {
-            Reply::Dialing => Ok(Connecting::Dialing),
+            Reply::Dialing { .. } => Ok(Connecting::Dialing),
             Reply::AlreadyConnected(id) => Ok(Connecting::AlreadyConnected(id)),
             _ => Err(RequestError::OfAnotherKind),
         }

@@ -178,7 +178,7 @@ pub(crate) struct ClientArgs {
 /// A verb about one peer.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PeerArgs {
-    /// The peer: node id or its first digits, IP:PORT, or IP
+    /// The peer: node id or its first digits, IP:PORT, IP, or a name from the node's configuration
     pub(crate) peer: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
