@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
+use crate::witness;
+
 /// Writes bytes as lower-case hex.
 fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -33,8 +35,8 @@ fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], BadHex> {
 macro_rules! byte_id {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub [u8; $len]);
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        pub struct $name(#[serde(with = "crate::recorded::octets")] pub [u8; $len]);
 
         impl Default for $name {
             fn default() -> Self {
@@ -123,7 +125,7 @@ impl TxId {
     /// The id of a transaction (rule X-1).
     #[must_use]
     pub fn of(transaction: &[u8]) -> Self {
-        Self(Sha256::digest(transaction).into())
+        Self(witness::hashed(Sha256::digest(transaction).into()))
     }
 }
 
@@ -133,7 +135,9 @@ macro_rules! number_id {
     };
     ($(#[$doc:meta])* $name:ident, $number:ty) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+        )]
         pub struct $name(pub $number);
 
         impl fmt::Display for $name {
@@ -199,7 +203,7 @@ impl Round {
 
 /// One connection, from dial or accept to `Closed`. Allocated by the core only; an index is used again
 /// only under a new generation, so a stale id never names another connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub struct ConnId {
     index: u32,
     generation: u32,
@@ -234,7 +238,7 @@ impl fmt::Display for ConnId {
 }
 
 /// A slab whose keys are [`ConnId`]s.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct ConnSlab<T> {
     slots: slab::Slab<(u32, T)>,
     next_generation: u32,

@@ -106,6 +106,7 @@ mod command;
 mod config;
 pub mod crypto;
 mod event;
+pub mod flight;
 mod gate;
 mod ids;
 mod input;
@@ -115,12 +116,14 @@ mod link;
 mod masternode;
 pub mod net;
 mod node;
+mod recorded;
 mod registry;
 mod rng;
 mod seats;
 mod time;
 mod timers;
 pub mod wire;
+mod witness;
 
 /// The consensus of one height as plain data: what the exploration and the oracle in `tests` run. No part of the
 /// interface: nothing here is promised to stay.

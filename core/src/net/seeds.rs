@@ -15,7 +15,7 @@ use crate::time::Mono;
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 
 /// The names that were configured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Seeds {
     names: Vec<Name>,
     /// Addresses that are sought because a name gives, or gave, them.
@@ -23,7 +23,7 @@ pub(crate) struct Seeds {
     longest: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 struct Name {
     /// The key that must answer, if it was configured.
     id: Option<NodeId>,
@@ -122,7 +122,7 @@ impl Seeds {
 }
 
 /// To whom links are live, and where these nodes are.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Linked {
     pub(crate) ids: BTreeSet<NodeId>,
     pub(crate) addrs: BTreeSet<CanonicalAddr>,

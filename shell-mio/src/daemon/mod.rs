@@ -18,6 +18,8 @@ mod keys;
 mod logging;
 mod metrics;
 mod names;
+mod recordings;
+mod replay;
 mod run;
 mod service;
 

@@ -44,7 +44,9 @@ use zeroize::Zeroizing;
 use super::assembly::Assembly;
 use super::failure::Failure;
 use super::metrics::Totals;
+use super::recordings::Recordings;
 use crate::{BlockReader, Remote};
+pub(crate) use facts::{Fact, fact};
 pub(crate) use feed::Feed;
 use gate::Gate;
 use readiness::Place;
@@ -71,11 +73,17 @@ pub(crate) struct ApiFacts {
     hosts: Vec<String>,
     token: Zeroizing<String>,
     totals: Arc<Totals>,
+    recordings: Recordings,
 }
 
 impl ApiFacts {
     /// The facts of a node that is about to run.
-    pub(crate) fn new(assembly: &Assembly, token: Zeroizing<String>, totals: Arc<Totals>) -> Self {
+    pub(crate) fn new(
+        assembly: &Assembly,
+        token: Zeroizing<String>,
+        totals: Arc<Totals>,
+        recordings: Recordings,
+    ) -> Self {
         let config = &assembly.config;
         let registry = &assembly.genesis.registry;
         let own = usize::from(assembly.acts_as_masternode());
@@ -92,6 +100,7 @@ impl ApiFacts {
             hosts: config.api.hosts.iter().chain(&config.node.name).cloned().collect(),
             token,
             totals,
+            recordings,
         }
     }
 }
@@ -112,6 +121,7 @@ impl ApiFacts {
             hosts: Vec::new(),
             token: Zeroizing::new(token.to_owned()),
             totals: Arc::new(Totals::new()),
+            recordings: Recordings::none(),
         }
     }
 }

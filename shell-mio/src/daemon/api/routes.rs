@@ -16,6 +16,7 @@ use timed_core::{CanonicalAddr, Height, MasternodeInfo, NodeId, PeerRef, Reply, 
 use tokio::time::timeout;
 
 use super::super::metrics::{ProcessNumbers, Reading, prometheus};
+use super::super::recordings::{Cause, NotWritten};
 use super::super::rfc3339;
 use super::answers::{
     AddressesJson, CountersJson, LinksJson, MasternodeJson, MatrixJson, PeerJson, WhyJson, millis,
@@ -68,6 +69,7 @@ pub(super) fn router(context: Arc<Context>, gate: Arc<Gate>) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/record", post(record))
         .route("/stop", post(stop))
         .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no such route") })
         .method_not_allowed_fallback(|| async {
@@ -373,4 +375,23 @@ async fn stop(State(context): Shared) -> Answer {
         Err(_) => context.remote.stop(),
     }
     Ok((StatusCode::ACCEPTED, Json(json!({ "result": "stopping" }))).into_response())
+}
+
+/// `POST /record`: answered when the file is durable.
+async fn record(State(context): Shared) -> Answer {
+    let recordings = context.facts.recordings.clone();
+    let written = tokio::task::spawn_blocking(move || recordings.write(Cause::Order)).await;
+    match written.map_err(|_| unexpected())? {
+        Ok(written) => {
+            let body = json!({ "file": written.path.display().to_string(), "bytes": written.bytes });
+            Ok((StatusCode::CREATED, Json(body)).into_response())
+        }
+        Err(error @ NotWritten::Off) => {
+            Err(ApiError::new(StatusCode::CONFLICT, "recorder_off", error.to_string()))
+        }
+        Err(error @ NotWritten::Empty) => Err(ApiError::unavailable("nothing_recorded", error.to_string())),
+        Err(error @ NotWritten::Io { .. }) => {
+            Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "not_written", error.to_string()))
+        }
+    }
 }

@@ -10,10 +10,10 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::arguments::{
     BanArgs, BlockArgs, ClientArgs, ConnectArgs, DevnetArgs, DirArgs, GenesisArgs, InitArgs, NodeArgs,
-    PeerArgs, RunArgs, SubmitArgs, TransactionArgs, UnbanArgs,
+    PeerArgs, ReplayArgs, RunArgs, SubmitArgs, TransactionArgs, UnbanArgs,
 };
 use super::failure::Failure;
-use super::{client, devnet, run};
+use super::{client, devnet, replay, run};
 
 /// A masternode network on a fresh machine: `timed devnet`. One node: `timed init`, `timed genesis`, `timed run`.
 #[derive(Debug, Parser)]
@@ -71,6 +71,10 @@ enum Verb {
     Connect(ConnectArgs),
     /// Make a running node leave a peer, for ten minutes or until connect
     Disconnect(PeerArgs),
+    /// Make a running node write down what its flight recorder holds
+    Record(ClientArgs),
+    /// Run a recording again through the same core, print its events; exit code 1 where it differs
+    Replay(ReplayArgs),
     /// Stop a running node
     Stop(ClientArgs),
     /// Judge a running node: exit code 0 healthy, 1 degraded, 2 critical
@@ -133,6 +137,8 @@ fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Why(args) => client::why(&args),
         Verb::Connect(args) => client::connect(&args),
         Verb::Disconnect(args) => client::disconnect(&args),
+        Verb::Record(args) => client::record(&args),
+        Verb::Replay(args) => replay::replay(&args),
         Verb::Stop(args) => client::stop(&args),
         Verb::Health(args) => client::health(&args),
         Verb::Completions { shell } => documents::completions(&mut CommandLine::command(), shell).map(done),
