@@ -85,6 +85,7 @@
 //! | `node` | [`Node`]: routes inputs to the machines and applies their effects; no policy of its own |
 //! | `masternode` | heartbeats with witnesses, the active set, the link matrix |
 //! | [`net`] | who dials, which duplicate survives, knocks, back-off, epochs, the pool of peers |
+//! | [`flight`] | the recorder: what a node did, and the same again |
 //! | `link` | one connection: opening, signed words, lanes out, liveness |
 //! | [`crypto`] | the traits of a provider, and Noise with ed25519 |
 //! | [`wire`] | records, frames, messages, their encoding, and the bytes that are signed |

@@ -38,8 +38,8 @@ mod store;
 mod threads;
 
 pub use event_loop::{
-    BindError, Busy, Core, EventSink, Exit, Latencies, LoopCounters, NoReply, PendingReply, Remote, Shell,
-    ShellConfig, ShellEvent, SocketOptions, StopCause, descriptors, now,
+    Answer, BindError, Busy, Core, Driven, EventSink, Exit, Latencies, LoopCounters, NoReply, PendingReply,
+    Remote, Shell, ShellConfig, ShellEvent, SocketOptions, StopCause, descriptors, now,
 };
 pub use names::NameService;
-pub use store::{BlockReader, Inclusion, Store, StoreError};
+pub use store::{BlockReader, Blocks, Inclusion, Store, StoreError};

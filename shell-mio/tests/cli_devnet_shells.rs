@@ -5,7 +5,8 @@
 mod operator;
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -21,7 +22,7 @@ fn tokio_node() -> PathBuf {
     let beside = Path::new(env!("CARGO_BIN_EXE_timed")).with_file_name("examples").join("timed-tokio-node");
     if !beside.exists() {
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--locked", "-p", "timed-tokio", "--example", "timed-tokio-node"]);
+        build.args(["build", "--locked", "-p", "timed-mio", "--example", "timed-tokio-node"]);
         let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
         assert!(built.success() && beside.exists(), "{} cannot be built", beside.display());
     }
@@ -57,6 +58,30 @@ impl Devnet {
 
     fn get(&self, node: u8, path: &str) -> (u16, Value) {
         http("GET", &format!("{}{path}", self.url(node)), None, "")
+    }
+
+    /// What a node answers to a `GET`, as it is on the wire, to its end or these words.
+    fn raw(&self, node: u8, path: &str, host: &str, until: &str) -> String {
+        let addr = self.url(node);
+        let mut stream = TcpStream::connect(addr.trim_start_matches("http://")).unwrap();
+        stream.set_read_timeout(Some(30 * SECOND)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
+        let (mut told, mut buffer) = (String::new(), [0; 4096]);
+        while !told.contains(until) {
+            match stream.read(&mut buffer) {
+                Ok(count) if count > 0 => told.push_str(&String::from_utf8_lossy(&buffer[..count])),
+                _ => break,
+            }
+        }
+        told
+    }
+
+    /// A node's metrics, by name and kind.
+    fn metrics(&self, node: u8) -> BTreeSet<String> {
+        let (status, text) = self.get(node, "/metrics");
+        assert_eq!(status, 200, "{text}");
+        let text = text.as_str().unwrap().to_owned();
+        text.lines().filter(|line| line.starts_with("# TYPE ")).map(str::to_owned).collect()
     }
 
     fn height(&self, node: u8) -> u64 {
@@ -169,6 +194,20 @@ fn the_two_shells_are_one_network_and_tell_the_same() {
     assert_eq!(shape_of(&why(1, 3).1), shape_of(&why(2, 3).1));
     let unknown = |node| devnet.get(node, "/why/127.0.0.0");
     assert_eq!((unknown(1).0, shape_of(&unknown(1).1)), (unknown(2).0, shape_of(&unknown(2).1)));
+
+    let first = devnet.get(1, "/blocks/1").1["hash"].as_str().unwrap().to_owned();
+    let by_hash = [1, 2].map(|node| devnet.get(node, &format!("/blocks/{first}")));
+    assert_eq!(
+        by_hash.each_ref().map(|(status, block)| (*status, block["height"].as_u64())),
+        [(200, Some(1)); 2]
+    );
+    assert_eq!(devnet.metrics(1), devnet.metrics(2));
+    for node in [1, 2] {
+        assert!(devnet.raw(node, "/status", "evil.example", "wrong_host").starts_with("HTTP/1.1 403"));
+        let events = devnet.raw(node, "/events", "localhost", "event: block");
+        assert!(events.contains("event: block"), "{events}");
+        assert!(devnet.raw(node, "/", "localhost", "</html>").contains("</html>"), "the page of node {node}");
+    }
 
     // One of each is killed; the other two and one of them decide.
     signal("KILL", devnet.pid(2));

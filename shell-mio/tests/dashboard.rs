@@ -109,6 +109,8 @@ fn level(level: &str) -> String {
 
 const LIVE: &str = "document.getElementById('live').dataset.state === 'live'";
 const WIDE: View = View { width: 1440, height: 1110, scheme: "light" };
+/// What README shows.
+const SMALL: View = View { width: 1180, height: 800, scheme: "light" };
 const PHONE: View = View { width: 390, height: 844, scheme: "light" };
 
 #[test]
@@ -148,6 +150,13 @@ fn the_page_follows_the_network_without_being_loaded_again() {
     fit(&mut browser);
     keep_pictures(&mut browser);
     assert_eq!(browser.complaints(), Vec::<String>::new());
+
+    assert_eq!(browser.value("document.getElementById('bans-card').hidden"), true);
+    let token = std::fs::read_to_string(devnet.node_dir(3).join(".cookie")).unwrap();
+    let ban = r#"{"target":"203.0.113.0/24","duration":"10m","reason":"seen in a browser"}"#;
+    assert_eq!(http("POST", &format!("{}/bans", devnet.url(3)), Some(&token), ban).0, 201);
+    let listed = "document.getElementById('bans').textContent.includes('203.0.113.0/24')";
+    browser.eventually("a ban is listed", 20 * SECOND, listed);
 
     devnet.kill(5);
     browser.eventually(
@@ -194,6 +203,7 @@ fn the_page_follows_the_network_without_being_loaded_again() {
             level("lost")
         ),
     );
+    browser.picture(&pictures().join("dashboard-silence.png"));
     let _third = devnet.revive(3);
     browser.eventually(
         "it goes on when the node does",
@@ -219,8 +229,19 @@ fn fit(browser: &mut Browser) {
 fn keep_pictures(browser: &mut Browser) {
     let dir = pictures();
     let dark = |view: View| View { scheme: "dark", ..view };
-    for (name, view) in [("light", WIDE), ("dark", dark(WIDE)), ("phone", PHONE), ("phone-dark", dark(PHONE))]
-    {
+    if std::env::var_os("TIMED_PICTURES").is_some() {
+        let grown = "document.getElementById('height').textContent >= 20";
+        browser.eventually("there is something to see", 120 * SECOND, grown);
+    }
+    let views = [
+        ("light", SMALL),
+        ("dark", dark(SMALL)),
+        ("wide", WIDE),
+        ("wide-dark", dark(WIDE)),
+        ("phone", PHONE),
+        ("phone-dark", dark(PHONE)),
+    ];
+    for (name, view) in views {
         browser.view(view);
         std::thread::sleep(SECOND);
         browser.picture(&dir.join(format!("dashboard-{name}.png")));

@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used)] // A test fails where it cannot go on.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -178,7 +180,14 @@ fn live_01b_every_kind_is_sent_and_heard_from_dialer_to_acceptor_and_back() {
     let addr = CanonicalAddr::new(net.addrs[0]).unwrap();
     nodes[3].as_ref().unwrap().ask(Request::Connect { addr, id: None });
     thread::sleep(Duration::from_millis(500));
-    for node in nodes.into_iter().flatten() {
+    for (at, node) in nodes.into_iter().flatten().enumerate() {
+        // What came out of a channel reached those whom it was for, too.
+        let datagram = |event: Event| match event {
+            Event::Datagram { from, .. } => Some(from),
+            _ => None,
+        };
+        let from: BTreeSet<NodeId> = node.events.try_iter().filter_map(datagram).collect();
+        assert_eq!(from, (0..4).filter(|other| *other != at).map(id).collect(), "node {at} was sent datagrams");
         node.stop();
     }
     // These come of what is rare on a sound network: the simulator brings it about (`field::network`).
@@ -195,23 +204,38 @@ fn live_01b_every_kind_is_sent_and_heard_from_dialer_to_acceptor_and_back() {
     assert_eq!(missing, []);
 }
 
-/// Takes as long as a large block on a slow disk, or an application that thinks.
+/// From some time on takes as long as a large block on a slow disk, or an application that thinks.
 #[derive(Debug)]
-struct Laborious(Duration);
+struct Laborious {
+    time: Duration,
+    slow: AtomicBool,
+    /// Questions, and blocks, that it has taken its time for.
+    asked: AtomicUsize,
+    taken_in: AtomicUsize,
+}
+
+impl Laborious {
+    fn work(&self, count: &AtomicUsize) {
+        if self.slow.load(Ordering::SeqCst) {
+            count.fetch_add(1, Ordering::SeqCst);
+            thread::sleep(self.time);
+        }
+    }
+}
 
 impl Application for Laborious {
     fn produce(&self, _: &Wanted) -> Result<Offer, ApplicationError> {
-        thread::sleep(self.0);
+        self.work(&self.asked);
         Ok(Offer { payload: Some(Bytes::new()), stale: Vec::new() })
     }
 
     fn validate(&self, _: Height, _: &Bytes) -> Result<PayloadVerdict, ApplicationError> {
-        thread::sleep(self.0);
+        self.work(&self.asked);
         Ok(PayloadVerdict::Valid)
     }
 
     fn commit(&self, _: &FinalBlock) -> Result<Commitment, ApplicationError> {
-        thread::sleep(self.0);
+        self.work(&self.taken_in);
         Ok(Commitment::default())
     }
 }
@@ -227,15 +251,21 @@ fn io_01c_work_of_many_seconds_delays_no_ping_and_ends_no_link() {
         silent_after: Duration::from_secs(3),
         ..Timings::default()
     };
-    let labour =
-        |node| (node == 3).then(|| Arc::new(Laborious(Duration::from_secs(7))) as Arc<dyn Application>);
+    let laborious = Arc::new(Laborious {
+        time: Duration::from_secs(7),
+        slow: AtomicBool::new(false),
+        asked: AtomicUsize::new(0),
+        taken_in: AtomicUsize::new(0),
+    });
+    let labour = |node| (node == 3).then(|| laborious.clone() as Arc<dyn Application>);
     let nodes: Vec<Running> =
         (0..4).map(|node| net.start(node, dirs[node].path(), timings.clone(), labour(node))).collect();
     eventually("the mesh", PATIENCE, || nodes.iter().all(|node| node.peers().len() == 3));
-    eventually("blocks of the others", PATIENCE, || nodes[0].height() >= Height(4));
+    eventually("blocks of everybody", PATIENCE, || nodes.iter().all(|node| node.height() >= Height(4)));
     for node in &nodes {
         while node.events.try_recv().is_ok() {}
     }
+    laborious.slow.store(true, Ordering::SeqCst);
     let (begun, from) = (Instant::now(), nodes[0].height());
     let mut slowest = Duration::ZERO;
     while begun.elapsed() < Duration::from_secs(10) {
@@ -248,6 +278,9 @@ fn io_01c_work_of_many_seconds_delays_no_ping_and_ends_no_link() {
         thread::sleep(Duration::from_millis(50));
     }
     println!("the slowest answer of a loop took {slowest:?}; {} to {} meanwhile", from, nodes[0].height());
+    assert!(slowest < Duration::from_secs(2), "a loop answered after {slowest:?}");
+    let worked = [&laborious.asked, &laborious.taken_in].map(|count| count.load(Ordering::SeqCst));
+    assert!(worked.iter().all(|count| *count > 0), "{worked:?}: there was work");
     for (at, node) in nodes.iter().enumerate() {
         let downs: Vec<Event> =
             node.events.try_iter().filter(|event| matches!(event, Event::LinkDown { .. })).collect();

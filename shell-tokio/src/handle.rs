@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use timed_core::{
-    Ban, BanNote, BanTarget, CanonicalAddr, ConsensusInfo, Evidence, FinalBlock, Height, MasternodeInfo,
-    Matrix, MempoolInfo, Mono, NodeId, PeerInfo, PeerRef, Reply, Request, Status, Summary, TxId, TxState,
-    Why,
+    Ban, BanNote, BanTarget, BlockHash, CanonicalAddr, ConsensusInfo, Evidence, FinalBlock, Height,
+    MasternodeInfo, Matrix, MempoolInfo, Mono, NodeId, PeerInfo, PeerRef, Reply, Request, Status, Summary,
+    TxId, TxState, Why,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
@@ -435,6 +435,14 @@ impl Handle {
         Ok(self.blocks(height, height, 0).await?.pop())
     }
 
+    /// The height of the block with a hash; `None` if it is not stored here, see [`Store::height_of`].
+    ///
+    /// # Errors
+    /// [`RequestError::Ended`], or if the store cannot be read.
+    pub async fn height_of(&self, hash: BlockHash) -> Result<Option<Height>, RequestError> {
+        self.read(move |store| store.height_of(&hash)).await
+    }
+
     /// Blocks of consecutive heights: no more than `max_bytes` together when encoded, but the first one in any case,
     /// if it is stored here.
     ///
@@ -493,6 +501,22 @@ impl Handle {
 
     /// Has the node say goodbye to everyone, and waits until its last bytes are sent and its store is written: 8 s
     /// for the peers and 1 s for the store at most. Dropped, the node stops all the same; called again, it waits again.
+    ///
+    /// It returns by then whatever the application and the store do. A call of theirs that has not returned goes on,
+    /// and a runtime that is dropped, as `#[tokio::main]` does at its end, waits for it without a bound.
+    /// [`Runtime::shutdown_timeout`](tokio::runtime::Runtime::shutdown_timeout) sets one:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # async fn serve() -> timed_tokio::Exit { timed_tokio::Exit::Stopped }
+    /// # fn main() -> std::io::Result<()> {
+    /// let runtime = tokio::runtime::Runtime::new()?;
+    /// let exit = runtime.block_on(serve()); // spawns the node, and ends with shutdown().await
+    /// runtime.shutdown_timeout(Duration::from_secs(2));
+    /// # let _ = exit;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn shutdown(&self) -> Exit {
         self.order(Ordered::Stop);
         self.ended().await

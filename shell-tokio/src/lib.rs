@@ -75,6 +75,9 @@
 //! - Every method that waits may be dropped while it does: an order that was taken is carried out. A node stops in order by
 //!   [`Handle::shutdown`], or when its last handle is dropped; a runtime that is shut down under it is a crash to the
 //!   network, and to the store one that it must survive.
+//! - A call of the application or the store that never returns keeps its thread: nothing can end it. [`Handle::shutdown`]
+//!   returns all the same, within 9 s; a runtime that is dropped waits for the call without a bound, unless it is
+//!   given one with [`Runtime::shutdown_timeout`](tokio::runtime::Runtime::shutdown_timeout).
 //! - The clocks are read once each time the driver wakes up. A runtime that is blocked for more than two seconds is a node
 //!   that was frozen: it is forgiven as long as that is rare (contract C4 of [`timed_core`]). Keep long computations
 //!   off its threads.
@@ -93,7 +96,8 @@
 //! | `key_value` | a replicated map of four processes, put and get over HTTP, that survives `kill -9` |
 //! | `observer` | following a network's blocks without being one of its masternodes |
 //! | `custom_store` | a store of one's own, torn down in the middle of its work |
-//! | `timed-tokio-node` | what `timed devnet --shell tokio` runs: a node of a daemon's network |
+//!
+//! `timed-tokio-node`, an example of `timed-mio`, is the whole daemon on this shell: what `timed devnet --shell tokio` runs.
 
 #![forbid(unsafe_code)]
 

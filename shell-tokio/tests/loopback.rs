@@ -42,7 +42,9 @@ async fn four_nodes_hold_six_links_and_make_blocks() {
     let common = Height(network.height());
     let mut hashes = Vec::new();
     for handle in network.running() {
-        hashes.push(handle.block(common).await.unwrap().unwrap().certificate.block);
+        let hash = handle.block(common).await.unwrap().unwrap().certificate.block;
+        assert_eq!(handle.height_of(hash).await.unwrap(), Some(common));
+        hashes.push(hash);
     }
     hashes.dedup();
     assert_eq!(hashes.len(), 1, "one block a height");

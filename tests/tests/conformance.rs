@@ -5,7 +5,9 @@
 
 use std::path::Path;
 
-use timed_tests::conformance::{Case, Loopback, Mio, Simulated, Stage, UNSEEN, cases, document, run_all};
+use timed_tests::conformance::{
+    Case, Loopback, Mio, Simulated, Stage, Tokio, UNSEEN, cases, document, run_all,
+};
 
 /// Cases at the same time: they mostly wait.
 const TOGETHER: usize = 16;
@@ -44,6 +46,11 @@ fn every_case_passes_on_the_simulator() {
 #[test]
 fn every_case_passes_on_the_mio_shell() {
     all_pass(&Loopback::<Mio>::new(150), TOGETHER);
+}
+
+#[test]
+fn every_case_passes_on_the_tokio_shell() {
+    all_pass(&Loopback::<Tokio>::new(149), TOGETHER);
 }
 
 /// The numbers in bold at the beginning of a rule, in the order of the document.

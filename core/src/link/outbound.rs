@@ -313,4 +313,101 @@ mod tests {
         }
         assert!(pool.ring.iter().all(|kept| kept.capacity() <= FRAME_REUSED));
     }
+
+    #[test]
+    fn a_free_buffer_is_filled_anew_and_stays_in_the_pool() {
+        let mut pool = FramePool::new(4);
+        let mut held: Vec<Frame> = (0..4).map(|_| frame(&mut pool, 100)).collect();
+        let free = held.swap_remove(2);
+        let place = Arc::as_ptr(&free);
+        drop(free);
+        // Wherever the pool looks first, it finds the one that nobody holds.
+        for length in [10, FRAME_REUSED, 7] {
+            let used = pool.fill(|out| out.extend_from_slice(&vec![9; length]));
+            assert_eq!((Arc::as_ptr(&used), &used[..]), (place, &vec![9; length][..]));
+            assert_eq!(Arc::strong_count(&used), 2, "the pool keeps it");
+        }
+    }
+
+    #[test]
+    fn a_buffer_replaces_one_that_is_held_on_to() {
+        let mut pool = FramePool::new(2);
+        let held: Vec<Frame> = (0..2).map(|_| frame(&mut pool, 10)).collect();
+        let newest = frame(&mut pool, 10);
+        let place = Arc::as_ptr(&newest);
+        drop(newest);
+        assert_eq!((Arc::as_ptr(&frame(&mut pool, 20)), held.len()), (place, 2));
+    }
+
+    #[test]
+    fn c8_a_large_frame_holds_no_more_than_its_bytes() {
+        let mut pool = FramePool::new(4);
+        let _ = frame(&mut pool, 10);
+        for _ in 0..2 {
+            // Grown piece by piece, into a buffer of the pool or into a new one.
+            let large = pool.fill(|out| (0..5_000).for_each(|_| out.extend_from_slice(&[1; 13])));
+            assert_eq!((large.len(), large.capacity()), (65_000, 65_000));
+            pool = FramePool::new(4);
+        }
+    }
+
+    /// A frame whose bytes all say which it is.
+    fn numbered(number: u8) -> Frame {
+        Arc::new(vec![number; 100])
+    }
+
+    #[test]
+    fn w_5_a_full_relay_lane_drops_its_oldest_and_the_others_refuse() {
+        let limits = limits(3 * cost(&numbered(0)));
+        let mut out = Outbound::default();
+        let answers = [1, 2, 3, 4].map(|number| out.push(Lane::Relay, numbered(number), &limits));
+        assert_eq!(answers, [Queued::First, Queued::Behind, Queued::Behind, Queued::Dropped(1)]);
+        let mut sent = Vec::new();
+        out.relay.take(30, &mut sent);
+        // The frame under way is finished: the one behind it gives way.
+        assert_eq!(out.push(Lane::Relay, numbered(5), &limits), Queued::Dropped(1));
+        let wide = Arc::new(vec![6; 100 + cost(&numbered(0))]);
+        assert_eq!(out.push(Lane::Relay, wide, &limits), Queued::Dropped(2));
+        out.relay.take(usize::MAX, &mut sent);
+        sent.dedup();
+        assert_eq!((sent, out.is_empty()), (vec![2, 6], true));
+        assert_eq!(out.push(Lane::Relay, Arc::new(vec![7; 3_000]), &limits), Queued::Full, "never fits");
+
+        let answers = [1, 2, 3, 4].map(|number| out.push(Lane::Control, numbered(number), &limits));
+        assert_eq!(answers, [Queued::First, Queued::Behind, Queued::Behind, Queued::Full]);
+        assert_eq!(out.push(Lane::Relay, numbered(5), &limits), Queued::Behind);
+    }
+
+    #[test]
+    fn w_4_frames_leave_in_pieces_of_any_size_without_loss() {
+        for piece in [1, 7, 99, 100, 101, 250, 1_000] {
+            let (mut out, limits, mut sent) = (Outbound::default(), limits(10_000), Vec::new());
+            for number in 1..=5 {
+                let _ = out.push(Lane::Relay, numbered(number), &limits);
+            }
+            while !out.is_empty() {
+                let before = sent.len();
+                out.relay.take(piece, &mut sent);
+                assert_eq!(sent.len() - before, piece.min(500 - before));
+            }
+            assert_eq!(sent, [[1; 100], [2; 100], [3; 100], [4; 100], [5; 100]].concat());
+        }
+    }
+
+    #[test]
+    fn w_5_what_is_abandoned_is_whole_frames_and_a_goodbye_can_follow() {
+        for (under_way, left) in [(0, vec![]), (30, vec![1; 70])] {
+            let (mut out, limits, mut sent) = (Outbound::default(), limits(10_000), Vec::new());
+            for lane in [Lane::Control, Lane::Control, Lane::Relay, Lane::Payload, Lane::Bulk] {
+                let _ = out.push(lane, numbered(1), &limits);
+            }
+            out.control.take(under_way, &mut sent);
+            out.abandon();
+            let _ = out.push(Lane::Control, numbered(2), &limits);
+            sent.clear();
+            out.control.take(usize::MAX, &mut sent);
+            assert_eq!(sent, [left, vec![2; 100]].concat());
+            assert!(out.is_empty());
+        }
+    }
 }

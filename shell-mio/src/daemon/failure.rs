@@ -37,9 +37,9 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An exit code with its message.
+/// Why a verb ends early: an exit code with its message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub struct Failure {
     /// What the process exits with.
     pub(crate) exit: Exit,
     /// What it says on standard error.
@@ -47,8 +47,8 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// A failure while running.
-    pub(crate) fn failed(message: impl Into<String>) -> Self {
+    /// A failure while running: exit code 1.
+    pub fn failed(message: impl Into<String>) -> Self {
         Self { exit: Exit::Failed, message: message.into() }
     }
 
@@ -57,14 +57,33 @@ impl Failure {
         Self { exit: Exit::Usage, message: message.into() }
     }
 
-    /// A wrong configuration, genesis or key file.
-    pub(crate) fn config(message: impl Into<String>) -> Self {
+    /// What is in the data directory is wrong: exit code 78.
+    pub fn config(message: impl Into<String>) -> Self {
         Self { exit: Exit::BadConfiguration, message: message.into() }
+    }
+
+    /// Another process holds what this one needs: exit code 75.
+    pub fn already_running(message: impl Into<String>) -> Self {
+        Self { exit: Exit::AlreadyRunning, message: message.into() }
     }
 
     /// An unsafe or unusable file.
     pub(crate) fn permissions(message: impl Into<String>) -> Self {
         Self { exit: Exit::UnsafePermissions, message: message.into() }
+    }
+}
+
+impl Failure {
+    /// Tells a person, and gives the code for a script.
+    pub(crate) fn report(self, program: &str) -> ExitCode {
+        for (number, part) in self.message.lines().enumerate() {
+            if number == 0 {
+                eprintln!("{program}: {part}");
+            } else {
+                eprintln!("{:indent$}{part}", "", indent = program.len() + 2);
+            }
+        }
+        self.exit.into()
     }
 }
 

@@ -14,7 +14,9 @@ mod failure;
 mod genesis;
 #[cfg(test)]
 mod handbook;
+pub mod hosting;
 mod keys;
+mod live;
 mod logging;
 mod metrics;
 mod names;
@@ -22,9 +24,11 @@ mod recordings;
 mod replay;
 mod run;
 mod service;
+mod watch;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use timed_core::{Registry, Wall};
@@ -66,7 +70,8 @@ pub fn serve_api(
 ) -> Result<SocketAddr, String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
     let facts = api::ApiFacts::made_up(registry, token);
-    let started = api::start(listener, facts, remote, blocks).map_err(|failure| failure.to_string())?;
+    let started =
+        api::start(listener, facts, remote, Arc::new(blocks)).map_err(|failure| failure.to_string())?;
     std::mem::forget(started.handle);
     Ok(started.listen)
 }

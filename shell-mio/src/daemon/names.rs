@@ -50,6 +50,11 @@ impl HostNames {
         let network = &config.network;
         Self(network.peers.iter().chain(&network.reserved_peers).filter_map(name).collect())
     }
+
+    /// Each as `host:port`.
+    pub(crate) fn to_texts(&self) -> Vec<String> {
+        self.0.iter().map(|HostName { host, port, .. }| format!("{host}:{port}")).collect()
+    }
 }
 
 impl HostName {

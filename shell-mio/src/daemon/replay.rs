@@ -7,18 +7,22 @@ use std::process::ExitCode;
 use serde_json::json;
 use timed_core::flight::{Flight, Replayed, replay as run_again};
 use timed_core::{Command, Now};
+use zeroize::Zeroizing;
 
 use super::api::{Fact, fact};
 use super::arguments::ReplayArgs;
 use super::data_dir::{Existing, Secrecy, write_durably};
 use super::failure::Failure;
+use super::keys::fill_random;
 use super::rfc3339;
 
 /// Runs a recording again; exit code 0 only if this run was the recorded one to its end.
 pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
     let mut flight = read(&args.file)?;
     if args.redact {
-        flight = flight.redacted().map_err(|error| about(&args.file, &error))?;
+        let mut seed = Zeroizing::new([0; 32]);
+        fill_random(&mut *seed)?;
+        flight = flight.redacted(*seed).map_err(|error| about(&args.file, &error))?;
     }
     if let Some(output) = &args.output {
         return write_durably(output, &flight.encode(), Secrecy::Private, Existing::Keep)

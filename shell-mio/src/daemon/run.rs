@@ -1,10 +1,12 @@
 //! `timed run`: one node in the foreground, from its files to its exit code.
 
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
+use timed_core::flight::{Recorder, Recording};
 use timed_core::{Event, Fatal, Mono, Node};
 use tracing::{info, warn};
 
@@ -15,10 +17,12 @@ use super::config::Config;
 use super::data_dir::{DataDir, Existing, Secrecy, write_durably};
 use super::descriptors;
 use super::failure::{Exit, Failure};
+use super::hosting::{Driving, Plan};
 use super::keys::{fill_random, hex};
 use super::logging::{self, Introduction, LogSink, Verbosity};
 use super::metrics::Totals;
 use super::names::HostNames;
+use super::recordings::{Cause, Recordings};
 use super::service::{ServiceManager, ServiceNews};
 use crate::{EventSink, Shell, ShellConfig, ShellEvent, SocketOptions, Store, StoreError};
 
@@ -27,6 +31,60 @@ pub(crate) const PARENT: &str = "TIMED_DEVNET_PARENT";
 
 /// Runs a node until it is stopped or halts.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
+    host(args, drive)
+}
+
+/// Has the loop of this crate drive the node.
+fn drive(plan: &Plan<'_>) -> Result<Driving, Failure> {
+    let config = &plan.assembly.config;
+    let mut seed = zeroize::Zeroizing::new([0; 32]);
+    fill_random(&mut *seed)?;
+    let (store, journal) = Store::open(plan.dir.store()).map_err(|error| store_failure(&error))?;
+    let (config_of_core, crypto, now) = (plan.core_config(), plan.crypto(), crate::now());
+    let node = if config.recorder.enabled {
+        Recorder::start(config_of_core, crypto, *seed, journal, now, config.recorder.memory).map(Machine::Recorded)
+    } else {
+        Node::new(config_of_core, crypto, *seed, journal, now).map(Machine::Plain)
+    };
+    let node = node.map_err(|error| Failure::config(error.to_string()))?;
+    drop(seed);
+
+    let mut shell = Shell::bind(shell_config(config)).map_err(|error| Failure::failed(error.to_string()))?;
+    shell.take_signals().map_err(|error| Failure::failed(format!("cannot handle signals: {error}")))?;
+    shell.use_names(Arc::new(HostNames::of(config)));
+    Ok(Driving {
+        remote: shell.remote(),
+        blocks: Arc::new(store.reader()),
+        listen: shell.local_addr(),
+        recording: node.recording(),
+        run: Box::new(move |reporter| match node {
+            Machine::Plain(node) => shell.run(node, store, reporter),
+            Machine::Recorded(recorder) => shell.run(recorder, store, reporter),
+        }),
+    })
+}
+
+/// A node, recorded or not.
+#[allow(clippy::large_enum_variant)] // There is one.
+enum Machine {
+    Plain(Node),
+    Recorded(Recorder),
+}
+
+impl Machine {
+    fn recording(&self) -> Option<Recording> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Recorded(recorder) => Some(recorder.recording()),
+        }
+    }
+}
+
+/// Runs a node that something drives: everything of the daemon around it.
+pub(super) fn host(
+    args: &RunArgs,
+    drive: impl FnOnce(&Plan<'_>) -> Result<Driving, Failure>,
+) -> Result<ExitCode, Failure> {
     follow_parent()?;
     let dir = DataDir::locate(args.node.dir.data_dir.as_deref())?;
     let assembly = Assembly::load(&dir, &args.node)?;
@@ -38,22 +96,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
 
     let config = &assembly.config;
     descriptors::secure(&config.core_limits(assembly.genesis.registry.size()))?;
-    let mut seed = zeroize::Zeroizing::new([0; 32]);
-    fill_random(&mut *seed)?;
-    let (store, journal) = Store::open(dir.store()).map_err(|error| store_failure(&error))?;
-    let node = Node::new(assembly.core_config(), assembly.crypto(), *seed, journal, crate::now())
-        .map_err(|error| Failure::config(error.to_string()))?;
-    drop(seed);
-
-    let mut shell = Shell::bind(shell_config(config)).map_err(|error| Failure::failed(error.to_string()))?;
-    shell.take_signals().map_err(|error| Failure::failed(format!("cannot handle signals: {error}")))?;
-    shell.use_names(Arc::new(HostNames::of(config)));
+    let Driving { remote, blocks, listen, recording, run } = drive(&Plan { assembly: &assembly, dir: &dir })?;
+    let recordings = Recordings::new(recording, &dir, config.recorder.keep);
     let totals = Arc::new(Totals::new());
     let api = if config.api.enabled {
         let listener = bind_api(config.api.listen)?;
         let token = write_cookie(&dir)?;
-        let facts = ApiFacts::new(&assembly, token, Arc::clone(&totals));
-        Some(api::start(listener, facts, shell.remote(), store.reader())?)
+        let facts = ApiFacts::new(&assembly, token, Arc::clone(&totals), recordings.clone());
+        Some(api::start(listener, facts, remote, blocks)?)
     } else {
         None
     };
@@ -65,7 +115,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let introduction = Introduction {
         node: assembly.id,
         network: assembly.genesis.network.as_str().to_owned(),
-        listen: shell.local_addr(),
+        listen,
         advertised: config.advertised(),
         api: api.as_ref().map(|api| api.listen),
     };
@@ -81,7 +131,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     });
     let (feed, handle) = api.map(|api| (api.feed, api.handle)).unzip();
     let service = manager.map(ServiceNews::new);
-    let exit = shell.run(node, store, Reporter { log, feed, service });
+    let exit = recorded(&recordings, || run(Reporter { log, feed, service, recordings: recordings.clone() }));
 
     if let Some(handle) = handle {
         handle.stop();
@@ -91,11 +141,29 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     outcome(exit)
 }
 
-/// Tells the log, those who listen to `/events`, and the service manager.
-struct Reporter {
+/// Runs the node; if it does not end well, what led to it is written down.
+fn recorded(recordings: &Recordings, run: impl FnOnce() -> crate::Exit) -> crate::Exit {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(exit) => {
+            if matches!(exit, crate::Exit::Fatal(_) | crate::Exit::Io(_)) {
+                recordings.write_and_tell(Cause::Fatal);
+            }
+            exit
+        }
+        Err(panic) => {
+            recordings.write_and_tell(Cause::Panic);
+            resume_unwind(panic)
+        }
+    }
+}
+
+/// Tells the log, those who listen to `/events`, and the service manager. Give it every event of the core and the
+/// shell, in order, and every turn.
+pub struct Reporter {
     log: LogSink,
     feed: Option<Feed>,
     service: Option<ServiceNews>,
+    recordings: Recordings,
 }
 
 impl EventSink for Reporter {
@@ -110,6 +178,12 @@ impl EventSink for Reporter {
     }
 
     fn shell_event(&mut self, event: &ShellEvent) {
+        if matches!(event, ShellEvent::Record) {
+            // On a thread of its own: the caller is the event loop.
+            let recordings = self.recordings.clone();
+            thread::spawn(move || recordings.write_and_tell(Cause::Signal));
+            return;
+        }
         // The manager first: what it hears of a reload is its beginning, then its end.
         if let Some(service) = &mut self.service {
             service.shell_event(event);

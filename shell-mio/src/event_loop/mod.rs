@@ -56,7 +56,7 @@ use crate::store::Store;
 pub use self::clock::now;
 pub use self::core::Core;
 pub use self::latencies::Latencies;
-pub use self::remote::{Busy, LoopCounters, NoReply, PendingReply, Remote};
+pub use self::remote::{Answer, Busy, Driven, LoopCounters, NoReply, PendingReply, Remote};
 pub use self::sink::{EventSink, ShellEvent, StopCause};
 pub use self::sockets::SocketOptions;
 

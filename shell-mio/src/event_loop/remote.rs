@@ -1,5 +1,6 @@
 //! The handle that other threads hold.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -15,11 +16,70 @@ use super::clock;
 use super::inbox::{Asked, Shared};
 use super::latencies::Latencies;
 
-/// Reaches a running loop from any thread. Nothing here waits for the loop, and nothing makes it wait.
-#[derive(Clone, Debug)]
-pub struct Remote {
+/// Reaches a running node from any thread. Nothing here waits for what drives it, and nothing makes that wait.
+#[derive(Clone)]
+pub struct Remote(Arc<dyn Driven>);
+
+/// What drives a node, as a [`Remote`] reaches it: the loop of this crate, or another shell that the daemon is put
+/// around ([`hosting`](crate::daemon::hosting)).
+pub trait Driven: Send + Sync + 'static {
+    /// Takes a request, or says why not; does not wait.
+    ///
+    /// # Errors
+    /// If too many wait, or the node has ended.
+    fn ask(&self, request: Request, answer: Answer) -> Result<(), Busy>;
+    /// See [`Remote::summary`].
+    fn summary(&self) -> Summary;
+    /// See [`Remote::counters`].
+    fn counters(&self) -> LoopCounters;
+    /// See [`Remote::last_tick_age`].
+    fn last_tick_age(&self) -> Duration;
+    /// See [`Remote::stop`].
+    fn stop(&self);
+}
+
+/// Where the answer to a request goes. Dropped, it says that the node has ended.
+#[derive(Debug)]
+pub struct Answer(oneshot::Sender<Reply>);
+
+impl Answer {
+    /// Hands the answer over, if anybody still waits for it.
+    pub fn give(self, reply: Reply) {
+        let _ = self.0.send(reply);
+    }
+}
+
+/// The loop of this crate.
+struct Loop {
     requests: SyncSender<Asked>,
     shared: Arc<Shared>,
+}
+
+impl Driven for Loop {
+    fn ask(&self, request: Request, answer: Answer) -> Result<(), Busy> {
+        self.requests.try_send(Asked { request, answer: answer.0 }).map_err(|error| match error {
+            TrySendError::Full(_) => Busy::QueueFull,
+            TrySendError::Disconnected(_) => Busy::Stopped,
+        })?;
+        self.shared.notify();
+        Ok(())
+    }
+
+    fn summary(&self) -> Summary {
+        self.shared.snapshot().summary
+    }
+
+    fn counters(&self) -> LoopCounters {
+        self.shared.snapshot().counters
+    }
+
+    fn last_tick_age(&self) -> Duration {
+        clock::mono().since(self.shared.snapshot().turned)
+    }
+
+    fn stop(&self) {
+        self.shared.order_stop();
+    }
 }
 
 /// Why a request was not taken.
@@ -44,9 +104,21 @@ pub enum NoReply {
     Stopped,
 }
 
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").finish_non_exhaustive()
+    }
+}
+
 impl Remote {
-    pub(super) const fn new(requests: SyncSender<Asked>, shared: Arc<Shared>) -> Self {
-        Self { requests, shared }
+    pub(super) fn new(requests: SyncSender<Asked>, shared: Arc<Shared>) -> Self {
+        Self::to(Loop { requests, shared })
+    }
+
+    /// A remote of another shell's.
+    #[must_use]
+    pub fn to(driven: impl Driven) -> Self {
+        Self(Arc::new(driven))
     }
 
     /// Asks the core. At most [`REQUESTS_PER_WAKE`](timed_core::REQUESTS_PER_WAKE) requests are taken in one
@@ -56,24 +128,20 @@ impl Remote {
     /// If too many requests wait, or the loop has ended.
     pub fn request(&self, request: Request) -> Result<PendingReply, Busy> {
         let (answer, pending) = oneshot::channel();
-        self.requests.try_send(Asked { request, answer }).map_err(|error| match error {
-            TrySendError::Full(_) => Busy::QueueFull,
-            TrySendError::Disconnected(_) => Busy::Stopped,
-        })?;
-        self.shared.notify();
+        self.0.ask(request, Answer(answer))?;
         Ok(PendingReply(pending))
     }
 
     /// The core's newest summary; all zero before the first.
     #[must_use]
     pub fn summary(&self) -> Summary {
-        self.shared.snapshot().summary
+        self.0.summary()
     }
 
     /// What the loop has done since its start, as of its last turn.
     #[must_use]
     pub fn counters(&self) -> LoopCounters {
-        self.shared.snapshot().counters
+        self.0.counters()
     }
 
     /// How long ago the core last had the chance to act. The loop turns at least once a second, so that more
@@ -81,13 +149,13 @@ impl Remote {
     /// since the shell was bound.
     #[must_use]
     pub fn last_tick_age(&self) -> Duration {
-        clock::mono().since(self.shared.snapshot().turned)
+        self.0.last_tick_age()
     }
 
     /// Stops the loop: the first call lets the core say goodbye, within 8 s; the second ends it at once. Works
     /// also before the run has begun.
     pub fn stop(&self) {
-        self.shared.order_stop();
+        self.0.stop();
     }
 }
 

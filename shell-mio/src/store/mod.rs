@@ -34,7 +34,7 @@ use self::file::{DbFile, Holds};
 use self::journal::{Journal, Waiting};
 use crate::application::{Application, ApplicationError};
 
-pub use self::reader::{BlockReader, Inclusion};
+pub use self::reader::{BlockReader, Blocks, Inclusion};
 pub(crate) use self::writer::{Answer, Writer};
 
 /// Why the store cannot be used. Every message names the file; nothing is ever overwritten to get past one.
@@ -124,6 +124,9 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// Another shell's store, in its own words.
+    #[error("{0}")]
+    Other(String),
 }
 
 /// An open store. Give it to [`Shell::run`](crate::Shell::run), which writes through it.

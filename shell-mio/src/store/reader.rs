@@ -17,6 +17,49 @@ pub struct BlockReader {
     file: DbFile,
 }
 
+/// Durable blocks as the daemon reads them for its API, whichever store keeps them. A call may wait for a disk, and
+/// never for whoever writes.
+pub trait Blocks: Send + Sync + 'static {
+    /// See [`BlockReader::latest`].
+    ///
+    /// # Errors
+    /// If the store is closed, the disk refuses, or the block is damaged.
+    fn latest(&self) -> Result<Option<StoredBlock>, StoreError>;
+    /// See [`BlockReader::block`].
+    ///
+    /// # Errors
+    /// As [`Blocks::latest`].
+    fn block(&self, height: Height) -> Result<Option<StoredBlock>, StoreError>;
+    /// See [`BlockReader::height_of`].
+    ///
+    /// # Errors
+    /// As [`Blocks::latest`].
+    fn height_of(&self, hash: BlockHash) -> Result<Option<Height>, StoreError>;
+    /// See [`BlockReader::find_transaction`].
+    ///
+    /// # Errors
+    /// As [`Blocks::latest`].
+    fn find_transaction(&self, id: TxId) -> Result<Option<Inclusion>, StoreError>;
+}
+
+impl Blocks for BlockReader {
+    fn latest(&self) -> Result<Option<StoredBlock>, StoreError> {
+        Self::latest(self)
+    }
+
+    fn block(&self, height: Height) -> Result<Option<StoredBlock>, StoreError> {
+        Self::block(self, height)
+    }
+
+    fn height_of(&self, hash: BlockHash) -> Result<Option<Height>, StoreError> {
+        Self::height_of(self, hash)
+    }
+
+    fn find_transaction(&self, id: TxId) -> Result<Option<Inclusion>, StoreError> {
+        Self::find_transaction(self, id)
+    }
+}
+
 /// Where a committed transaction is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inclusion {

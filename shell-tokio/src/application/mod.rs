@@ -17,6 +17,9 @@ pub use self::fifo::FifoPayload;
 /// the other, but its own answer, and an answer after the time that the core gave costs the round and nothing else.
 /// An application that is asynchronous itself uses [`tokio::runtime::Handle::block_on`] in them.
 ///
+/// They must return: one that never does costs this node its part in making blocks, and holds up the end of the
+/// runtime ([`Handle::shutdown`](crate::Handle::shutdown) says how to bound that).
+///
 /// An error says that the application cannot go on, as after a failing disk: the node stops with
 /// [`Exit::Application`](crate::Exit::Application). A panic is taken as one.
 pub trait Application: Send + Sync + 'static {

@@ -16,11 +16,12 @@ use crate::network::Network;
 #[must_use]
 #[non_exhaustive]
 pub enum Exit {
-    /// As asked: it said goodbye to everyone, and everything it was told is durable.
+    /// As asked: it said goodbye to everyone, and everything that it handed to its store is durable.
     Stopped,
     /// As asked by [`Handle::abort`](crate::Handle::abort): at once.
     Aborted,
-    /// Stopping took longer than 8 s; the rest was cut off.
+    /// Stopping took longer than 8 s, or the store then longer than 1 s to write what waited: the rest was cut off,
+    /// as in a crash. Nothing that was promised is lost.
     StopTimedOut,
     /// The core halted.
     Fatal(Fatal),
@@ -156,6 +157,8 @@ impl<N: Network, C: Core> Driver<N, C> {
         };
         if exit != Exit::Aborted && timeout(CLOSE_WITHIN, rest).await.is_err() {
             scribe.abort();
+            // A call that is under way goes on: nothing can end it.
+            return if exit == Exit::Stopped { Exit::StopTimedOut } else { exit };
         }
         exit
     }

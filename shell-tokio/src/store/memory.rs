@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use timed_core::{Height, Record, RecordKey, StoredBlock, TxId};
+use timed_core::{BlockHash, Height, Record, RecordKey, StoredBlock, TxId};
 
 use super::{Inclusion, Store, StoreError, Write};
 
@@ -29,6 +29,7 @@ struct Held {
     /// The block of height 1 first.
     blocks: Vec<Bytes>,
     places: BTreeMap<TxId, Inclusion>,
+    heights: BTreeMap<BlockHash, Height>,
 }
 
 impl MemoryStore {
@@ -62,6 +63,7 @@ impl Held {
                     return Err(format!("a block of height {height} cannot follow {}", self.newest()).into());
                 }
                 self.blocks.push(bytes.clone());
+                self.heights.insert(block.certificate.block, height);
                 for (index, id) in (0..).zip(included) {
                     // One that is there twice stays where it came first.
                     self.places.entry(*id).or_insert(Inclusion { height, index });
@@ -126,5 +128,9 @@ impl Store for MemoryStore {
 
     fn find(&self, id: &TxId) -> Result<Option<Inclusion>, StoreError> {
         Ok(self.held().places.get(id).copied())
+    }
+
+    fn height_of(&self, hash: &BlockHash) -> Result<Option<Height>, StoreError> {
+        Ok(self.held().heights.get(hash).copied())
     }
 }

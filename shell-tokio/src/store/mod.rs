@@ -12,7 +12,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use timed_core::{FinalBlock, Height, Record, RecordKey, StoredBlock, TxId};
+use timed_core::{BlockHash, FinalBlock, Height, Record, RecordKey, StoredBlock, TxId};
 
 pub use self::memory::MemoryStore;
 #[cfg(feature = "redb")]
@@ -21,7 +21,8 @@ pub use self::redb::{RedbError, RedbStore};
 /// Keeps what a key has promised, and the chain.
 ///
 /// The methods are plain functions, called on threads of tokio's blocking pool; `write` never twice at once, the
-/// others at any time beside it.
+/// others at any time beside it. While `write` does not return, the node promises nothing more: it neither votes nor
+/// acknowledges, and it holds up the end of the runtime ([`Handle::shutdown`](crate::Handle::shutdown)).
 ///
 /// What [`Store::write`] was given is durable when it returns: it must survive a power cut, and an older record must
 /// never come back. A vote that is forgotten after it was sent is how a masternode comes to contradict itself.
@@ -55,6 +56,16 @@ pub trait Store: Send + Sync + 'static {
         let _ = id;
         Ok(None)
     }
+
+    /// The height of the block with a hash, for [`Handle::height_of`](crate::Handle::height_of). A store without an
+    /// index knows of none.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    fn height_of(&self, hash: &BlockHash) -> Result<Option<Height>, StoreError> {
+        let _ = hash;
+        Ok(None)
+    }
 }
 
 impl<S: Store + ?Sized> Store for Arc<S> {
@@ -72,6 +83,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn find(&self, id: &TxId) -> Result<Option<Inclusion>, StoreError> {
         (**self).find(id)
+    }
+
+    fn height_of(&self, hash: &BlockHash) -> Result<Option<Height>, StoreError> {
+        (**self).height_of(hash)
     }
 }
 

@@ -17,7 +17,7 @@ use ::redb::{
 };
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use timed_core::{FinalBlock, Height, Record, RecordKey, StoredBlock, TxId};
+use timed_core::{BlockHash, FinalBlock, Height, Record, RecordKey, StoredBlock, TxId};
 
 use super::{Inclusion, Store, StoreError, Write};
 
@@ -33,6 +33,8 @@ const WAITING: TableDefinition<'_, &[u8; 32], (u64, &[u8])> = TableDefinition::n
 const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
 /// Height and position in the block by transaction id.
 const PLACES: TableDefinition<'_, &[u8; 32], (u64, u32)> = TableDefinition::new("places");
+/// Height by block hash. Made anew from the blocks where it is not whole.
+const HEIGHTS: TableDefinition<'_, &[u8; 32], u64> = TableDefinition::new("heights");
 /// The first bytes of a block's row.
 const CHECKSUM: usize = 8;
 /// Page caches; redb's own default is a gigabyte.
@@ -105,10 +107,12 @@ impl RedbStore {
         })?;
         let blocks = DbFile::open(blocks, block_cache, |txn| {
             txn.open_table(BLOCKS)?;
+            txn.open_table(HEIGHTS)?;
             txn.open_table(PLACES).map(|_| ())
         })?;
         records.check_integrity()?;
         blocks.check_ends()?;
+        blocks.complete_heights()?;
         // The directory itself must survive a power cut, too.
         File::open(directory)
             .and_then(|directory| directory.sync_all())
@@ -122,6 +126,14 @@ impl RedbStore {
             Ok(newest)
         })?;
         Ok(Self { records, blocks, waiting: Mutex::new(Waiting { settled: BTreeSet::new(), newest }) })
+    }
+
+    /// The height of the newest block; 0 before the first.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn newest(&self) -> Result<Height, RedbError> {
+        self.blocks.newest()
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -166,6 +178,7 @@ impl RedbStore {
             {
                 let mut blocks = txn.open_table(BLOCKS)?;
                 let mut places = txn.open_table(PLACES)?;
+                let mut heights = txn.open_table(HEIGHTS)?;
                 for write in run {
                     let Write::Block { block, bytes, included } = write else { continue };
                     let height = block.block.header.height;
@@ -179,6 +192,7 @@ impl RedbStore {
                     checksum.copy_from_slice(&checksum_of(height, bytes));
                     rest.copy_from_slice(bytes);
                     drop(row);
+                    heights.insert(&block.certificate.block.0, height.0)?;
                     for (index, id) in (0..).zip(included) {
                         // One that is there twice stays where it came first.
                         if places.get(&id.0)?.is_none() {
@@ -275,6 +289,13 @@ impl Store for RedbStore {
     fn find(&self, id: &TxId) -> Result<Option<Inclusion>, StoreError> {
         Ok(self.blocks.reading(|| self.place(id))?)
     }
+
+    fn height_of(&self, hash: &BlockHash) -> Result<Option<Height>, StoreError> {
+        Ok(self.blocks.reading(|| {
+            let txn = self.blocks.db.begin_read()?;
+            Ok(txn.open_table(HEIGHTS)?.get(&hash.0)?.map(|height| Height(height.value())))
+        })?)
+    }
 }
 
 /// Against damage, not against forgery: whoever can write the file can write a checksum too.
@@ -368,6 +389,37 @@ impl DbFile {
             Some(_) => Ok(()),
             None => Err(self.damaged("the newest block is not as it was written")),
         }
+    }
+
+    /// The index of hashes, for a file that was begun without it. Takes as long as reading all blocks, once.
+    fn complete_heights(&self) -> Result<(), RedbError> {
+        let whole = self.reading(|| {
+            let txn = self.db.begin_read()?;
+            let count = match txn.open_table(HEIGHTS) {
+                Ok(heights) => heights.len()?,
+                Err(TableError::TableDoesNotExist(_)) => 0,
+                Err(error) => return Err(error.into()),
+            };
+            Ok(count == txn.open_table(BLOCKS)?.len()?)
+        })?;
+        if whole {
+            return Ok(());
+        }
+        self.guarded(|txn| {
+            {
+                let mut heights = txn.open_table(HEIGHTS)?;
+                for entry in txn.open_table(BLOCKS)?.iter()? {
+                    let (height, row) = entry?;
+                    // One that has rotted is told when it is asked for.
+                    let bytes = row.value().get(CHECKSUM..).map(Bytes::copy_from_slice).unwrap_or_default();
+                    if let Ok(block) = FinalBlock::decode(&bytes) {
+                        heights.insert(&block.certificate.block.0, height.value())?;
+                    }
+                }
+            }
+            txn.commit()?;
+            Ok(())
+        })
     }
 
     fn newest(&self) -> Result<Height, RedbError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use timed_core::{Height, Record, RecordKey, TxId};
 
-use super::samples::{block, id, write};
+use super::samples::{block, hash, id, write};
 use super::*;
 
 fn record(key: RecordKey, bytes: &'static [u8]) -> Write {
@@ -61,6 +61,8 @@ fn check<S: Store>(again: impl Fn() -> S) {
     assert_eq!(waiting(&store), [id(b"a")]);
     assert_eq!(store.find(&id(b"z")).unwrap(), Some(Inclusion { height: Height(2), index: 1 }));
     assert_eq!(store.find(&id(b"a")).unwrap(), None);
+    assert_eq!(store.height_of(&hash(2)).unwrap(), Some(Height(2)));
+    assert_eq!(store.height_of(&hash(4)).unwrap(), None);
     let records = store.records().unwrap();
     let tip = records.iter().find(|record| record.key == RecordKey::Tip).unwrap();
     assert_eq!(tip.bytes, blocks[2].encode());
@@ -109,6 +111,23 @@ mod on_disk {
         assert!(matches!(open(), Err(RedbError::InUse(_))));
         drop(first);
         open().unwrap();
+    }
+
+    #[test]
+    fn a_file_without_the_index_of_hashes_gets_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || RedbStore::open(folder.path());
+        open().unwrap().write(&[write(&block(1, &[])), write(&block(2, &[]))]).unwrap();
+        let file = ::redb::Database::open(folder.path().join("blocks.redb")).unwrap();
+        let change = file.begin_write().unwrap();
+        let heights = ::redb::TableDefinition::<&[u8; 32], u64>::new("heights");
+        assert!(change.delete_table(heights).unwrap());
+        change.commit().unwrap();
+        drop(file);
+        let store = open().unwrap();
+        assert_eq!(store.height_of(&hash(2)).unwrap(), Some(Height(2)));
+        store.write(&[write(&block(3, &[]))]).unwrap();
+        assert_eq!(store.height_of(&hash(3)).unwrap(), Some(Height(3)));
     }
 
     #[test]

@@ -2,8 +2,7 @@
 //!
 //! A shell joins by implementing [`Hosted`].
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -16,47 +15,9 @@ use timed_core::{
 };
 use zeroize::Zeroizing;
 
-use super::arm::{Arm, Ground, Miss, Player, Process, Scene, Stage, Stream, Verdict, Wire, broken};
-use super::sockets::Sockets;
-
-/// A shell that runs one node on a thread of its own.
-pub trait Hosted: Sized + 'static {
-    /// Its name in tables.
-    const NAME: &'static str;
-
-    /// Starts a node with what its directory has.
-    ///
-    /// # Errors
-    /// In words, if it does not start.
-    fn start(plan: &Plan) -> Result<Self, String>;
-
-    /// Ends it without a word to anybody; the kernel closes its sockets.
-    fn kill(self);
-
-    /// Keeps it from running for so long.
-    fn freeze(&self, time: Duration);
-
-    /// Asks it, and gives the answer if there is one.
-    fn ask(&self, request: Request) -> Option<Reply>;
-
-    /// What it has told since the last look.
-    fn facts(&self) -> Vec<Event>;
-}
-
-/// What a shell is told.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// What its node is told.
-    pub config: Config,
-    /// The seed of its key.
-    pub key: [u8; 32],
-    /// Its entropy.
-    pub draws: [u8; 32],
-    /// Where it listens and dials from.
-    pub listen: SocketAddr,
-    /// For its durable state: there is nothing in it yet.
-    pub dir: PathBuf,
-}
+use super::arm::{Arm, Ground, Miss, Player, Process, Scene, Stage, broken};
+use super::hosted::{Hosted, Plan};
+use super::sockets::SocketArm;
 
 /// Sets up one network after the other, each at addresses of its own.
 #[derive(Debug)]
@@ -82,8 +43,9 @@ impl<H: Hosted> Stage for Loopback<H> {
 
     fn set(&self, scene: Scene) -> Result<Box<dyn Arm>, Miss> {
         let net = self.taken.fetch_add(1, Ordering::Relaxed);
-        let arm = LoopbackArm::<H>::new([127, self.net, net], scene).map_err(broken)?;
-        Ok(Box::new(arm))
+        let (ground, plan, dir) = network([127, self.net, net], scene).map_err(broken)?;
+        let process = InProcess::<H> { plan, hosted: None, starts: 0, _dir: dir };
+        Ok(Box::new(SocketArm::new(ground, Some(Box::new(process)))))
     }
 }
 
@@ -94,71 +56,56 @@ const INTERVAL: Duration = Duration::from_secs(3);
 /// The node's own position among the hosts of its network.
 const SUBJECT: u8 = 2;
 
-struct LoopbackArm<H> {
-    sockets: Sockets,
-    ground: Ground,
-    plan: Plan,
-    hosted: Option<H>,
-    starts: u8,
-    _dir: tempfile::TempDir,
-}
-
-impl<H: Hosted> LoopbackArm<H> {
-    fn new(net: [u8; 3], scene: Scene) -> Result<Self, String> {
-        // Processes that run at the same time differ in the port.
-        let port = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap_or(0);
-        let at = |host: u8| SocketAddr::new(Ipv4Addr::new(net[0], net[1], net[2], host).into(), port);
-        let listed = match scene {
-            Scene::Links | Scene::Blocks => vec![1, SUBJECT, 3, 4],
-            Scene::Observer => vec![1, 3, 4],
-        };
-        let member = |host: u8| -> Result<Player, String> {
-            let key = [host; 32];
-            let addr = CanonicalAddr::new(at(host)).map_err(|error| error.to_string())?;
-            Ok(Player { key, node: node_of(key), addr })
-        };
-        let subject = member(SUBJECT)?;
-        let members = listed.into_iter().map(member).collect::<Result<Vec<_>, _>>()?;
-        let entries = members.iter().map(|member| Masternode { id: member.node, addr: member.addr });
-        let registry = Registry::new(entries.collect()).map_err(|error| error.to_string())?;
-        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let config = Config {
-            network: NetworkName::new("conformance").map_err(|error| error.to_string())?,
-            genesis: GenesisHash([net[2]; 32]),
-            limits: Limits::for_registry(registry.size()),
-            registry,
-            advertised: Some(subject.addr),
-            bootstrap: Vec::new(),
-            reserved: Vec::new(),
-            seeds: Vec::new(),
-            addresses: AddrScope::Private,
-            masternode: MasternodeMode::Auto,
-            agent: "conformance".to_owned(),
-            chain: (scene != Scene::Links).then_some(ChainConfig {
-                genesis_time: Wall(0),
-                interval: INTERVAL,
-                max_bytes: MAX_ASSEMBLED,
-                min_peers: MinPeers::Auto,
-            }),
-            timings: hasty(),
-        };
-        let ground = Ground {
-            subject: subject.node,
-            addr: subject.addr,
-            config: config.clone(),
-            players: members.into_iter().filter(|member| member.node != subject.node).collect(),
-            guests_from: Some(at(100).ip()),
-            slack: 5,
-        };
-        let plan = Plan {
-            config,
-            key: subject.key,
-            draws: [0; 32],
-            listen: at(SUBJECT),
-            dir: dir.path().to_owned(),
-        };
-        Ok(Self { sockets: Sockets::default(), ground, plan, hosted: None, starts: 0, _dir: dir })
-    }
+/// A network at these addresses, and what the node in it is told.
+fn network(net: [u8; 3], scene: Scene) -> Result<(Ground, Plan, tempfile::TempDir), String> {
+    // Processes that run at the same time differ in the port.
+    let port = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap_or(0);
+    let at = |host: u8| SocketAddr::new(Ipv4Addr::new(net[0], net[1], net[2], host).into(), port);
+    let listed = match scene {
+        Scene::Links | Scene::Blocks => vec![1, SUBJECT, 3, 4],
+        Scene::Observer => vec![1, 3, 4],
+    };
+    let member = |host: u8| -> Result<Player, String> {
+        let key = [host; 32];
+        let addr = CanonicalAddr::new(at(host)).map_err(|error| error.to_string())?;
+        Ok(Player { key, node: node_of(key), addr })
+    };
+    let subject = member(SUBJECT)?;
+    let members = listed.into_iter().map(member).collect::<Result<Vec<_>, _>>()?;
+    let entries = members.iter().map(|member| Masternode { id: member.node, addr: member.addr });
+    let registry = Registry::new(entries.collect()).map_err(|error| error.to_string())?;
+    let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let config = Config {
+        network: NetworkName::new("conformance").map_err(|error| error.to_string())?,
+        genesis: GenesisHash([net[2]; 32]),
+        limits: Limits::for_registry(registry.size()),
+        registry,
+        advertised: Some(subject.addr),
+        bootstrap: Vec::new(),
+        reserved: Vec::new(),
+        seeds: Vec::new(),
+        addresses: AddrScope::Private,
+        masternode: MasternodeMode::Auto,
+        agent: "conformance".to_owned(),
+        chain: (scene != Scene::Links).then_some(ChainConfig {
+            genesis_time: Wall(0),
+            interval: INTERVAL,
+            max_bytes: MAX_ASSEMBLED,
+            min_peers: MinPeers::Auto,
+        }),
+        timings: hasty(),
+    };
+    let ground = Ground {
+        subject: subject.node,
+        addr: subject.addr,
+        config: config.clone(),
+        players: members.into_iter().filter(|member| member.node != subject.node).collect(),
+        guests_from: Some(at(100).ip()),
+        slack: 5,
+    };
+    let plan =
+        Plan { config, key: subject.key, draws: [0; 32], listen: at(SUBJECT), dir: dir.path().to_owned() };
+    Ok((ground, plan, dir))
 }
 
 fn node_of(key: [u8; 32]) -> NodeId {
@@ -183,57 +130,15 @@ fn hasty() -> Timings {
     }
 }
 
-impl<H: Hosted> Arm for LoopbackArm<H> {
-    fn ground(&self) -> &Ground {
-        &self.ground
-    }
-
-    fn now(&self) -> Duration {
-        self.sockets.now()
-    }
-
-    fn wall(&self) -> Wall {
-        Sockets::wall()
-    }
-
-    fn pass(&mut self, time: Duration) {
-        self.sockets.pass(time);
-    }
-
-    fn dial(&mut self, from: Option<IpAddr>) -> Wire {
-        self.sockets.dial(from, self.ground.addr.socket())
-    }
-
-    fn listen(&mut self, at: SocketAddr) -> Verdict {
-        self.sockets.listen(at)
-    }
-
-    fn take(&mut self, at: SocketAddr) -> Option<Wire> {
-        self.sockets.take(at)
-    }
-
-    fn local(&mut self, wire: Wire) -> Option<SocketAddr> {
-        self.sockets.local(wire)
-    }
-
-    fn write(&mut self, wire: Wire, bytes: &[u8]) {
-        self.sockets.write(wire, bytes);
-    }
-
-    fn read(&mut self, wire: Wire, out: &mut Vec<u8>) -> Stream {
-        self.sockets.read(wire, out)
-    }
-
-    fn close(&mut self, wire: Wire) {
-        self.sockets.close(wire);
-    }
-
-    fn process(&mut self) -> Option<&mut dyn Process> {
-        Some(self)
-    }
+/// The node's process: a thread of this one.
+struct InProcess<H> {
+    plan: Plan,
+    hosted: Option<H>,
+    starts: u8,
+    _dir: tempfile::TempDir,
 }
 
-impl<H: Hosted> Process for LoopbackArm<H> {
+impl<H: Hosted> Process for InProcess<H> {
     fn start(&mut self) {
         self.starts += 1;
         self.plan.draws[0] = self.starts;
@@ -265,12 +170,5 @@ impl<H: Hosted> Process for LoopbackArm<H> {
 
     fn key(&self) -> [u8; 32] {
         self.plan.key
-    }
-}
-
-impl<H> Drop for LoopbackArm<H> {
-    fn drop(&mut self) {
-        // Its thread ends with the last handle.
-        self.hosted.take();
     }
 }

@@ -1,18 +1,16 @@
 //! The production shell under the suite.
 
-use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use timed_core::crypto::noise::NoiseProvider;
-use timed_core::{Command, ConnId, Event, Input, Mono, Node, Now, Refused, Reply, Request, Transmit};
+use timed_core::{Event, Node, Reply, Request};
 use timed_mio::application::FifoPayload;
-use timed_mio::{Core, Exit, Remote, Shell, ShellConfig, Store, StoreError};
+use timed_mio::{Exit, Remote, Shell, ShellConfig, Store, StoreError};
 use zeroize::Zeroizing;
 
-use super::loopback::{Hosted, Plan};
+use super::hosted::{Held, Hosted, Plan, Reins, Told};
 
 /// The thread that writes for a killed loop closes the store by then.
 const STORE_FREE_WITHIN: Duration = Duration::from_secs(10);
@@ -24,51 +22,8 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 pub struct Mio {
     remote: Remote,
     reins: Arc<Reins>,
-    told: Arc<Mutex<Vec<Event>>>,
+    told: Told,
     thread: Option<JoinHandle<Exit>>,
-}
-
-/// What a test does to the thread from outside.
-#[derive(Debug, Default)]
-struct Reins {
-    killed: AtomicBool,
-    /// For how long the thread is to stand still, in ms.
-    frozen: AtomicU64,
-}
-
-/// A node whose loop can be unwound or held up at any moment.
-struct Held {
-    node: Node,
-    reins: Arc<Reins>,
-}
-
-impl Core for Held {
-    fn accept(&mut self, now: Now, from: std::net::SocketAddr) -> Result<ConnId, Refused> {
-        self.node.accept(now, from)
-    }
-
-    fn handle(&mut self, now: Now, input: Input<'_>) {
-        self.node.handle(now, input);
-    }
-
-    fn next_command(&mut self) -> Option<Command> {
-        if self.reins.killed.load(Ordering::Acquire) {
-            resume_unwind(Box::new("killed"));
-        }
-        let frozen = self.reins.frozen.swap(0, Ordering::AcqRel);
-        if frozen > 0 {
-            thread::sleep(Duration::from_millis(frozen));
-        }
-        self.node.next_command()
-    }
-
-    fn transmit(&mut self, now: Now, conn: ConnId, budget: usize, out: &mut Vec<u8>) -> Transmit {
-        self.node.transmit(now, conn, budget, out)
-    }
-
-    fn deadline(&self) -> Option<Mono> {
-        self.node.deadline()
-    }
 }
 
 impl Hosted for Mio {
@@ -91,16 +46,9 @@ impl Hosted for Mio {
         let provider = Box::new(NoiseProvider::new(Zeroizing::new(plan.key)));
         let node = Node::new(plan.config.clone(), provider, plan.draws, journal, timed_mio::now())
             .map_err(|error| error.to_string())?;
-        let (remote, reins) = (shell.remote(), Arc::new(Reins::default()));
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let (held, sink) = (Held { node, reins: Arc::clone(&reins) }, Arc::clone(&told));
-        let thread = thread::spawn(move || {
-            shell.run(held, store, move |event: &Event| {
-                if !matches!(event, Event::Summary(_) | Event::Reply { .. }) {
-                    sink.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
-                }
-            })
-        });
+        let (remote, reins, told) = (shell.remote(), Arc::new(Reins::default()), Told::default());
+        let (held, sink) = (Held { node, reins: Arc::clone(&reins) }, told.clone());
+        let thread = thread::spawn(move || shell.run(held, store, move |event: &Event| sink.tell(event)));
         Ok(Self { remote, reins, told, thread: Some(thread) })
     }
 
@@ -109,8 +57,7 @@ impl Hosted for Mio {
     }
 
     fn freeze(&self, time: Duration) {
-        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        self.reins.frozen.store(millis, Ordering::Release);
+        self.reins.freeze(time);
         // Wakes the loop, which goes to sleep on its way to the answer.
         let asked = self.remote.request(Request::Status);
         drop(asked.map(|asked| asked.wait(time + ANSWERS_WITHIN)));
@@ -121,13 +68,13 @@ impl Hosted for Mio {
     }
 
     fn facts(&self) -> Vec<Event> {
-        std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner))
+        self.told.take()
     }
 }
 
 impl Drop for Mio {
     fn drop(&mut self) {
-        self.reins.killed.store(true, Ordering::Release);
+        self.reins.kill();
         drop(self.remote.request(Request::Status));
         if let Some(thread) = self.thread.take() {
             // It has unwound, or had come to its end before.

@@ -6,7 +6,7 @@
 //!
 //! | part | what |
 //! |---|---|
-//! | [`Arm`], [`Stage`] | where a case runs; a shell joins by implementing `loopback::Hosted` |
+//! | [`Arm`], [`Stage`] | where a case runs; a shell joins by implementing [`Hosted`] |
 //! | [`Exam`] | what cases are written in |
 //! | `rules` | the cases, in the order of the document |
 //! | [`UNSEEN`] | rules that no peer can see, and what holds them instead |
@@ -17,6 +17,8 @@ mod council;
 mod exam;
 #[cfg(feature = "shells")]
 mod genesis;
+#[cfg(feature = "shells")]
+mod hosted;
 mod introductions;
 #[cfg(feature = "shells")]
 mod loopback;
@@ -30,6 +32,8 @@ mod simulated;
 #[cfg(feature = "shells")]
 mod sockets;
 mod table;
+#[cfg(feature = "shells")]
+mod tokio;
 
 pub use arm::{Arm, Ground, Miss, Player, Process, Scene, Stage, Stream, Verdict, Wire, broken};
 pub use channel::{Channel, Pings};
@@ -38,7 +42,9 @@ pub use exam::{Exam, Voice};
 #[cfg(feature = "shells")]
 pub use genesis::Genesis;
 #[cfg(feature = "shells")]
-pub use loopback::{Hosted, Loopback, Plan};
+pub use hosted::{Hosted, Plan};
+#[cfg(feature = "shells")]
+pub use loopback::Loopback;
 #[cfg(feature = "shells")]
 pub use mio::Mio;
 #[cfg(feature = "shells")]
@@ -48,3 +54,5 @@ pub use simulated::Simulated;
 #[cfg(feature = "shells")]
 pub use sockets::Sockets;
 pub use table::{Case, UNSEEN, Unseen, cases, document};
+#[cfg(feature = "shells")]
+pub use tokio::Tokio;

@@ -1,7 +1,6 @@
-//! The arm that has nothing in hand but an address: a node that runs somewhere, in any language.
+//! A node that runs somewhere, in any language: nothing of it is in hand but its address.
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
@@ -11,9 +10,9 @@ use timed_core::{
 };
 use zeroize::Zeroizing;
 
-use super::arm::{Arm, Ground, Miss, Player, Process, Scene, Stage, Stream, Verdict, Wire};
+use super::arm::{Arm, Ground, Miss, Player, Scene, Stage};
 use super::genesis::Genesis;
-use super::sockets::Sockets;
+use super::sockets::SocketArm;
 
 /// A node that runs somewhere.
 #[derive(Clone, Debug)]
@@ -88,63 +87,7 @@ impl Stage for Remote {
         match scene {
             Scene::Blocks if !registered => Err(Miss::Lacks("a node that is a registered masternode")),
             Scene::Observer if registered => Err(Miss::Lacks("a node that is not registered")),
-            _ => Ok(Box::new(RemoteArm { ground: self.ground.clone(), sockets: Sockets::default() })),
+            _ => Ok(Box::new(SocketArm::new(self.ground.clone(), None))),
         }
-    }
-}
-
-#[derive(Debug)]
-struct RemoteArm {
-    ground: Ground,
-    sockets: Sockets,
-}
-
-impl Arm for RemoteArm {
-    fn ground(&self) -> &Ground {
-        &self.ground
-    }
-
-    fn now(&self) -> Duration {
-        self.sockets.now()
-    }
-
-    fn wall(&self) -> Wall {
-        Sockets::wall()
-    }
-
-    fn pass(&mut self, time: Duration) {
-        self.sockets.pass(time);
-    }
-
-    fn dial(&mut self, from: Option<IpAddr>) -> Wire {
-        self.sockets.dial(from, self.ground.addr.socket())
-    }
-
-    fn listen(&mut self, at: SocketAddr) -> Verdict {
-        self.sockets.listen(at)
-    }
-
-    fn take(&mut self, at: SocketAddr) -> Option<Wire> {
-        self.sockets.take(at)
-    }
-
-    fn local(&mut self, wire: Wire) -> Option<SocketAddr> {
-        self.sockets.local(wire)
-    }
-
-    fn write(&mut self, wire: Wire, bytes: &[u8]) {
-        self.sockets.write(wire, bytes);
-    }
-
-    fn read(&mut self, wire: Wire, out: &mut Vec<u8>) -> Stream {
-        self.sockets.read(wire, out)
-    }
-
-    fn close(&mut self, wire: Wire) {
-        self.sockets.close(wire);
-    }
-
-    fn process(&mut self) -> Option<&mut dyn Process> {
-        None
     }
 }

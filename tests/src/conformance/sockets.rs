@@ -1,4 +1,4 @@
-//! The suite's own ends of real connections, none of which ever blocks it.
+//! The suite's own ends of real connections, none of which ever blocks it, and the arm over them.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use socket2::{Domain, Protocol, Socket, Type};
 use timed_core::Wall;
 
-use super::arm::{Miss, Stream, Verdict, Wire, broken};
+use super::arm::{Arm, Ground, Miss, Process, Stream, Verdict, Wire, broken};
 
 /// The kernel's own handshake must be done by then.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -142,6 +142,73 @@ impl Sockets {
 
     fn flush(&mut self) {
         self.conns.values_mut().for_each(Conn::flush);
+    }
+}
+
+/// A node at the other end of real connections: in this process, or anywhere.
+pub(super) struct SocketArm {
+    ground: Ground,
+    sockets: Sockets,
+    process: Option<Box<dyn Process>>,
+}
+
+impl SocketArm {
+    /// `process` is the node's, where there is one in hand.
+    pub(super) fn new(ground: Ground, process: Option<Box<dyn Process>>) -> Self {
+        Self { ground, sockets: Sockets::default(), process }
+    }
+}
+
+impl Arm for SocketArm {
+    fn ground(&self) -> &Ground {
+        &self.ground
+    }
+
+    fn now(&self) -> Duration {
+        self.sockets.now()
+    }
+
+    fn wall(&self) -> Wall {
+        Sockets::wall()
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.sockets.pass(time);
+    }
+
+    fn dial(&mut self, from: Option<IpAddr>) -> Wire {
+        self.sockets.dial(from, self.ground.addr.socket())
+    }
+
+    fn listen(&mut self, at: SocketAddr) -> Verdict {
+        self.sockets.listen(at)
+    }
+
+    fn take(&mut self, at: SocketAddr) -> Option<Wire> {
+        self.sockets.take(at)
+    }
+
+    fn local(&mut self, wire: Wire) -> Option<SocketAddr> {
+        self.sockets.local(wire)
+    }
+
+    fn write(&mut self, wire: Wire, bytes: &[u8]) {
+        self.sockets.write(wire, bytes);
+    }
+
+    fn read(&mut self, wire: Wire, out: &mut Vec<u8>) -> Stream {
+        self.sockets.read(wire, out)
+    }
+
+    fn close(&mut self, wire: Wire) {
+        self.sockets.close(wire);
+    }
+
+    fn process(&mut self) -> Option<&mut dyn Process> {
+        match &mut self.process {
+            Some(process) => Some(process.as_mut()),
+            None => None,
+        }
     }
 }
 

@@ -99,6 +99,20 @@ fn ban_01b_a_cold_sync_of_a_thousand_blocks_from_ten_peers_exceeds_nothing() {
     }
 }
 
+/// Blocks that are fetched would exceed this rate many times if they were charged.
+#[test]
+fn ban_01b_blocks_that_were_asked_for_are_charged_to_nobody() {
+    let setup = network(5, secs(10)).config(|_, config| {
+        let low = RateLimit { per_second: Some(200_000), enforce: Enforce::On };
+        config.limits.rates.set(TrafficClass::Total, low);
+    });
+    let mut world = with_history(3, setup, &[1_000, 1_000, 1_000, 1_000, 0], 20_000);
+    world.start_all();
+    let cold = HostId(4);
+    world.expect("it catches up", secs(180), |world| world.height(cold).0 >= 1_000);
+    nothing_exceeded(&mut world);
+}
+
 /// Two nodes of four, which decide nothing: so many transactions wait at the first, the second is about to start.
 fn with_waiting(count: u64, setup: &Setup) -> World {
     let mut world = World::new(1, setup);

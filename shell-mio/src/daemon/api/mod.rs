@@ -45,7 +45,7 @@ use super::assembly::Assembly;
 use super::failure::Failure;
 use super::metrics::Totals;
 use super::recordings::Recordings;
-use crate::{BlockReader, Remote};
+use crate::{Blocks, Remote};
 pub(crate) use facts::{Fact, fact};
 pub(crate) use feed::Feed;
 use gate::Gate;
@@ -156,7 +156,7 @@ pub(crate) fn start(
     listener: TcpListener,
     facts: ApiFacts,
     remote: Remote,
-    blocks: BlockReader,
+    blocks: Arc<dyn Blocks>,
 ) -> Result<Started, Failure> {
     let failed = |error: std::io::Error| Failure::failed(format!("cannot start the API: {error}"));
     let listen = listener.local_addr().map_err(failed)?;

@@ -26,7 +26,7 @@ use super::error::ApiError;
 use super::feed::{self, Listeners};
 use super::gate::{self, Gate};
 use super::{ApiFacts, bans, blocks, dashboard, evidence, parse_peer, readiness, transactions};
-use crate::{BlockReader, Busy, NoReply, Remote};
+use crate::{Blocks, Busy, LoopCounters, NoReply, Remote};
 
 /// The core answers within this time, or the route answers 503.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ const MAX_BODY: usize = 64 * 1024;
 pub(super) struct Context {
     pub(super) facts: ApiFacts,
     pub(super) remote: Remote,
-    pub(super) blocks: BlockReader,
+    pub(super) blocks: Arc<dyn Blocks>,
     pub(super) listeners: Listeners,
 }
 
@@ -141,6 +141,20 @@ struct ConsensusInfoJson {
     producing: ProducingJson,
     sync_state: &'static str,
     links: LinksJson,
+    traffic: TrafficJson,
+}
+
+/// Bytes on the wire since the start.
+#[derive(Serialize)]
+struct TrafficJson {
+    received_bytes: u64,
+    sent_bytes: u64,
+}
+
+impl From<LoopCounters> for TrafficJson {
+    fn from(counters: LoopCounters) -> Self {
+        Self { received_bytes: counters.bytes_in, sent_bytes: counters.bytes_out }
+    }
 }
 
 async fn consensus_info(State(context): Shared) -> Response {
@@ -155,6 +169,7 @@ async fn consensus_info(State(context): Shared) -> Response {
         producing: summary.producing.into(),
         sync_state: sync_state(&summary),
         links: summary.links.into(),
+        traffic: context.remote.counters().into(),
     })
     .into_response()
 }
@@ -209,6 +224,7 @@ async fn status(State(context): Shared) -> Answer {
         "last_tick_age_ms": millis(context.remote.last_tick_age()),
         "connected_peers": summary.connected_peers,
         "links": LinksJson::from(summary.links),
+        "traffic": TrafficJson::from(context.remote.counters()),
         "addresses": AddressesJson::from(summary.addresses),
         "counters": CountersJson::from(status.counters),
     }))

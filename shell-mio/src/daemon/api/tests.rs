@@ -127,7 +127,8 @@ impl Rig {
         let remote = shell.remote();
         let api = TcpListener::bind(here).unwrap();
         let (dir, store) = stored(1..=5);
-        let Started { listen, handle, feed } = start(api, facts(), shell.remote(), store.reader()).unwrap();
+        let Started { listen, handle, feed } =
+            start(api, facts(), shell.remote(), Arc::new(store.reader())).unwrap();
         let commands = [Command::Event(Event::Summary(summary))].into();
         let ran = thread::spawn(move || {
             let _ = shell.run(Scripted { answer, commands }, store, feed);
@@ -440,7 +441,7 @@ fn a_hanging_loop_is_told_by_what_needs_no_answer_of_it() {
     let shell = Shell::bind(ShellConfig::listening_on(here)).unwrap();
     let (_dir, store) = stored(1..=1);
     let api = TcpListener::bind(here).unwrap();
-    let started = start(api, facts(), shell.remote(), store.reader()).unwrap();
+    let started = start(api, facts(), shell.remote(), Arc::new(store.reader())).unwrap();
     let Started { listen, handle, feed } = started;
     let token = Some(Zeroizing::new("abc".to_owned()));
     let api = Api::within(format!("http://{listen}"), token, Duration::from_secs(20));

@@ -13,7 +13,7 @@ use super::arguments::{
     PeerArgs, ReplayArgs, RunArgs, SubmitArgs, TransactionArgs, UnbanArgs,
 };
 use super::failure::Failure;
-use super::{client, devnet, replay, run};
+use super::{client, devnet, replay, run, watch};
 
 /// A masternode network on a fresh machine: `timed devnet`. One node: `timed init`, `timed genesis`, `timed run`.
 #[derive(Debug, Parser)]
@@ -77,6 +77,8 @@ enum Verb {
     Replay(ReplayArgs),
     /// Stop a running node
     Stop(ClientArgs),
+    /// Watch a running node live: a screen on a terminal, a line for each event otherwise
+    Watch(ClientArgs),
     /// Judge a running node: exit code 0 healthy, 1 degraded, 2 critical
     Health(ClientArgs),
     /// Print the completion script of a shell
@@ -104,12 +106,7 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match dispatch(line.verb) {
         Ok(code) => code,
-        Err(failure) => {
-            for (number, part) in failure.message.lines().enumerate() {
-                eprintln!("{}{part}", if number == 0 { "timed: " } else { "       " });
-            }
-            failure.exit.into()
-        }
+        Err(failure) => failure.report("timed"),
     }
 }
 
@@ -140,6 +137,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Record(args) => client::record(&args),
         Verb::Replay(args) => replay::replay(&args),
         Verb::Stop(args) => client::stop(&args),
+        Verb::Watch(args) => watch::watch(&args),
         Verb::Health(args) => client::health(&args),
         Verb::Completions { shell } => documents::completions(&mut CommandLine::command(), shell).map(done),
         Verb::Man { dir: None } => documents::manual(&CommandLine::command()).map(done),

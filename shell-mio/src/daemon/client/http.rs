@@ -1,5 +1,6 @@
 //! Reaching a node's API: where it is, with which token, and what its refusals mean.
 
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -20,6 +21,7 @@ const WITHIN: Duration = Duration::from_secs(15);
 const LARGEST_ANSWER: u64 = 64 * 1024 * 1024;
 
 /// A node's API.
+#[derive(Clone)]
 pub(crate) struct Api {
     base: String,
     token: Option<Zeroizing<String>>,
@@ -127,6 +129,19 @@ impl Api {
             _ => "",
         };
         Err(NoAnswer::Refused(format!("{} refused ({}): {message}{hint}", self.base, answer.status)))
+    }
+
+    /// Asks for what does not end by itself; it ends after a time, or with the node.
+    pub(crate) fn stream(&self, path: &str, within: Duration) -> Result<impl Read + use<>, NoAnswer> {
+        let url = format!("{}{path}", self.base);
+        let bearer = self.token.as_ref().map(|token| Zeroizing::new(format!("Bearer {}", token.as_str())));
+        let request = authorized(self.agent.get(&url), bearer.as_ref());
+        let answer = request.config().timeout_global(Some(within)).build().call();
+        let answer = answer.map_err(|error| NoAnswer::Unreachable(error.to_string()))?;
+        if !answer.status().is_success() {
+            return Err(NoAnswer::Refused(answer.status().to_string()));
+        }
+        Ok(answer.into_body().into_reader())
     }
 
     /// Asks, and returns whatever the node says.

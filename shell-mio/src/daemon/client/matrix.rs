@@ -6,31 +6,72 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-/// The grid, the verdict, and each exact pair that is not as it should be.
-pub(super) fn grid(matrix: &Value) -> String {
+/// What a masternode has to do with another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// It is the same.
+    Own,
+    /// It dialed the other.
+    Dialed,
+    /// It was dialed by the other.
+    WasDialed,
+    /// Only one of the two has their link.
+    OneSided,
+    /// The two have different links of each other.
+    Split,
+    /// They have none.
+    Missing,
+}
+
+impl Mark {
+    /// One letter, explained by [`LEGEND`].
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => ".",
+            Self::Dialed => ">",
+            Self::WasDialed => "<",
+            Self::OneSided => "1",
+            Self::Split => "S",
+            Self::Missing => "-",
+        }
+    }
+}
+
+/// What the letters mean.
+const LEGEND: &str = "> dialed  < was dialed  - no link  1 one-sided  S split";
+
+/// The links of an answer of `/matrix`: a row for each masternode in the order of their addresses, a mark for each other.
+pub(crate) fn marks(matrix: &Value) -> Vec<Vec<Mark>> {
     let nodes = nodes(matrix);
     let place: BTreeMap<&str, usize> = nodes.iter().enumerate().map(|(i, (id, _))| (*id, i)).collect();
-    let mut cells = vec![vec!["-"; nodes.len()]; nodes.len()];
-    let mut set = |a: &Value, b: &Value, forth: &'static str, back: &'static str| {
+    let mut marks = vec![vec![Mark::Missing; nodes.len()]; nodes.len()];
+    let mut set = |a: &Value, b: &Value, forth, back| {
         let at = |id: &Value| id.as_str().and_then(|id| place.get(id).copied());
         if let (Some(a), Some(b)) = (at(a), at(b)) {
-            cells[a][b] = forth;
-            cells[b][a] = back;
+            marks[a][b] = forth;
+            marks[b][a] = back;
         }
     };
     for link in list(matrix, "links") {
         let by_a = link["dialer"] == link["a"];
-        let (forth, back) = if by_a { (">", "<") } else { ("<", ">") };
+        let (forth, back) =
+            if by_a { (Mark::Dialed, Mark::WasDialed) } else { (Mark::WasDialed, Mark::Dialed) };
         set(&link["a"], &link["b"], forth, back);
     }
-    for (key, mark) in [("one_sided", "1"), ("split", "S")] {
+    for (key, mark) in [("one_sided", Mark::OneSided), ("split", Mark::Split)] {
         for pair in list(matrix, key) {
             set(&pair["a"], &pair["b"], mark, mark);
         }
     }
-    for (i, row) in cells.iter_mut().enumerate() {
-        row[i] = ".";
+    for (i, row) in marks.iter_mut().enumerate() {
+        row[i] = Mark::Own;
     }
+    marks
+}
+
+/// The grid, the verdict, and each exact pair that is not as it should be.
+pub(super) fn grid(matrix: &Value) -> String {
+    let nodes = nodes(matrix);
     let width = nodes.iter().map(|(_, addr)| addr.len()).max().unwrap_or(0);
     let column = nodes.len().to_string().len();
     let mut out = format!("{:column$} {:width$} ", "", "");
@@ -38,14 +79,14 @@ pub(super) fn grid(matrix: &Value) -> String {
         let _ = write!(out, " {number:>column$}");
     }
     out.push('\n');
-    for (i, ((_, addr), row)) in nodes.iter().zip(&cells).enumerate() {
+    for (i, ((_, addr), row)) in nodes.iter().zip(&marks(matrix)).enumerate() {
         let _ = write!(out, "{:>column$} {addr:<width$} ", i + 1);
-        for cell in row {
-            let _ = write!(out, " {cell:>column$}");
+        for mark in row {
+            let _ = write!(out, " {:>column$}", mark.as_str());
         }
         out.push('\n');
     }
-    out.push_str("> dialed  < was dialed  - no link  1 one-sided  S split\n");
+    let _ = writeln!(out, "{LEGEND}");
     let _ = writeln!(out, "{}", matrix["verdict"].as_str().unwrap_or("no verdict"));
     out.push_str(&findings(matrix, &nodes));
     out

@@ -15,9 +15,10 @@ use super::arguments::{ClientArgs, ConnectArgs, PeerArgs};
 use super::failure::Failure;
 pub(crate) use bans::{ban, bans, unban};
 pub(crate) use blocks::{block, evidence, submit, transaction};
-pub(crate) use http::{Api, Method, url_of};
-pub(crate) use table::{aligned, short, span, thousands};
-use table::{facts, size};
+pub(crate) use http::{Api, Method, NoAnswer, url_of};
+pub(crate) use matrix::{Mark, marks};
+use table::{aligned, facts};
+pub(crate) use table::{short, size, span, thousands};
 
 fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {

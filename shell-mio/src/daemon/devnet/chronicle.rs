@@ -21,6 +21,18 @@ const WAITING: usize = 10_000;
 pub(super) struct BlockLine {
     pub(super) height: u64,
     pub(super) text: String,
+    /// The same in parts; none for what is said about the chain.
+    pub(super) block: Option<BlockParts>,
+}
+
+/// What a block is told by, beside its height.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BlockParts {
+    pub(super) slot: String,
+    pub(super) by: String,
+    pub(super) round: u64,
+    pub(super) transactions: usize,
+    pub(super) hash: String,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +66,7 @@ impl Chronicle {
                     let mut found = Vec::new();
                     let from = *next.get_or_insert_with(|| {
                         let text = format!("the chain of the earlier run goes on after height {height}");
-                        found.push(BlockLine { height, text });
+                        found.push(BlockLine { height, text, block: None });
                         height + 1
                     });
                     found.extend(apis.get(index).map(|api| read(api, from, &members)).unwrap_or_default());
@@ -109,15 +121,18 @@ fn line(block: &Value, members: &[Member]) -> Option<BlockLine> {
     let height = block["height"].as_u64()?;
     let proposer = block["proposer"].as_str()?;
     let by = members.iter().find(|member| member.id.to_string() == proposer);
-    let by = by.map_or(short(proposer).to_owned(), |member| format!("node {}", member.number));
+    let parts = BlockParts {
+        slot: block["time"].as_str()?.to_owned(),
+        by: by.map_or(short(proposer).to_owned(), |member| format!("node {}", member.number)),
+        round: block["round"].as_u64()?,
+        transactions: block["transaction_ids"].as_array()?.len(),
+        hash: short(block["hash"].as_str()?).to_owned(),
+    };
     let text = format!(
-        "block {height}: slot {}, by {by}, round {}, {} transactions, hash {}",
-        block["time"].as_str()?,
-        block["round"],
-        block["transaction_ids"].as_array()?.len(),
-        short(block["hash"].as_str()?)
+        "block {height}: slot {}, by {}, round {}, {} transactions, hash {}",
+        parts.slot, parts.by, parts.round, parts.transactions, parts.hash
     );
-    Some(BlockLine { height, text })
+    Some(BlockLine { height, text, block: Some(parts) })
 }
 
 #[cfg(test)]
@@ -139,14 +154,16 @@ mod tests {
         });
         let text = "block 7: slot 2026-01-01T00:00:10.000Z, by abababababab, round 1, 2 transactions, hash \
                     cdcdcdcdcdcd";
-        assert_eq!(line(&block, &[]), Some(BlockLine { height: 7, text: text.to_owned() }));
+        let told = line(&block, &[]).unwrap();
+        assert_eq!((told.height, told.text.as_str()), (7, text));
+        assert_eq!(told.block.map(|block| (block.round, block.transactions)), Some((1, 2)));
         assert_eq!(line(&json!({}), &[]), None);
     }
 
     #[test]
     fn the_screen_remembers_the_newest_and_lines_are_told_once() {
         let chronicle = Chronicle { blocks: Arc::default() };
-        let lines = (1..=8).map(|height| BlockLine { height, text: String::new() }).collect();
+        let lines = (1..=8).map(|height| BlockLine { height, text: String::new(), block: None }).collect();
         chronicle.blocks.lock().unwrap().add(lines);
         assert_eq!(chronicle.last().iter().map(|line| line.height).collect::<Vec<_>>(), [4, 5, 6, 7, 8]);
         assert_eq!((chronicle.news().len(), chronicle.news().len()), (8, 0));

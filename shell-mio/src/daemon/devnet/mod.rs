@@ -7,6 +7,7 @@
 //! | `children` | their processes |
 //! | `watch` | what they say of themselves |
 //! | `chronicle` | the blocks that they make |
+//! | `tail` | what they write into their logs |
 //! | `screen` | what a person sees |
 
 mod children;
@@ -14,22 +15,21 @@ mod chronicle;
 mod layout;
 mod runner;
 mod screen;
+mod tail;
 mod watch;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Interest, Poll, Token};
-use rustix::process::Signal;
-use signal_hook_mio::v1_0::Signals;
-
 use super::arguments::DevnetArgs;
 use super::client::url_of;
 use super::failure::{Exit, Failure};
+use super::live::{Order, Orders, Tone};
 use children::{Children, End};
 use chronicle::Chronicle;
 use layout::{Home, Member, Plan};
-use screen::{Screen, last_event};
+use screen::{Scene, Screen, say};
+use tail::last_line;
 use watch::Watch;
 
 /// How often the parent looks at its children and repaints.
@@ -44,9 +44,8 @@ pub(crate) fn devnet(args: &DevnetArgs) -> Result<ExitCode, Failure> {
     let members = layout::members(&plan, home.path())?;
     layout::check_addresses(&members)?;
 
-    let mut screen = Screen::open();
     let interval = humantime::format_duration(plan.block_interval);
-    screen.line(&format!(
+    say(&format!(
         "{} nodes, block interval {interval}, files in {} (logs: node1/log ...)",
         members.len(),
         home.path().display()
@@ -54,7 +53,7 @@ pub(crate) fn devnet(args: &DevnetArgs) -> Result<ExitCode, Failure> {
     let begun = Instant::now();
     let children = Children::start(members.clone())?;
     for node in children.nodes() {
-        screen.line(&format!(
+        say(&format!(
             "node {}: api {} pid {} listen {} id {} command: {}",
             node.member.number,
             url_of(node.member.api),
@@ -65,13 +64,19 @@ pub(crate) fn devnet(args: &DevnetArgs) -> Result<ExitCode, Failure> {
         ));
     }
     if let Some(first) = members.first() {
-        screen.line(&format!("dashboard: {}/", url_of(first.api)));
+        say(&format!("dashboard: {}/", url_of(first.api)));
     }
 
     let watch = Watch::begin(&members, plan.block_interval);
     let chronicle = Chronicle::begin(&members, plan.origin, plan.block_interval, &watch);
     let shown = Shown::default();
     let interval = plan.block_interval;
+    // What was said so far stays above: it is needed while the network runs, and afterwards.
+    let screen = Screen::open(&members);
+    if screen.shows_blocks() {
+        orders.watch_screen()?;
+        watch.ask_for_links(&members);
+    }
     let mut network =
         Network { members, interval, children, watch, chronicle, screen, begun, up: None, shown };
     let reason = network.run(args.run_for, &mut orders);
@@ -87,31 +92,6 @@ enum Ending {
     TimeIsUp,
     /// A node ended by itself before the network stood.
     NodeFailed,
-}
-
-/// SIGINT and SIGTERM as orders to stop.
-struct Orders {
-    poll: Poll,
-    signals: Signals,
-}
-
-impl Orders {
-    fn take() -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| Failure::failed(format!("cannot handle signals: {error}"));
-        let poll = Poll::new().map_err(failed)?;
-        let mut signals =
-            Signals::new([Signal::INT, Signal::TERM, Signal::HUP].map(Signal::as_raw)).map_err(failed)?;
-        poll.registry().register(&mut signals, Token(0), Interest::READABLE).map_err(failed)?;
-        Ok(Self { poll, signals })
-    }
-
-    /// Waits for an order, for so long; whether there was one.
-    fn wait(&mut self, timeout: Duration) -> bool {
-        let mut events = Events::with_capacity(4);
-        // An interrupted wait is as good as one that timed out.
-        let _ = self.poll.poll(&mut events, Some(timeout));
-        self.signals.pending().count() > 0
-    }
 }
 
 struct Network {
@@ -132,6 +112,14 @@ struct Up {
     at: Instant,
     /// The highest node then.
     height: u64,
+}
+
+impl Up {
+    /// The blocks that were made since then up to a height, and the slots there were for them.
+    fn blocks_in_slots(self, height: u64, interval: Duration) -> (u64, u64) {
+        let slots = self.at.elapsed().as_nanos() / interval.as_nanos().max(1);
+        (height.saturating_sub(self.height), u64::try_from(slots).unwrap_or(u64::MAX))
+    }
 }
 
 /// The number of links that was last told, and one that may be told when it lasts.
@@ -168,8 +156,11 @@ impl Network {
     fn run(&mut self, run_for: Option<Duration>, orders: &mut Orders) -> Ending {
         let mut painted: Option<Instant> = None;
         loop {
-            if orders.wait(LOOK_EVERY) {
-                return Ending::Ordered;
+            match orders.wait(LOOK_EVERY) {
+                Some(Order::Stop) => return Ending::Ordered,
+                Some(Order::Suspend) => self.screen.suspend(),
+                Some(Order::Redraw) => self.screen.draw_anew(),
+                None => {}
             }
             if run_for.is_some_and(|span| self.begun.elapsed() >= span) {
                 return Ending::TimeIsUp;
@@ -180,11 +171,28 @@ impl Network {
             self.note_links();
             self.note_blocks();
             if painted.is_none_or(|at| at.elapsed() >= PAINT_EVERY) {
-                let (known, blocks) = (self.watch.known(), self.chronicle.last());
-                self.screen.paint(self.children.nodes(), &known, &blocks, self.begun.elapsed());
+                self.paint();
                 painted = Some(Instant::now());
             }
         }
+    }
+
+    fn paint(&mut self) {
+        if !self.screen.shows_blocks() {
+            return;
+        }
+        let known = self.watch.known();
+        let height = known.iter().filter_map(|known| Some(known.said?.height)).max();
+        let scene = Scene {
+            nodes: self.children.nodes(),
+            known: &known,
+            blocks: &self.chronicle.last(),
+            marks: &self.watch.marks(),
+            elapsed: self.begun.elapsed(),
+            was_up: self.up.is_some(),
+            made: self.up.zip(height).map(|(up, height)| up.blocks_in_slots(height, self.interval)),
+        };
+        self.screen.paint(&scene);
     }
 
     /// Tells of processes that have ended; whether one failed by itself.
@@ -196,11 +204,13 @@ impl Network {
             };
             let Some(end) = node.end else { continue };
             let mut line = format!("node {number} (pid {}) {}", node.pid, end.describe());
+            let mut tone = Tone::Odd;
             if let End::ByItself(_) = end {
                 failed = true;
-                line.push_str(&format!("; its last words: {}", last_event(&node.member.log())));
+                tone = Tone::Bad;
+                line.push_str(&format!("; its last words: {}", last_line(&node.member.log())));
             }
-            self.screen.line(&line);
+            self.screen.line(&line, tone);
         }
         failed
     }
@@ -218,26 +228,28 @@ impl Network {
             self.up = Some(Up { at: Instant::now(), height });
             self.shown.links = expected;
             let ready = known.iter().filter_map(|known| known.first).max().unwrap_or(self.begun);
-            self.screen.line(&format!(
+            let line = format!(
                 "network up: {links}/{expected} links, 0 duplicate, {:.1} s after the start, {:.1} s after the last \
                  node answered",
                 self.begun.elapsed().as_secs_f64(),
                 ready.elapsed().as_secs_f64()
-            ));
+            );
+            self.screen.line(&line, Tone::Good);
         } else if self.up.is_some() && self.shown.is_news(links, Instant::now()) {
             let silent = known.iter().zip(&self.members).filter(|(known, _)| known.said.is_none());
             let silent: Vec<String> = silent.map(|(_, member)| member.number.to_string()).collect();
             let silent =
                 if silent.is_empty() { String::new() } else { format!(", silent: {}", silent.join(" ")) };
-            self.screen.line(&format!("links: {links}/{expected}{silent}"));
+            let tone = if links < expected { Tone::Odd } else { Tone::Good };
+            self.screen.line(&format!("links: {links}/{expected}{silent}"), tone);
         }
     }
 
-    /// Tells of blocks, one line each, where no table shows them.
+    /// Tells of blocks, one line each, where no live screen shows them.
     fn note_blocks(&mut self) {
         for block in self.chronicle.news() {
-            if !self.screen.has_table() {
-                self.screen.line(&block.text);
+            if !self.screen.shows_blocks() {
+                self.screen.line(&block.text, Tone::Plain);
             }
         }
     }
@@ -245,8 +257,7 @@ impl Network {
     /// What the network has made of its time, in words.
     fn blocks_made(&self, height: u64) -> String {
         let Some(up) = self.up else { return format!("height {height}") };
-        let slots = up.at.elapsed().as_nanos() / self.interval.as_nanos().max(1);
-        let blocks = height.saturating_sub(up.height);
+        let (blocks, slots) = up.blocks_in_slots(height, self.interval);
         format!("height {height}, {blocks} blocks in the {slots} slots since it was up")
     }
 
@@ -276,18 +287,20 @@ impl Network {
             }
         }
         self.note_blocks();
-        self.screen.line(match ending {
+        let why = match ending {
             Ending::Ordered => "stopping all nodes",
             Ending::TimeIsUp => "the time is up: stopping all nodes",
             Ending::NodeFailed => "a node failed: stopping all nodes",
-        });
-        let killed = self.children.stop(|| orders.wait(Duration::ZERO));
+        };
+        self.screen.line(why, Tone::Plain);
+        self.screen.close();
+        let killed = self.children.stop(|| orders.wait(Duration::ZERO) == Some(Order::Stop));
         if killed > 0 {
             faults.push(format!("{killed} nodes had to be killed"));
         }
         let pairs = survivors.len() * survivors.len().saturating_sub(1) / 2;
         if faults.is_empty() {
-            self.screen.line(&format!(
+            say(&format!(
                 "the network ended healthy: {} nodes, {pairs}/{pairs} links, 0 duplicate, {made}",
                 survivors.len()
             ));

@@ -66,7 +66,7 @@ fn absent(own: &Path) -> Failure {
     let release = own.parent().is_some_and(|folder| folder.ends_with("release"));
     let flag = if release { " --release" } else { "" };
     Failure::failed(format!(
-        "there is no {TOKIO} beside {}: build it with: cargo build{flag} -p timed-tokio --example {TOKIO}",
+        "there is no {TOKIO} beside {}: build it with: cargo build{flag} -p timed-mio --example {TOKIO}",
         own.display()
     ))
 }
@@ -90,7 +90,7 @@ mod tests {
         std::fs::create_dir_all(own.with_file_name("examples")).unwrap();
         assert_eq!(beside(&own), None);
         let told = absent(&own).to_string();
-        let remedy = "cargo build --release -p timed-tokio --example timed-tokio-node";
+        let remedy = "cargo build --release -p timed-mio --example timed-tokio-node";
         assert!(told.contains(remedy), "{told}");
         let example = own.with_file_name("examples").join(TOKIO);
         std::fs::write(&example, b"").unwrap();

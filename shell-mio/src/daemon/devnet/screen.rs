@@ -1,179 +1,297 @@
-//! What a person sees: a table that is repainted on a terminal, plain lines otherwise.
+//! What a person sees: a live screen on a terminal, plain lines otherwise.
 
-use std::fs::File;
-use std::io::{self, IsTerminal as _, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::io::{self, Write as _};
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
 
-use super::super::client::{aligned, short, span};
+use super::super::client::{size, span, thousands};
+use super::super::live::{
+    Cell, Column, Figure, Grid, Happening, Row, Terminal, Tone, View, links_cell, links_column, time_of_day,
+};
 use super::children::Running;
 use super::chronicle::BlockLine;
-use super::watch::{ChainState, Known};
+use super::layout::Member;
+use super::tail::Tail;
+use super::watch::{ChainState, Known, Marks};
+
+/// Happenings remembered, and lines kept for when the screen is gone.
+const REMEMBERED: usize = 200;
 
 /// Standard output.
 #[derive(Debug)]
 pub(super) enum Screen {
-    /// A terminal: lines scroll above a table of so many painted lines.
-    Terminal {
-        /// Lines of the table on the screen now.
-        painted: usize,
-    },
-    /// A pipe or a file: lines only.
+    /// A terminal of ours until we are done with it.
+    Live(Box<Live>),
+    /// A pipe, a file, or a terminal that shows lines only.
     Plain,
 }
 
+#[derive(Debug)]
+pub(super) struct Live {
+    terminal: Terminal,
+    tails: Vec<Tail>,
+    happenings: VecDeque<Happening>,
+    /// Lines that are to stay when the screen is gone.
+    kept: VecDeque<String>,
+}
+
+/// What there is to show of a network.
+pub(super) struct Scene<'a> {
+    pub(super) nodes: &'a [Running],
+    pub(super) known: &'a [Known],
+    pub(super) blocks: &'a [BlockLine],
+    pub(super) marks: &'a Marks,
+    pub(super) elapsed: Duration,
+    /// Whether every link has stood at some time.
+    pub(super) was_up: bool,
+    /// Blocks that were made since then, of so many slots.
+    pub(super) made: Option<(u64, u64)>,
+}
+
 impl Screen {
-    /// The screen of this process.
-    pub(super) fn open() -> Self {
-        if io::stdout().is_terminal() { Self::Terminal { painted: 0 } } else { Self::Plain }
-    }
-
-    /// Writes a line that stays.
-    pub(super) fn line(&mut self, text: &str) {
-        let erase = self.erase();
-        // A reader that has gone away is no reason to stop the network.
-        let _ = writeln!(io::stdout(), "{erase}{text}").and_then(|()| io::stdout().flush());
-    }
-
-    /// Whether the screen is a terminal, which shows the newest blocks in its table.
-    pub(super) const fn has_table(&self) -> bool {
-        matches!(self, Self::Terminal { .. })
-    }
-
-    /// Paints the table anew, on a terminal.
-    pub(super) fn paint(
-        &mut self,
-        nodes: &[Running],
-        known: &[Known],
-        blocks: &[BlockLine],
-        elapsed: Duration,
-    ) {
-        let erase = self.erase();
-        let Self::Terminal { painted } = self else { return };
-        let (columns, rows) = terminal_size();
-        let table = table(nodes, known, blocks, elapsed);
-        let room = rows.saturating_sub(2).max(3);
-        let mut lines: Vec<String> = table.lines().map(|line| line.chars().take(columns).collect()).collect();
-        if lines.len() > room {
-            let hidden = lines.len() - room + 1;
-            lines.truncate(room - 1);
-            lines.push(format!("... and {hidden} more"));
+    /// A live screen where that is possible.
+    pub(super) fn open(members: &[Member]) -> Self {
+        let names = Rc::new(members.iter().map(|member| (member.id.to_string(), member.number)).collect());
+        match Terminal::take() {
+            Some(terminal) => Self::Live(Box::new(Live {
+                terminal,
+                tails: members.iter().map(|member| Tail::from_here(member.log(), &names)).collect(),
+                happenings: VecDeque::new(),
+                kept: VecDeque::new(),
+            })),
+            None => Self::Plain,
         }
-        *painted = lines.len();
-        let _ = writeln!(io::stdout(), "{erase}{}", lines.join("\n")).and_then(|()| io::stdout().flush());
     }
 
-    /// What removes the painted table.
-    fn erase(&mut self) -> String {
-        match self {
-            Self::Terminal { painted } if *painted > 0 => {
-                let up = std::mem::take(painted);
-                format!("\x1b[{up}A\r\x1b[J")
+    /// Tells something that stays.
+    pub(super) fn line(&mut self, text: &str, tone: Tone) {
+        if let Self::Live(live) = self {
+            let at = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
+            live.happened(at, text.to_owned(), tone);
+            push(&mut live.kept, text.to_owned());
+            if live.terminal.is_shown() {
+                return;
             }
-            _ => String::new(),
+        }
+        say(text);
+    }
+
+    /// Whether the newest blocks are shown as they come.
+    pub(super) const fn shows_blocks(&self) -> bool {
+        matches!(self, Self::Live(_))
+    }
+
+    /// Draws a live screen.
+    pub(super) fn paint(&mut self, scene: &Scene<'_>) {
+        let Self::Live(live) = self else { return };
+        for (index, node) in scene.nodes.iter().enumerate() {
+            let news = live.tails.get_mut(index).map(Tail::news).unwrap_or_default();
+            for line in news {
+                live.happened(line.at, format!("node {}: {}", node.member.number, line.text), line.tone);
+            }
+        }
+        let last: Vec<Option<String>> =
+            live.tails.iter().map(|tail| Some(tail.last.as_ref()?.text.clone())).collect();
+        live.terminal.draw(&scene.view(&last, live.happenings.make_contiguous()));
+    }
+
+    /// Lets the next drawing trust nothing that is on the screen.
+    pub(super) fn draw_anew(&mut self) {
+        if let Self::Live(live) = self {
+            live.terminal.draw_anew();
+        }
+    }
+
+    /// Stops this process as Ctrl-Z asks, and goes on when it does.
+    pub(super) fn suspend(&mut self) {
+        if let Self::Live(live) = self {
+            live.terminal.suspend();
+        }
+    }
+
+    /// Gives a terminal back and tells there what is to stay.
+    pub(super) fn close(&mut self) {
+        if let Self::Live(live) = std::mem::replace(self, Self::Plain) {
+            let Live { terminal, kept, .. } = *live;
+            let shown = terminal.is_shown();
+            drop(terminal);
+            for line in kept.into_iter().filter(|_| shown) {
+                say(&line);
+            }
         }
     }
 }
 
-/// Columns and rows of the terminal.
-fn terminal_size() -> (usize, usize) {
-    match rustix::termios::tcgetwinsize(io::stdout()) {
-        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
-            (usize::from(size.ws_col), usize::from(size.ws_row))
-        }
-        _ => (80, 24),
+impl Live {
+    /// Notes it in the order of times: logs are read some moments after they were written.
+    fn happened(&mut self, at: String, text: String, tone: Tone) {
+        push(&mut self.happenings, Happening { at, text, tone });
+        self.happenings.make_contiguous().sort_by(|a, b| a.at.cmp(&b.at));
     }
 }
 
-fn table(nodes: &[Running], known: &[Known], blocks: &[BlockLine], elapsed: Duration) -> String {
-    let rows: Vec<Vec<String>> = nodes
-        .iter()
-        .zip(known)
-        .map(|(node, known)| {
-            let state = match (node.end, known.said) {
-                (Some(end), None) => end.describe(),
-                (None, None) if known.first.is_none() => "starting".to_owned(),
-                (None, None) => "silent".to_owned(),
-                (_, Some(said)) if said.chain == ChainState::Syncing => "catching up".to_owned(),
-                (_, Some(said)) if said.up < said.expected => "connecting".to_owned(),
-                (_, Some(said)) if said.chain == ChainState::Producing => "producing".to_owned(),
-                (_, Some(_)) => "connected".to_owned(),
+fn push<T>(list: &mut VecDeque<T>, entry: T) {
+    if list.len() == REMEMBERED {
+        list.pop_front();
+    }
+    list.push_back(entry);
+}
+
+/// Writes a line at once.
+pub(super) fn say(text: &str) {
+    // A reader that has gone away is no reason to stop the network.
+    let _ = writeln!(io::stdout(), "{text}").and_then(|()| io::stdout().flush());
+}
+
+impl Scene<'_> {
+    fn view(&self, last: &[Option<String>], happenings: &[Happening]) -> View {
+        View {
+            title: "timed devnet".to_owned(),
+            state: self.state(),
+            aside: format!("running for {}", span(self.elapsed.as_secs())),
+            figures: self.figures(),
+            nodes: self.nodes(last),
+            blocks: self.blocks(),
+            happenings: happenings.to_vec(),
+            hint: "Ctrl-C stops all nodes",
+        }
+    }
+
+    fn expected(&self) -> u64 {
+        (self.nodes.len() * (self.nodes.len() - 1) / 2) as u64
+    }
+
+    fn links(&self) -> u64 {
+        self.known.iter().filter_map(|known| known.said).map(|said| said.up).sum::<u64>() / 2
+    }
+
+    fn state(&self) -> Cell {
+        let ended = self.nodes.iter().filter(|node| node.end.is_some()).count();
+        let silent = self.known.iter().filter(|known| known.said.is_none()).count();
+        match (self.was_up, self.links() == self.expected()) {
+            (true, true) => Cell::new("network up", Tone::Good),
+            (true, false) if silent > 0 => {
+                Cell::new(format!("{silent} of {} nodes silent", self.nodes.len()), Tone::Bad)
+            }
+            (true, false) => Cell::new("links are missing", Tone::Bad),
+            (false, _) if ended > 0 => Cell::new(format!("{ended} nodes ended"), Tone::Bad),
+            (false, _) => Cell::new("starting", Tone::Odd),
+        }
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        let (links, expected) = (self.links(), self.expected());
+        let tone = |well| if well { Tone::Good } else { Tone::Odd };
+        let heights: Vec<u64> = self.known.iter().filter_map(|known| Some(known.said?.height)).collect();
+        let (low, high) = (heights.iter().min().copied(), heights.iter().max().copied());
+        let height = match (low, high) {
+            (Some(low), Some(high)) if high - low > 1 => {
+                Cell::new(format!("{} to {}", thousands(low), thousands(high)), Tone::Odd)
+            }
+            (_, Some(high)) => Cell::from(thousands(high)),
+            _ => Cell::unknown(),
+        };
+        let running = self.nodes.iter().filter(|node| node.end.is_none()).count();
+        let mut figures = vec![
+            Figure::new("links", Cell::new(format!("{links}/{expected}"), tone(links == expected))),
+            Figure::new("height", height),
+            Figure::new(
+                "nodes",
+                Cell::new(format!("{running}/{}", self.nodes.len()), tone(running == self.nodes.len())),
+            ),
+        ];
+        if let Some((blocks, slots)) = self.made {
+            figures.push(Figure::new("blocks", format!("{blocks} in {slots} slots")));
+        }
+        let rates: Vec<u64> = self.known.iter().filter_map(|known| known.sent.per_second()).collect();
+        if !rates.is_empty() {
+            figures.push(Figure::new("traffic", format!("{}/s", size(rates.iter().sum()))));
+        }
+        figures
+    }
+
+    fn nodes(&self, last: &[Option<String>]) -> Grid {
+        let mut columns = vec![
+            Column::numbers("NODE", 0),
+            Column::words("ADDRESS", 2),
+            Column::words("STATE", 0),
+            Column::numbers("LINKS", 1),
+            Column::numbers("HEIGHT", 0),
+        ];
+        let links = links_column(self.nodes.len(), 5).filter(|_| self.marks.len() == self.nodes.len());
+        let has_links = links.is_some();
+        columns.extend(links);
+        columns.extend([
+            Column::numbers("ACTIVE", 6),
+            Column::numbers("SENDS", 4),
+            Column::numbers("PID", 3),
+            Column::tale("LAST EVENT", 7),
+        ]);
+        let rows = self.nodes.iter().zip(self.known).enumerate().map(|(index, (node, known))| {
+            let (state, tone) = state_of(node, known);
+            let said = |show: &dyn Fn(&super::watch::Said) -> Cell| {
+                known.said.as_ref().map_or_else(Cell::unknown, show)
             };
-            let said =
-                |show: &dyn Fn(&super::watch::Said) -> String| known.said.as_ref().map_or("-".into(), show);
-            vec![
-                node.member.number.to_string(),
-                node.member.listen.ip().to_string(),
-                node.pid.to_string(),
-                state,
-                said(&|said| format!("{}/{}", said.up, said.expected)),
-                said(&|said| format!("{} in, {} out", said.inbound, said.outbound)),
-                said(&|said| said.active.to_string()),
-                said(&|said| said.height.to_string()),
-                shortened(&last_event(&node.member.log())),
-            ]
-        })
-        .collect();
-    let up: u64 = known.iter().filter_map(|known| known.said).map(|said| said.up).sum();
-    let expected = nodes.len() * (nodes.len() - 1) / 2;
-    let head = ["NODE", "ADDRESS", "PID", "STATE", "LINKS", "DIRECTION", "ACTIVE", "HEIGHT", "LAST EVENT"];
-    let blocks: String = blocks.iter().map(|block| format!("{}\n", block.text)).collect();
-    format!(
-        "\n{}{blocks}{}/{expected} links, running for {}, Ctrl-C stops all nodes",
-        aligned(&head, &rows),
-        up / 2,
-        span(elapsed.as_secs())
-    )
-}
-
-/// The end of the newest log line, without its time.
-pub(super) fn last_event(log: &Path) -> String {
-    const TAIL: u64 = 2048;
-    let mut bytes = Vec::new();
-    let read = File::open(log).and_then(|mut file| {
-        let length = file.seek(SeekFrom::End(0))?;
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
-        file.read_to_end(&mut bytes)
-    });
-    if read.is_err() {
-        return "-".to_owned();
+            let mut cells = vec![
+                node.member.number.to_string().into(),
+                node.member.listen.ip().to_string().into(),
+                Cell::new(state, tone),
+                said(&|said| {
+                    let tone = if said.up < said.expected { Tone::Odd } else { Tone::Plain };
+                    Cell::new(format!("{}/{}", said.up, said.expected), tone)
+                }),
+                said(&|said| thousands(said.height).into()),
+            ];
+            if has_links {
+                cells.push(self.marks.get(index).map_or_else(Cell::unknown, |row| links_cell(row)));
+            }
+            cells.extend([
+                said(&|said| said.active.to_string().into()),
+                known.sent.per_second().map_or_else(Cell::unknown, |rate| format!("{}/s", size(rate)).into()),
+                Cell::from(node.pid.to_string()),
+                last.get(index).cloned().flatten().map_or_else(Cell::unknown, Cell::from),
+            ]);
+            Row { tone, cells }
+        });
+        Grid { rows: rows.collect(), columns }
     }
-    let text = String::from_utf8_lossy(&bytes);
-    let line = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("-").trim();
-    // "2026-01-01T00:00:00.000000Z  INFO link up …": time and level are the same for every reader.
-    let event = match line.split_once("Z ") {
-        Some((time, rest)) if time.len() >= 19 && time.as_bytes().get(10) == Some(&b'T') => rest.trim_start(),
-        _ => line,
-    };
-    event.strip_prefix("INFO ").unwrap_or(event).to_owned()
+
+    fn blocks(&self) -> Grid {
+        let columns = vec![
+            Column::numbers("BLOCK", 0),
+            Column::words("SLOT", 1),
+            Column::words("BY", 0),
+            Column::numbers("ROUND", 0),
+            Column::numbers("TRANSACTIONS", 2),
+            Column::words("HASH", 3),
+        ];
+        let rows = self.blocks.iter().filter_map(|line| {
+            let block = line.block.as_ref()?;
+            let tone = if block.round > 0 { Tone::Odd } else { Tone::Plain };
+            let cells = vec![
+                thousands(line.height).into(),
+                time_of_day(&block.slot).into(),
+                block.by.clone().into(),
+                Cell::new(block.round.to_string(), tone),
+                block.transactions.to_string().into(),
+                Cell::new(block.hash.clone(), Tone::Quiet),
+            ];
+            Some(Row { tone, cells })
+        });
+        Grid { rows: rows.collect(), columns }
+    }
 }
 
-/// A line whose ids are cut to their first digits.
-fn shortened(line: &str) -> String {
-    let id = |word: &str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
-    let words: Vec<String> = line
-        .split(' ')
-        .map(|word| match word.split_once('=') {
-            Some((name, value)) if id(value) => format!("{name}={}", short(value)),
-            _ => word.to_owned(),
-        })
-        .collect();
-    words.join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_event_is_the_newest_line_without_its_time() {
-        let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("log");
-        assert_eq!(last_event(&log), "-");
-        std::fs::write(&log, "x\n2026-01-01T00:00:00.000000Z  INFO link up peer=ab\n\n").unwrap();
-        assert_eq!(last_event(&log), "link up peer=ab");
-        std::fs::write(&log, "timed: no").unwrap();
-        assert_eq!(last_event(&log), "timed: no");
-        assert_eq!(shortened(&format!("up peer={} x=1", "ab".repeat(32))), "up peer=abababababab x=1");
+fn state_of(node: &Running, known: &Known) -> (String, Tone) {
+    match (node.end, known.said) {
+        (Some(end), None) => (end.describe(), Tone::Bad),
+        (None, None) if known.first.is_none() => ("starting".to_owned(), Tone::Plain),
+        (None, None) => ("silent".to_owned(), Tone::Bad),
+        // Somebody has started it again by hand.
+        (_, Some(said)) if said.chain == ChainState::Syncing => ("catching up".to_owned(), Tone::Odd),
+        (_, Some(said)) if said.up < said.expected => ("connecting".to_owned(), Tone::Odd),
+        (_, Some(said)) if said.chain == ChainState::Producing => ("producing".to_owned(), Tone::Good),
+        (_, Some(_)) => ("connected".to_owned(), Tone::Plain),
     }
 }

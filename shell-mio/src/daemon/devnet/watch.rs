@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::super::client::{Api, Method, url_of};
+use super::super::client::{Api, Mark, Method, marks, url_of};
+use super::super::live::Rate;
 use super::layout::Member;
 
 /// Between two questions to a node while its links are forming, and afterwards.
@@ -28,6 +29,8 @@ pub(super) struct Said {
     pub(super) inbound: u64,
     pub(super) outbound: u64,
     pub(super) duplicates: u64,
+    /// Bytes since its start, where it counts them.
+    pub(super) sent_bytes: Option<u64>,
     pub(super) chain: ChainState,
 }
 
@@ -53,6 +56,7 @@ impl Said {
             inbound: links["inbound"].as_u64()?,
             outbound: links["outbound"].as_u64()?,
             duplicates: links["duplicates"].as_u64()?,
+            sent_bytes: info["traffic"]["sent_bytes"].as_u64(),
             chain: match (info["producing"].as_bool()?, info["sync_state"].as_str()?) {
                 (_, "syncing" | "stalled") => ChainState::Syncing,
                 (true, _) => ChainState::Producing,
@@ -74,12 +78,18 @@ pub(super) struct Known {
     pub(super) said: Option<Said>,
     /// When it first answered.
     pub(super) first: Option<Instant>,
+    /// What it sends, in bytes.
+    pub(super) sent: Rate,
 }
+
+/// Every node's links, in the nodes' order; nothing while no node tells.
+pub(super) type Marks = Vec<Vec<Mark>>;
 
 /// Asks every node for as long as the process lives.
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
     known: Arc<Mutex<Vec<Known>>>,
+    marks: Arc<Mutex<Marks>>,
 }
 
 impl Watch {
@@ -98,13 +108,36 @@ impl Watch {
                     if let Some(known) = known.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index) {
                         known.said = said;
                         known.first = known.first.or(said.map(|_| Instant::now()));
+                        if let Some(bytes) = said.and_then(|said| said.sent_bytes) {
+                            known.sent.note(bytes, Instant::now());
+                        }
                     }
                     let complete = said.is_some_and(|said| said.complete(network));
                     thread::sleep(if complete { standing } else { FORMING });
                 }
             });
         }
-        Self { known }
+        Self { known, marks: Arc::default() }
+    }
+
+    /// Begins to ask for the whole network's links, too: whichever node answers first in their order.
+    pub(super) fn ask_for_links(&self, members: &[Member]) {
+        let told = Arc::clone(&self.marks);
+        let apis: Vec<Api> =
+            members.iter().map(|member| Api::within(url_of(member.api), None, ANSWER_WITHIN)).collect();
+        thread::spawn(move || {
+            loop {
+                let answer = apis.iter().find_map(|api| api.call(Method::Get, "/matrix", "").ok());
+                *told.lock().unwrap_or_else(PoisonError::into_inner) =
+                    answer.map(|answer| marks(&answer.json)).unwrap_or_default();
+                thread::sleep(STANDING / 2);
+            }
+        });
+    }
+
+    /// The whole network's links, as the node tells that was asked for them.
+    pub(super) fn marks(&self) -> Marks {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is known now, node by node.

@@ -20,6 +20,12 @@ async fn begin<T>(future: impl Future<Output = T>) {
     .await;
 }
 
+fn never<T>() -> Result<T, StoreError> {
+    loop {
+        std::thread::park();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_says_goodbye_and_writes_what_was_promised() {
     let store = MemoryStore::new();
@@ -92,6 +98,26 @@ async fn a_peer_that_does_not_close_delays_the_end_by_a_second() {
     assert_eq!(rig.handle.shutdown().await, Exit::Stopped);
     let took = begun.elapsed();
     assert!((900..1500).contains(&took.as_millis()), "{took:?}");
+}
+
+#[test]
+fn calls_that_never_return_hold_up_neither_a_shutdown_nor_a_runtime_that_is_given_a_time() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let begun = std::time::Instant::now();
+    let exits = runtime.block_on(async {
+        let stores = Rig::with(Failing::after(0, never), Answers::default()).await;
+        stores.act(|script| script.persist(b"under way for ever")).await;
+        let answers = Answers { validate: Some(never), ..Answers::default() };
+        let applications = Rig::with(MemoryStore::new(), answers).await;
+        let (block, height, payload) =
+            (timed_core::BlockHash::default(), timed_core::Height(1), Bytes::new());
+        let question = Command::Validate { block, height, payload, by: Mono(0) };
+        applications.act(|script| script.commands.push_back(question)).await;
+        [stores.handle.shutdown().await, applications.handle.shutdown().await]
+    });
+    assert_eq!(exits, [Exit::StopTimedOut, Exit::Stopped]);
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

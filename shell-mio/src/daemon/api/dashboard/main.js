@@ -60,7 +60,10 @@ async function refresh() {
       known.heard.clear();
       log.add(status.started, { kind: 'alarms', looks: 'odd', words: `the node was started again at ${clock(status.started)}` });
     }
-    Object.assign(known, { status, peers, matrix, masternodes: nodes });
+    if (!anew) keepNewest(status);
+    // A node bans seldom, so that the list is asked for only where there is one.
+    const bans = status.bans > 0 ? await ask('/bans') : [];
+    Object.assign(known, { status, peers, matrix, masternodes: nodes, bans });
     // To half a second, until an event tells it exactly.
     if (!page.exact) known.ahead = Date.parse(status.started) + status.uptime * 1000 + 500 - Date.now();
     for (const node of nodes) {
@@ -80,6 +83,12 @@ async function refresh() {
     page.again = false;
     soon();
   }
+}
+
+/** An event may have told of a block that the answer did not know of yet. */
+function keepNewest(status) {
+  const { height, last_block_time } = known.status ?? { height: 0 };
+  if (height > status.height) Object.assign(status, { height, last_block_time });
 }
 
 /** Fetches the newest blocks that no event has told of. A listing ends early where blocks are full. */
@@ -152,9 +161,10 @@ function draw() {
   const nodes = masternodes();
   const links = pairs(nodes);
   page.who = naming(nodes);
-  const found = page.lostSince === null ? problems(nodes) : [];
-  drawProblems(found);
-  const level = page.lostSince !== null ? 'lost' : found.length === 0 ? 'good' : found[0].bad ? 'bad' : 'odd';
+  const lost = page.lostSince !== null;
+  const found = lost ? [] : problems(nodes);
+  if (!lost) drawProblems(found);
+  const level = lost ? 'lost' : found.length === 0 ? 'good' : found[0].bad ? 'bad' : 'odd';
   document.documentElement.dataset.level = level;
   drawTitle(status, level);
   drawFigures(status);
@@ -162,7 +172,9 @@ function draw() {
   blocks.draw(nodes, (height) => detail.block(height));
   tables.masternodes(nodes, (id) => detail.node(id));
   tables.peers((id) => detail.node(id));
+  tables.bans();
   tables.matrix(nodes, links);
+  tick();
 }
 
 function drawLiveness() {
@@ -215,7 +227,8 @@ function figure(id, value, more, looks = '') {
 
 function drawFigures(status) {
   const { links, masternodes: counted, mempool, consensus, sync } = status;
-  figure('height', String(status.height), sync.missing > 0 ? `of ${sync.target}` : sync.state === 'synced' ? '' : sync.state);
+  say(byId('height'), String(status.height));
+  if (sync.missing > 0) say(byId('height-more'), `of ${sync.target}`);
   const ways = `${links.outbound} dialed, ${links.inbound} was dialed`;
   figure('links', `${links.up} / ${links.expected}`, links.duplicates > 0 ? `${links.duplicates} duplicate` : ways, links.up < links.expected ? 'odd' : '');
   const without = counted.active < counted.quorum ? 'bad' : counted.active < counted.registered ? 'odd' : '';
@@ -226,7 +239,8 @@ function drawFigures(status) {
   const offset = status.clock_offset_ms;
   figure('offset', `${offset} ms`, `up for ${span(status.uptime * 1000)}`, Math.abs(offset) > 500 ? 'odd' : '');
   const leader = consensus === null ? '' : page.who(consensus.leader);
-  say(byId('under-way'), consensus === null ? '' : `height ${consensus.height}, round ${consensus.round}: ${consensus.step}, led by ${leader}`);
+  const decided = consensus === null || consensus.height <= status.height;
+  say(byId('under-way'), decided ? '' : `height ${consensus.height}, round ${consensus.round}: ${consensus.step}, led by ${leader}`);
 }
 
 /** What changes by itself: ages, and how far the slot has come. */

@@ -8,6 +8,7 @@ const known = {
   peers: [],
   matrix: null,
   masternodes: [],
+  bans: [],
   heard: new Map(),
   blocks: new Map(),
   /** How far the node's clock is ahead of this browser's. */
@@ -50,9 +51,15 @@ function masternodes() {
       self: entry.node_id === self,
       session: of[0] ?? null,
       sessions: of.length,
-      state: entry.active ? 'good' : entry.last_heartbeat === null ? 'unheard' : 'down',
+      state: stateOf(entry, of.length > 0 || entry.node_id === self),
     };
   });
+}
+
+/** `good`, `odd` where this masternode has no link to an active one, `down`, or `unheard`. */
+function stateOf(entry, reached) {
+  if (!entry.active) return entry.last_heartbeat === null ? 'unheard' : 'down';
+  return reached || known.status?.role !== 'masternode' ? 'good' : 'odd';
 }
 
 function sessionsById() {
@@ -114,6 +121,9 @@ function pairs(nodes) {
   }
   return [...found.values()];
 }
+
+/** What a node's state means. */
+const STATES = { good: 'active', odd: 'active, no link to this node', down: 'not active', unheard: 'not heard of yet' };
 
 /** How a pair's state is coloured. */
 const FAULTY = { 'one-sided': 'odd', fallback: 'odd', split: 'down', doubled: 'down', missing: 'down' };

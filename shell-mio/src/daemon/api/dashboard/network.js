@@ -24,7 +24,7 @@ const network = {
     const self = known.status?.node_id;
     const signature = JSON.stringify([
       width,
-      nodes.map((node) => [node.node_id, node.state, node.self, node.label, node.active && node.session === null]),
+      nodes.map((node) => [node.node_id, node.state, node.self, node.label]),
       links,
       observers.map((peer) => [peer.node_id, peer.direction]),
       self,
@@ -111,12 +111,10 @@ const network = {
 
   place(node, spot, centre, size, labelled, open) {
     const { x, y } = spot;
-    const state = node.state === 'good' && !node.self && node.session === null && known.status?.role === 'masternode' ? 'odd' : node.state;
-    const words = { good: 'active', odd: 'active, no link to this node', down: 'not active', unheard: 'not heard of yet' };
-    const name = `masternode ${node.number}, ${node.address}: ${words[state]}${node.self ? ', this node' : ''}`;
+    const name = `masternode ${node.number}, ${node.address}: ${STATES[node.state]}${node.self ? ', this node' : ''}`;
     const pulse = svg('circle', { class: 'pulse', cx: x, cy: y, r: size });
     const group = svg('g', {
-      class: `place ${state} ${node.self ? 'self' : ''}`,
+      class: `place ${node.state} ${node.self ? 'self' : ''}`,
       'data-number': node.number,
       'aria-label': name,
       ...opens(() => open(node.node_id)),

@@ -34,7 +34,7 @@ const tables = {
           'tr',
           { class: 'known', 'data-key': node.node_id, 'data-number': node.number, 'data-state': node.state, ...opens(() => open(node.node_id)), role: null },
           html('td', { class: 'number' }, node.number),
-          html('td', {}, html('i', { class: `dot ${node.state}`, title: node.active ? 'active' : 'not active' }), node.label),
+          html('td', {}, html('i', { class: `dot ${node.state}`, title: STATES[node.state] }), node.label),
           html('td', { class: 'mono', title: node.node_id }, short(node.node_id)),
           linkCell(node),
           html('td', { class: 'number' }, node.self ? '' : rtt(node.session?.rtt_ms ?? NaN)),
@@ -77,6 +77,24 @@ const tables = {
           html('td', { class: 'number' }, bytes(peer.bytes_out)),
           html('td', { class: 'number' }, span(peer.age_ms)),
           html('td', {}, peer.version),
+        ),
+      ),
+    );
+  },
+
+  bans() {
+    byId('bans-card').hidden = known.bans.length === 0;
+    exchange(
+      byId('bans').tBodies[0],
+      known.bans.map((ban) =>
+        html(
+          'tr',
+          { 'data-key': ban.target },
+          html('td', { class: ban.kind === 'node' ? 'mono' : '', title: ban.target }, ban.kind === 'node' ? short(ban.target) : ban.target),
+          html('td', {}, ban.cause),
+          html('td', { class: 'words' }, ban.reason ?? ''),
+          html('td', { title: ban.since }, clock(ban.since)),
+          html('td', { title: ban.until }, ban.until === null ? 'it is lifted' : clock(ban.until)),
         ),
       ),
     );
