@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use timed_core::crypto::noise::NoiseProvider;
 use timed_core::crypto::{Authenticity, Handshake, Provider, WeakKey};
-use timed_core::flight::{Flight, FlightError, Replayed, replay};
-use timed_core::{NodeId, Request, Signature};
+use timed_core::flight::{Flight, FlightError, Recorder, Replayed, replay};
+use timed_core::{
+    Command, Input, Masternode, Mono, NodeId, Now, RecordKey, Registry, Request, Signature, Wall,
+};
 use timed_tests::sim::{
-    Fault, HostId, NodeKey, Profile, Recording, Setup, World, derived_key, noise, null, seeds,
+    Fault, HostId, NodeKey, Profile, Recording, Setup, World, base_config, derived_key, noise, null, seeds,
 };
 use zeroize::Zeroizing;
 
@@ -159,15 +161,13 @@ fn no_key_is_in_a_recording_nor_the_secret_of_the_address_book() {
         for key in &ephemeral {
             assert!(!holds(&bytes, key) && !holds(&bytes, &key[..16]), "{host} has a handshake key");
         }
-        let book = world.host(host).disk.record(timed_core::RecordKey::AddressBook);
+        let book = world.host(host).disk.record(RecordKey::AddressBook);
         if let Some(book) = book {
             assert!(!holds(&bytes, &book[10..26]), "{host} has the secret of its book");
         }
     }
-    let books = world
-        .ids()
-        .iter()
-        .filter(|host| world.host(**host).disk.record(timed_core::RecordKey::AddressBook).is_some());
+    let hosts = world.ids();
+    let books = hosts.iter().filter(|host| world.host(**host).disk.record(RecordKey::AddressBook).is_some());
     assert!(books.count() > 0, "no book was written, so nothing was looked for");
 }
 
@@ -189,6 +189,67 @@ fn a_damaged_file_is_refused_with_the_place() {
     let mut longer = whole;
     longer.push(0);
     assert!(Flight::decode(&longer).is_err());
+}
+
+/// Noise, until it has signed so often.
+#[derive(Debug)]
+struct Failing(Overheard, u32);
+
+impl Provider for Failing {
+    fn node_id(&self) -> NodeId {
+        self.0.node_id()
+    }
+
+    fn sign(&mut self, message: &[u8]) -> Signature {
+        self.1 = self.1.checked_sub(1).expect("the failure that the test wants");
+        self.0.sign(message)
+    }
+
+    fn verify(&mut self, signer: &NodeId, message: &[u8], signature: &Signature) -> Authenticity {
+        self.0.verify(signer, message, signature)
+    }
+
+    fn trust(&mut self, keys: &[NodeId]) -> Result<(), WeakKey> {
+        self.0.trust(keys)
+    }
+
+    fn initiate(&mut self, prologue: &[u8], ephemeral: Zeroizing<[u8; 32]>) -> Box<dyn Handshake> {
+        self.0.initiate(prologue, ephemeral)
+    }
+
+    fn respond(&mut self, prologue: &[u8], ephemeral: Zeroizing<[u8; 32]>) -> Box<dyn Handshake> {
+        self.0.respond(prologue, ephemeral)
+    }
+}
+
+#[test]
+fn a_recording_of_a_node_that_failed_ends_within_the_call_that_it_failed_in() {
+    let provider = Failing(Overheard(NoiseProvider::new(Zeroizing::new([5; 32]))), 8);
+    let addr = "203.0.113.1:24100".parse().unwrap();
+    let registry = Registry::new(vec![Masternode { id: provider.node_id(), addr }]).unwrap();
+    let config = base_config(1, registry, Some(addr));
+    let mut now = Now { mono: Mono(1), wall: Wall(1_800_000_000_000) };
+    let mut recorder = Recorder::start(config, Box::new(provider), [3; 32], [], now, 4 << 20).unwrap();
+    let recording = recorder.recording();
+    let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        for _ in 0..1_000 {
+            while let Some(command) = recorder.next_command() {
+                if let Command::Persist { ticket, .. } = command {
+                    recorder.handle(now, Input::Persisted(ticket));
+                }
+            }
+            let at = recorder.deadline().unwrap_or(now.mono).max(now.mono);
+            now = Now { mono: at, wall: Wall(now.wall.0 + at.since(now.mono).as_millis() as u64) };
+            recorder.handle(now, Input::Tick);
+        }
+    }));
+    assert!(failed.is_err(), "it was to fail");
+    drop(recorder);
+    let flight = Flight::decode(&recording.take(now.wall).encode()).unwrap();
+    let (done, played) = replayed(&flight);
+    println!("{done:?}, {} commands", played.len());
+    assert!(done.cut && done.calls > 3 && !played.is_empty());
+    assert_eq!(done.span.map(|(_, last)| last), Some(now), "the last call is the one that failed");
 }
 
 /// What an event or command is, without what is in it.

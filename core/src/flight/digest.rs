@@ -3,7 +3,7 @@
 
 use crate::command::{Command, Transmit};
 use crate::event::CloseReason;
-use crate::flight::entry::feed;
+use crate::flight::entry::{Sink, feed};
 use crate::ids::ConnId;
 use crate::journal::RecordKey;
 
@@ -18,8 +18,9 @@ pub(super) struct Digest {
     commands: u32,
 }
 
+/// Of pieces, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Sum(u64);
+pub(super) struct Sum(u64);
 
 impl Digest {
     /// Of nothing.
@@ -59,7 +60,7 @@ impl Digest {
                 self.said.word(record.len() as u64);
                 Ok(())
             }
-            command => feed(command, |bytes| self.said.bytes(bytes)),
+            command => feed(command, Sink::Sum(&mut self.said)),
         };
         if fed.is_err() {
             self.said.word(u64::MAX);
@@ -73,7 +74,7 @@ impl Sum {
     }
 
     /// Takes the length too, so that two fields never run into each other.
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         self.word(bytes.len() as u64 ^ 0x9e37_79b9_7f4a_7c15);
         let (words, rest) = bytes.as_chunks::<8>();
         words.iter().for_each(|word| self.word(u64::from_le_bytes(*word)));

@@ -9,6 +9,7 @@ use bincode::error::{DecodeError, EncodeError};
 use serde::de::{DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::flight::digest::Sum;
 use crate::ids::{ConnId, NodeId, SessionHash, Signature};
 use crate::input::Input;
 use crate::time::Now;
@@ -111,25 +112,33 @@ impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
 
 const FORM: Configuration = standard();
 
-/// Whoever takes what is encoded piece by piece.
-struct Into<F>(F);
+/// Who takes what is encoded. One type for all, so that everything is compiled once.
+pub(super) enum Sink<'a> {
+    Bytes(&'a mut Vec<u8>),
+    Sum(&'a mut Sum),
+    Nobody,
+}
 
-impl<F: FnMut(&[u8])> Writer for Into<F> {
+impl Writer for Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        (self.0)(bytes);
+        match self {
+            Self::Bytes(out) => out.extend_from_slice(bytes),
+            Self::Sum(sum) => sum.bytes(bytes),
+            Self::Nobody => {}
+        }
         Ok(())
     }
 }
 
 /// Encodes a value piece by piece.
-pub(super) fn feed<T: Serialize>(value: &T, take: impl FnMut(&[u8])) -> Result<(), EncodeError> {
-    bincode::serde::encode_into_writer(value, Into(take), FORM)
+pub(super) fn feed<T: Serialize + ?Sized>(value: &T, sink: Sink<'_>) -> Result<(), EncodeError> {
+    bincode::serde::encode_into_writer(value, sink, FORM)
 }
 
 /// Appends a value. Nothing is appended of one that cannot be encoded.
-pub(super) fn append<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(super) fn append<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = out.len();
-    let encoded = feed(value, |bytes| out.extend_from_slice(bytes));
+    let encoded = feed(value, Sink::Bytes(out));
     if encoded.is_err() {
         out.truncate(start);
     }

@@ -19,9 +19,9 @@ pub(super) trait Mask {
 }
 
 /// A value that is written masked.
-pub(super) struct Masked<'a, T: ?Sized, M>(pub(super) &'a T, pub(super) &'a M);
+pub(super) struct Masked<'a, T: ?Sized>(pub(super) &'a T, pub(super) &'a dyn Mask);
 
-impl<T: Serialize + ?Sized, M: Mask> Serialize for Masked<'_, T, M> {
+impl<T: Serialize + ?Sized> Serialize for Masked<'_, T> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(Masking { to, mask: self.1 })
     }
@@ -35,17 +35,17 @@ fn hidden(text: &str) -> String {
 /// An address as the bytes that it is written as.
 fn read<T: for<'de> Deserialize<'de>, V: Serialize + ?Sized>(value: &V) -> Option<T> {
     let mut bytes = Vec::new();
-    entry::append(&value, &mut bytes).ok()?;
+    entry::append(value, &mut bytes).ok()?;
     entry::whole(&bytes).ok()
 }
 
-struct Masking<'a, S, M> {
+struct Masking<'a, S> {
     to: S,
-    mask: &'a M,
+    mask: &'a dyn Mask,
 }
 
-impl<'a, S: Serializer, M: Mask> Masking<'a, S, M> {
-    fn parts<C>(self, begin: impl FnOnce(S) -> Result<C, S::Error>) -> Result<Parts<'a, C, M>, S::Error> {
+impl<'a, S: Serializer> Masking<'a, S> {
+    fn parts<C>(self, begin: impl FnOnce(S) -> Result<C, S::Error>) -> Result<Parts<'a, C>, S::Error> {
         Ok(Parts { to: begin(self.to)?, mask: self.mask })
     }
 }
@@ -58,16 +58,16 @@ macro_rules! as_it_is {
     };
 }
 
-impl<'a, S: Serializer, M: Mask> Serializer for Masking<'a, S, M> {
+impl<'a, S: Serializer> Serializer for Masking<'a, S> {
     type Ok = S::Ok;
     type Error = S::Error;
-    type SerializeSeq = Parts<'a, S::SerializeSeq, M>;
-    type SerializeTuple = Parts<'a, S::SerializeTuple, M>;
-    type SerializeTupleStruct = Parts<'a, S::SerializeTupleStruct, M>;
-    type SerializeTupleVariant = Parts<'a, S::SerializeTupleVariant, M>;
-    type SerializeMap = Parts<'a, S::SerializeMap, M>;
-    type SerializeStruct = Parts<'a, S::SerializeStruct, M>;
-    type SerializeStructVariant = Parts<'a, S::SerializeStructVariant, M>;
+    type SerializeSeq = Parts<'a, S::SerializeSeq>;
+    type SerializeTuple = Parts<'a, S::SerializeTuple>;
+    type SerializeTupleStruct = Parts<'a, S::SerializeTupleStruct>;
+    type SerializeTupleVariant = Parts<'a, S::SerializeTupleVariant>;
+    type SerializeMap = Parts<'a, S::SerializeMap>;
+    type SerializeStruct = Parts<'a, S::SerializeStruct>;
+    type SerializeStructVariant = Parts<'a, S::SerializeStructVariant>;
 
     as_it_is! {
         serialize_bool: bool,
@@ -231,14 +231,14 @@ impl<'a, S: Serializer, M: Mask> Serializer for Masking<'a, S, M> {
 }
 
 /// The parts of something, one by one.
-struct Parts<'a, C, M> {
+struct Parts<'a, C> {
     to: C,
-    mask: &'a M,
+    mask: &'a dyn Mask,
 }
 
 macro_rules! unnamed_parts {
     ($($trait:ident $method:ident,)*) => {
-        $(impl<C: $trait, M: Mask> $trait for Parts<'_, C, M> {
+        $(impl<C: $trait> $trait for Parts<'_, C> {
             type Ok = C::Ok;
             type Error = C::Error;
 
@@ -262,7 +262,7 @@ unnamed_parts! {
 
 macro_rules! named_parts {
     ($($trait:ident,)*) => {
-        $(impl<C: $trait, M: Mask> $trait for Parts<'_, C, M> {
+        $(impl<C: $trait> $trait for Parts<'_, C> {
             type Ok = C::Ok;
             type Error = C::Error;
 
@@ -290,7 +290,7 @@ named_parts! {
     SerializeStructVariant,
 }
 
-impl<C: SerializeMap, M: Mask> SerializeMap for Parts<'_, C, M> {
+impl<C: SerializeMap> SerializeMap for Parts<'_, C> {
     type Ok = C::Ok;
     type Error = C::Error;
 

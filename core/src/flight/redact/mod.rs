@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::flight::entry::{Entry, Raw, append, feed, read, whole};
+use crate::flight::entry::{Entry, Raw, Sink, append, feed, read, whole};
 use crate::flight::file::{Content, Flight, FlightError, Segment};
 use crate::flight::playback::{Heard, Noted, Playback};
 use crate::flight::replay::{ReplayError, Replayed, play};
@@ -49,7 +49,7 @@ impl Flight {
             let node = node(&segment.state, state)?;
             let note =
                 |_| FlightError::Damaged { offset: state, what: "the state cannot be written".to_owned() };
-            feed(&Masked(&node, &collected), |_| ()).map_err(note)?;
+            feed(&Masked(&node, &collected), Sink::Nobody).map_err(note)?;
             let mut playback = Playback::new(Arc::clone(segment), Content::Original);
             playback.noted = Some(Noted::default());
             let noted = run(node, playback, &segment.log, log)?.noted.unwrap_or_default();
@@ -114,7 +114,7 @@ impl Mask for Unchanged {
 fn rewritten(
     log: &[u8],
     noted: &Noted,
-    mask: &impl Mask,
+    mask: &dyn Mask,
     said: Option<&[(u32, u64)]>,
 ) -> Result<Vec<u8>, String> {
     let mut blank = log.to_vec();
@@ -154,7 +154,7 @@ fn rewritten(
     }
 }
 
-fn append_heard(heard: &Heard, mask: &impl Mask, out: &mut Vec<u8>) -> Result<(), String> {
+fn append_heard(heard: &Heard, mask: &dyn Mask, out: &mut Vec<u8>) -> Result<(), String> {
     let failed = |error: bincode::error::EncodeError| error.to_string();
     match heard {
         Heard::Hash(hash) => append(&Entry::Hashed(*hash), out).map_err(failed),
@@ -173,7 +173,7 @@ fn append_heard(heard: &Heard, mask: &impl Mask, out: &mut Vec<u8>) -> Result<()
 }
 
 /// A body without what is not to be seen, and as long.
-fn hidden(code: u16, body: &[u8], mask: &impl Mask) -> Result<Vec<u8>, String> {
+fn hidden(code: u16, body: &[u8], mask: &dyn Mask) -> Result<Vec<u8>, String> {
     let masked = |message: &Message| -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
         append(&Masked(message, mask), &mut bytes).map_err(|error| error.to_string())?;
