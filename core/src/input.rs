@@ -133,6 +133,15 @@ pub enum PeerRef {
     IdPrefix(String),
 }
 
+/// What becomes of an order that takes the quorum away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+pub enum QuorumLoss {
+    /// It is refused.
+    Refused,
+    /// The operator knows that no block is decided until this node is back.
+    Accepted,
+}
+
 /// A question or an order from the operator or the application.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Request {
@@ -185,6 +194,16 @@ pub enum Request {
     Evidence,
     /// The height under way: round, step, votes.
     Consensus,
+    /// Announce to every peer that this node is about to be away (rule L-5). It takes no more transactions from
+    /// then on, and takes part in everything else until it is stopped; after the next start all is as ever.
+    Drain {
+        /// For how long at most, from the end of its links on: whole seconds, a second to a day.
+        lasts: Duration,
+        /// What if those who are left cannot decide blocks.
+        loss: QuorumLoss,
+    },
+    /// Take the announcement back.
+    Undrain,
     /// Say goodbye to everyone and stop: answered at once, followed by
     /// [`Event::Stopped`](crate::Event::Stopped) when every connection is closed.
     Stop,

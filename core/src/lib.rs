@@ -153,20 +153,21 @@ pub use config::{
 };
 pub use event::{
     Activity, AddressCounts, Attempt, CloseReason, ClosedBy, CommittedVia, ConsensusInfo, Counters,
-    DialedBecause, Direction, Enforce, Event, Evidence, Excessive, Fatal, Handling, KnockAnswer, LinkCounts,
-    MasternodeInfo, Matrix, MatrixLink, MatrixNode, MempoolInfo, NotProducing, Offence, Pair, PeerInfo,
-    Pending, Producing, RateUnit, Reply, SignedProposal, SlotClass, SlotCount, SlotCounts, Statement,
-    StatementKind, Status, Step, Summary, SyncState, TrafficClass, TransportCause, TxState, UnknownCode,
-    Warning, Why,
+    DialedBecause, Direction, Drain, Enforce, Event, Evidence, Excessive, Fatal, Handling, KnockAnswer,
+    LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode, MempoolInfo, NotProducing, Offence, Pair,
+    PeerAbsence, PeerInfo, Pending, Producing, RateUnit, Reply, SignedProposal, SlotClass, SlotCount,
+    SlotCounts, Statement, StatementKind, Status, Step, Summary, SyncState, TrafficClass, TransportCause,
+    TxState, UnknownCode, Warning, Why,
 };
 pub use ids::{
     BadHex, BlockHash, BootEpoch, BootNonce, CertificateHash, ChunkHash, ConnId, DialOrdinal, GenesisHash,
     Height, LinkTag, LoadId, NodeId, PayloadRoot, RegistryTag, RequestId, Round, SeedId, SessionHash,
     Signature, Ticket, TxId,
 };
-pub use input::{Input, PayloadVerdict, PeerRef, RegistryChange, Request, StoredBlock};
+pub use input::{Input, PayloadVerdict, PeerRef, QuorumLoss, RegistryChange, Request, StoredBlock};
 pub use journal::{Record, RecordKey};
 pub use limits::{Holding, Limits, REQUESTS_PER_WAKE, RateLimit, RateLimits};
+pub use masternode::sample_period;
 pub use node::{Node, Refused};
 pub use registry::{MAX_MASTERNODES, Masternode, MasternodeIndex, Registry, RegistryError, RegistryHash};
 pub use rng::Rng;

@@ -138,7 +138,7 @@ pub(crate) const PARKED_BYTES: usize = 64;
 /// Room for this many commands is kept once they are taken.
 pub(crate) const COMMANDS_KEPT: usize = 256;
 /// A command in the queue.
-pub(crate) const COMMAND_BYTES: usize = 256;
+pub(crate) const COMMAND_BYTES: usize = 288;
 /// The buffer from which messages to the application are cut.
 pub(crate) const ARRIVALS_ROOM: usize = 16 * 1024;
 /// The node itself: configuration, identity, counters.

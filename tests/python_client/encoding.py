@@ -266,6 +266,7 @@ KINDS = {
     3: ("Goodbye", 0, 64, record(("reason", U16), ("highest", U64))),
     4: ("Ping", 0, 16, record(("token", U64))),
     5: ("Pong", 0, 16, record(("token", U64))),
+    6: ("Absence", 0, 16, record(("seconds", U32))),
     16: ("Heartbeat", 0, 4608, record(*HEARTBEAT_FIELDS, ("signature", fixed(64)))),
     32: ("Proposal", 0, 11024, record(
         ("header", HEADER), ("round", U32), ("valid_round", optional(U32)), ("certificate", optional(certificate_of(1))),

@@ -5,7 +5,7 @@ use timed_core::wire::message::{
     Answer, Ballot, Boot, DialerRank, Goodbye, Heartbeat, Hello, HelloAck, Intent, Introduction, LinkEntry,
     Message, Ping, Pong, ProvenBoot, Role, Witness,
 };
-use timed_core::wire::peers::{GetPeers, PeerAddress};
+use timed_core::wire::peers::{Absence, GetPeers, PeerAddress};
 use timed_core::wire::preamble::{NetworkId, VERSION, VersionRange};
 use timed_core::{
     BlockHash, BootEpoch, BootNonce, CanonicalAddr, CloseReason, DialOrdinal, DialedBecause, Direction,
@@ -166,6 +166,7 @@ pub fn messages() -> Vec<(String, Message)> {
     let token = 0x0102_0304_0506_0708;
     all.push(("ping".to_owned(), Message::Ping(Ping { token })));
     all.push(("pong".to_owned(), Message::Pong(Pong { token })));
+    all.push(("absence".to_owned(), Message::Absence(Absence { seconds: 900 })));
     let alone = Heartbeat { links: vec![], duplicates: 0, witnessed: vec![], ..beat };
     all.push(("heartbeat_alone".to_owned(), Message::Heartbeat(Box::new(alone))));
     all.push(("heartbeat_linked".to_owned(), Message::Heartbeat(Box::new(beat))));

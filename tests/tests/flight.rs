@@ -280,7 +280,10 @@ fn a_redacted_recording_is_the_same_run_and_shows_nobody_and_nothing() {
         for addr in &addrs {
             let ip = addr.split(':').next().unwrap();
             let octets = ip.parse::<std::net::Ipv4Addr>().unwrap().octets();
-            assert!(played.join("\n").contains(ip) && holds(&flight.encode(), &octets), "{ip} is in the original");
+            assert!(
+                played.join("\n").contains(ip) && holds(&flight.encode(), &octets),
+                "{ip} is in the original"
+            );
             assert!(!text.contains(ip), "{ip} is printed");
             assert!(!holds(&bytes, &octets), "{ip} is in the file");
         }

@@ -25,8 +25,8 @@ pub use chain::{
 };
 pub use reason::{CloseReason, ClosedBy, DialedBecause, Direction, TransportCause, UnknownCode};
 pub use reply::{
-    AddressCounts, Attempt, Counters, LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode, Pair,
-    PeerInfo, Pending, Reply, Status, Summary, Why,
+    AddressCounts, Attempt, Counters, Drain, LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode,
+    Pair, PeerInfo, Pending, Reply, Status, Summary, Why,
 };
 pub use slots::{SlotClass, SlotCount, SlotCounts};
 
@@ -217,6 +217,16 @@ pub enum Event {
         /// [`CloseReason::ProbeDone`] if the address leads to the peer, else how the dial ended.
         reason: CloseReason,
     },
+    /// A heartbeat of a sample ([`sample_period`](crate::sample_period)), this node's own or one that it found valid:
+    /// its body as it goes over the wire. Whoever keeps these can show later who was there, and who saw it (rule M-6).
+    Sample(Bytes),
+    /// A peer has announced to be away (rule L-5), or took that back, or has stayed away for longer.
+    Absence {
+        /// The peer.
+        peer: NodeId,
+        /// What it is.
+        absence: PeerAbsence,
+    },
     /// Something an operator should know.
     Warning(Warning),
     /// The answer to a request.
@@ -231,6 +241,17 @@ pub enum Event {
     /// Every connection is closed and every record durable, after [`Request::Stop`](crate::Request::Stop) or
     /// [`Event::Fatal`].
     Stopped,
+}
+
+/// What became of a peer's planned absence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+pub enum PeerAbsence {
+    /// It will be away for so long at most.
+    Announced(Duration),
+    /// It stays after all.
+    TakenBack,
+    /// It is still away, and missed from now on.
+    Overdue,
 }
 
 /// What a knock was answered.

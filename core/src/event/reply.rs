@@ -42,6 +42,8 @@ pub struct Summary {
     pub mempool: MempoolInfo,
     /// The median by which the peers' signed clocks are ahead of ours, in milliseconds (negative: behind).
     pub clock_offset_ms: i64,
+    /// For how long at most this node has announced to be away (rule L-5); none if it has not.
+    pub leaving: Option<Duration>,
 }
 
 /// What the address book holds (rule P-3).
@@ -68,6 +70,8 @@ pub struct LinkCounts {
     pub outbound: usize,
     /// Authenticated connections beyond one a peer.
     pub duplicates: usize,
+    /// Links that are not expected, because the peer is away as it has announced (rule L-5).
+    pub absent: usize,
 }
 
 /// The answer to a [`Request`](crate::Request).
@@ -117,6 +121,12 @@ pub enum Reply {
     NotBanned(Option<BanTarget>),
     /// To `Bans`: oldest first.
     Bans(Vec<Ban>),
+    /// To `Drain` and `Undrain`.
+    Drain(Drain),
+    /// To `Drain`: those who are left could not decide blocks; nothing was announced.
+    QuorumLost(Drain),
+    /// To `Submit`: this node is about to be away; another one takes transactions.
+    Draining,
     /// To `Stop`.
     Stopping,
     /// The request names no peer that this node knows.
@@ -344,14 +354,22 @@ pub struct Matrix {
     pub duplicate: Vec<(NodeId, u16)>,
     /// Links that the higher address dialed, and why.
     pub wrong_direction: Vec<(Pair, DialedBecause)>,
+    /// Who is away as it has announced: links to them that are not up are neither expected nor listed (rule L-5).
+    pub absent: Vec<NodeId>,
 }
 
 impl Matrix {
-    /// One line: `91/91 links, 0 duplicate, 0 split, 0 one-sided, 0 wrong direction`.
+    /// One line: `91/91 links, 0 duplicate, 0 split, 0 one-sided, 0 wrong direction`, and who is away as announced.
     #[must_use]
     pub fn verdict(&self) -> String {
+        let absent: Vec<String> =
+            self.absent.iter().map(|node| node.to_string().chars().take(8).collect()).collect();
+        let absent = match absent.is_empty() {
+            true => String::new(),
+            false => format!("; absent by announcement: {}", absent.join(", ")),
+        };
         format!(
-            "{}/{} links, {} duplicate, {} split, {} one-sided, {} wrong direction",
+            "{}/{} links, {} duplicate, {} split, {} one-sided, {} wrong direction{absent}",
             self.links.len(),
             self.expected,
             self.duplicate.len(),
@@ -360,6 +378,19 @@ impl Matrix {
             self.wrong_direction.len()
         )
     }
+}
+
+/// What a planned absence of this node means, at the moment it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+pub struct Drain {
+    /// For how long at most the node has announced to be away; none if it stays.
+    pub absence: Option<Duration>,
+    /// How many live peers were told.
+    pub told: usize,
+    /// Masternodes that are active beside this node and have not announced to be away.
+    pub left: usize,
+    /// Masternodes that decide blocks together; 0 if this node is none of them, and is not missed.
+    pub quorum: usize,
 }
 
 /// A registered masternode and what this node knows of it.

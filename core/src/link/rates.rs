@@ -80,7 +80,7 @@ impl Toll {
             FrameKind::Known(Kind::BlockPart | Kind::BlocksEnd | Kind::Peers) => {
                 return Some(Self::total(bytes));
             }
-            FrameKind::Known(Kind::Ping | Kind::Pong) => TrafficClass::Liveness,
+            FrameKind::Known(Kind::Ping | Kind::Pong | Kind::Absence) => TrafficClass::Liveness,
             FrameKind::Known(Kind::Heartbeat) => TrafficClass::Heartbeat,
             FrameKind::Known(
                 Kind::Proposal | Kind::Vote | Kind::Polka | Kind::Commit | Kind::Held | Kind::Tip,

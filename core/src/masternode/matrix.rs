@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::event::{Direction, Matrix, MatrixLink, MatrixNode, Pair};
 use crate::net::direction::{Dialer, End, dialer_of};
 use crate::registry::{Masternode, MasternodeIndex, Registry};
+use crate::seats::SeatSet;
 use crate::wire::message::LinkEntry;
 
 /// What one masternode has said of its links, if it was heard lately.
@@ -25,11 +26,24 @@ enum Standing {
     Split,
     OneSided,
     Missing,
+    /// Not up, and an end is away on purpose (rule L-5).
+    Excused,
 }
 
-/// Builds the matrix. `statement` gives each masternode's newest word by its index.
+impl Standing {
+    /// Nobody misses a link to whoever is away on purpose.
+    const fn unless(self, excused: bool) -> Self {
+        match self {
+            Self::Missing | Self::OneSided if excused => Self::Excused,
+            other => other,
+        }
+    }
+}
+
+/// Builds the matrix. `statement` gives each masternode's newest word by its index; `absent` are away on purpose.
 pub(crate) fn matrix<'a>(
     registry: &Registry,
+    absent: SeatSet,
     statement: impl Fn(MasternodeIndex) -> Option<Statement<'a>>,
 ) -> Matrix {
     let size = registry.size();
@@ -48,6 +62,7 @@ pub(crate) fn matrix<'a>(
         split: Vec::new(),
         duplicate: Vec::new(),
         wrong_direction: Vec::new(),
+        absent: absent.iter().filter_map(|seat| Some(registry.at(seat)?.id)).collect(),
     };
     for (at, (index, a, said)) in rows.iter().enumerate() {
         let heard = said.as_ref().map(|said| said.age);
@@ -60,7 +75,9 @@ pub(crate) fn matrix<'a>(
             let ours = said.as_ref().and_then(|said| entry(said.links, *other));
             let theirs = replied.as_ref().and_then(|said| entry(said.links, *index));
             let pair = Pair { a: a.id, b: b.id };
-            match standing(ours, theirs) {
+            let excused = absent.contains(*index) || absent.contains(*other);
+            match standing(ours, theirs).unless(excused) {
+                Standing::Excused => matrix.expected -= 1,
                 Standing::Missing => matrix.missing.push(pair),
                 Standing::OneSided => matrix.one_sided.push(pair),
                 Standing::Split => matrix.split.push(pair),
@@ -137,7 +154,11 @@ mod tests {
 
     /// `None` in `said` is a masternode that was not heard.
     fn judge(said: &[Option<&[LinkEntry]>]) -> Matrix {
-        matrix(&registry(u8::try_from(said.len()).unwrap()), |index| {
+        judge_without(SeatSet::EMPTY, said)
+    }
+
+    fn judge_without(absent: SeatSet, said: &[Option<&[LinkEntry]>]) -> Matrix {
+        matrix(&registry(u8::try_from(said.len()).unwrap()), absent, |index| {
             let links = said[usize::from(index.0)]?;
             Some(Statement { age: Duration::from_secs(u64::from(index.0)), links, duplicates: 0 })
         })
@@ -181,8 +202,26 @@ mod tests {
     }
 
     #[test]
+    fn l_5_who_is_away_on_purpose_is_named_and_its_links_are_not_missed() {
+        let away = SeatSet::from_iter([MasternodeIndex(1)]);
+        let said: &[Option<&[LinkEntry]>] =
+            &[Some(&[link(1, IN, 7), link(2, IN, 8)]), None, Some(&[link(0, OUT, 8)]), None];
+        let excused = judge_without(away, said);
+        assert_eq!((excused.expected, excused.absent.clone()), (3, vec![NodeId([1; 32])]));
+        assert_eq!(excused.missing, [pair(0, 3), pair(2, 3)], "another one that is gone is missed");
+        assert!(excused.one_sided.is_empty());
+        assert_eq!(
+            excused.verdict(),
+            "1/3 links, 0 duplicate, 0 split, 0 one-sided, 0 wrong direction; absent by announcement: 01010101"
+        );
+        // A link to it that stands counts all the same.
+        let up = judge_without(away, &[Some(&[link(1, IN, 7)]), Some(&[link(0, OUT, 7)])]);
+        assert_eq!((up.expected, up.links.len()), (1, 1));
+    }
+
+    #[test]
     fn m_5_duplicates_are_as_signed() {
-        let counted = matrix(&registry(3), |index| {
+        let counted = matrix(&registry(3), SeatSet::EMPTY, |index| {
             Some(Statement { age: Duration::ZERO, links: &[], duplicates: u16::from(index.0) })
         });
         assert_eq!(counted.duplicate, [(NodeId([1; 32]), 1), (NodeId([2; 32]), 2)]);

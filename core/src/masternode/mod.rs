@@ -17,6 +17,7 @@ mod clock;
 mod matrix;
 mod own;
 mod relay;
+mod sample;
 mod schedule;
 mod verdict;
 mod witness;
@@ -44,6 +45,8 @@ use crate::wire::preamble::NetworkId;
 use crate::wire::{identity, signing};
 
 pub(crate) use relay::Audience;
+pub(crate) use sample::is_sampled;
+pub use sample::sample_period;
 pub(crate) use verdict::{BURST, Bearer, Flaw, SPACINGS, Verdict};
 
 /// What a node's heartbeats machine is made from.
@@ -375,6 +378,13 @@ impl Masternode {
         self.registry.size()
     }
 
+    /// Who of the others is active.
+    pub(crate) fn active_others(&self) -> impl Iterator<Item = NodeId> {
+        let indexed = (0..=u8::MAX).map(MasternodeIndex).zip(self.registry.entries());
+        let active = indexed.filter(|(index, _)| self.active.activity(*index) == Activity::Active);
+        active.map(|(_, entry)| entry.id).filter(|id| *id != self.node)
+    }
+
     /// How many masternodes are active, this node included if it is one.
     pub(crate) fn active_count(&self) -> usize {
         self.active.count()
@@ -414,9 +424,10 @@ impl Masternode {
     }
 
     /// The whole network's links, from the newest signed statements and this node's present links.
-    pub(crate) fn matrix(&self, now: Mono, own: OwnLinks) -> Matrix {
+    /// `absent` are away on purpose.
+    pub(crate) fn matrix(&self, now: Mono, own: OwnLinks, absent: SeatSet) -> Matrix {
         let own = self.acting.map(|index| (index, own.sorted(index)));
-        matrix::matrix(&self.registry, |index| match &own {
+        matrix::matrix(&self.registry, absent, |index| match &own {
             Some((own, links)) if *own == index => Some(Statement {
                 age: std::time::Duration::ZERO,
                 links: &links.entries,

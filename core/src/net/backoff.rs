@@ -64,6 +64,12 @@ impl Backoff {
         self.wait(now, self.refusals, first, longest, rng)
     }
 
+    /// The peer is away on purpose: wait for half to all of `every`; it is no failure.
+    pub fn calm(&mut self, now: Mono, every: Duration, rng: &mut Rng) {
+        self.until = Some(now + rng.between(every / 2, every));
+        self.cause = Cause::Failure;
+    }
+
     fn wait(&mut self, now: Mono, times: u32, first: Duration, longest: Duration, rng: &mut Rng) -> Duration {
         let doubled = first.saturating_mul(1u32.checked_shl(times.min(16)).unwrap_or(u32::MAX));
         let base = doubled.min(longest);

@@ -1,5 +1,6 @@
 //! Connections between nodes: who dials, which duplicate survives, when to try again, who is let in.
 
+pub(crate) mod absence;
 pub mod backoff;
 pub mod ballot;
 pub mod bans;

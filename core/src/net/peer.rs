@@ -9,6 +9,7 @@ use crate::event::{Attempt, CloseReason, ClosedBy, Direction};
 use crate::ids::{ConnId, DialOrdinal, NodeId};
 use crate::limits::ATTEMPTS_KEPT;
 use crate::link::quality::Quality;
+use crate::net::absence::Absence;
 use crate::net::backoff::Backoff;
 use crate::net::ballot::Register;
 use crate::net::bans::Grounds;
@@ -65,6 +66,7 @@ pub(crate) struct Dialing {
     pub(crate) held: Option<Mono>,
     pub(crate) settling: Option<Mono>,
     pub(crate) passive: Passive,
+    pub(crate) absence: Absence,
     hints: u32,
     attempts: VecDeque<Attempt>,
 }
@@ -80,6 +82,7 @@ impl Dialing {
             held: None,
             settling: None,
             passive: Passive::KnockAt(first_knock),
+            absence: Absence::None,
             hints: 0,
             attempts: VecDeque::new(),
         }
@@ -114,7 +117,7 @@ impl Dialing {
             }
             (Intent::Knock, Outcome::Failed) => {
                 // Where a knock does not get through, a dial does not either: knock again.
-                self.backoff.fail(now, timings.backoff_first, longest, rng);
+                self.failed(now, longest, timings, rng);
                 self.passive = Passive::KnockAt(self.backoff.until().unwrap_or(now));
                 return;
             }
@@ -131,11 +134,18 @@ impl Dialing {
                 self.backoff.hold(now, timings.backoff_other);
             }
             (Intent::Session(_), Outcome::Failed | Outcome::Refused | Outcome::KnockAnswered)
-            | (_, Outcome::IncompatibleHint) => {
-                self.backoff.fail(now, timings.backoff_first, longest, rng);
-            }
+            | (_, Outcome::IncompatibleHint) => self.failed(now, longest, timings, rng),
         }
         self.await_dialer(now, timings, rng);
+    }
+
+    /// A failure, unless the peer is away on purpose: then it is tried again calmly (rule L-5).
+    fn failed(&mut self, now: Mono, longest: Duration, timings: &Timings, rng: &mut Rng) {
+        if self.absence.is_away() {
+            self.backoff.calm(now, timings.backoff_refused, rng);
+        } else {
+            self.backoff.fail(now, timings.backoff_first, longest, rng);
+        }
     }
 
     /// Nothing keeps the two apart any more: the next dial or knock waits for nobody.
@@ -162,7 +172,7 @@ impl Dialing {
         if self.settling.is_some_and(|at| now >= at) {
             self.settling = None;
             if session == Session::None {
-                self.backoff.fail(now, timings.backoff_first, longest, rng);
+                self.failed(now, longest, timings, rng);
                 self.await_dialer(now, timings, rng);
             }
         }
@@ -372,6 +382,7 @@ impl Peer {
         }
         self.dialing.settling = None;
         self.dialing.order = Order::None;
+        self.dialing.absence = Absence::None;
         self.changed = now;
         keep(&mut self.ups, now.mono, UPS_KEPT);
         self.quality = Quality::new(now.mono);
@@ -397,6 +408,7 @@ impl Peer {
         self.changed = now;
         self.register.release(now.mono, timings.handshake_timeout);
         self.dialing.backoff.session_ended(lasted, timings.lasting_session);
+        self.dialing.absence.link_ended(now);
         // A rival dial that lost while this link was live is no reason to wait for another survivor.
         self.dialing.settling = None;
         match (reason, by) {
@@ -410,9 +422,7 @@ impl Peer {
             ) => {
                 self.dialing.backoff.refused(now.mono, timings.backoff_refused, timings.backoff_other, rng);
             }
-            _ => {
-                self.dialing.backoff.fail(now.mono, timings.backoff_first, longest, rng);
-            }
+            _ => self.dialing.failed(now.mono, longest, timings, rng),
         }
         self.dialing.await_dialer(now.mono, timings, rng);
         lasted

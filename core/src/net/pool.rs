@@ -439,16 +439,23 @@ impl Pool {
         self.peers.values().filter_map(|peer| peer.live.map(|link| (peer.as_ref(), link.conn)))
     }
 
-    /// Links that should stand: peers that are sought, or seek us by the direction rule.
+    /// Links that should stand: peers that are sought, or seek us by the direction rule, and are not away on purpose.
     pub(crate) fn expected(&self) -> usize {
-        let wanted = |peer: &&Peer| peer.wanted() == Wanted::Yes && self.side(peer) != Side::Nobody;
-        self.peers().filter(wanted).count()
+        self.peers().filter(|peer| self.is_expected(peer) && !peer.dialing.absence.is_away()).count()
+    }
+
+    /// Links that would be expected, were the peer not away on purpose (rule L-5).
+    pub(crate) fn excused(&self) -> usize {
+        self.peers().filter(|peer| self.is_expected(peer) && peer.dialing.absence.is_away()).count()
+    }
+
+    fn is_expected(&self, peer: &Peer) -> bool {
+        peer.wanted() == Wanted::Yes && self.side(peer) != Side::Nobody
     }
 
     /// How many of the expected links stand.
     pub(crate) fn expected_up(&self) -> usize {
-        let wanted = |peer: &&Peer| peer.wanted() == Wanted::Yes && self.side(peer) != Side::Nobody;
-        self.peers().filter(wanted).filter(|peer| peer.live.is_some()).count()
+        self.peers().filter(|peer| self.is_expected(peer) && peer.live.is_some()).count()
     }
 
     /// The ordinal of the next dial to a destination: above all of the pair; 0 to an unknown node, so that

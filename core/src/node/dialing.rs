@@ -27,6 +27,7 @@ impl Node {
         };
         if let Some(dialing) = self.pool.dialing_mut(destination) {
             dialing.settle(now.mono, session, longest, &self.config.timings, &mut self.rng);
+            self.absence_over(now, destination);
         }
         let Some(decision) = self.pool.decide(now.mono, destination, &self.bans) else {
             self.timers.set(TimerKey::Dial(destination), None);
@@ -35,7 +36,7 @@ impl Node {
         let again = match decision {
             // Whoever a ban kept away is pursued when it ends; any number of strangers may be banned until then.
             Decision::Banned(_) => None,
-            _ => decision.until(),
+            _ => self.or_missed(destination, decision.until()),
         };
         self.timers.set(TimerKey::Dial(destination), again);
         match decision {

@@ -1,17 +1,19 @@
 //! Bytes in: the opening, then records, frames and messages. The direction of a link is no input here: every
 //! kind is handled alike whoever dialed.
 
+use bytes::Bytes;
+
 use crate::event::{CloseReason, ClosedBy, Direction, Event, Offence, TrafficClass};
 use crate::ids::{ConnId, NodeId};
 use crate::limits::{FRAME_HEADER, MAX_INTRODUCTION};
 use crate::link::handshake::{self, OpeningProgress};
 use crate::link::{Confirmed, Link, Phase};
-use crate::masternode::{Bearer, Flaw, OwnLinks, Verdict};
+use crate::masternode::{Bearer, Flaw, OwnLinks, Verdict, is_sampled};
 use crate::net::pool::Destination;
 use crate::node::rates::Metered;
 use crate::node::{Node, TimerKey};
 use crate::time::Now;
-use crate::wire::codec::decode_body;
+use crate::wire::codec::{decode_body, encode_body};
 use crate::wire::frame::FrameKind;
 use crate::wire::message::{Heartbeat, Kind, Lane, LinkEntry, Message, Pong, ProvenBoot};
 use crate::wire::{frame, record};
@@ -178,6 +180,7 @@ impl Node {
                 self.deliver(now, conn, Lane::Control, &frame);
             }
             (Ok(Message::Pong(pong)), _) => self.pong(now, conn, pong),
+            (Ok(Message::Absence(said)), Some(from)) => self.absence_announced(from, said),
             (Ok(Message::Heartbeat(beat)), Some(from)) => self.heartbeat(now, conn, from, beat, body),
             (Ok(Message::GetPeers(get)), Some(from)) => self.addresses_asked(now, conn, from, get),
             (Ok(Message::Peers(told)), Some(from)) => self.addresses_told(now, conn, from, &told),
@@ -234,13 +237,16 @@ impl Node {
 
     fn heartbeat(&mut self, now: Now, conn: ConnId, from: NodeId, beat: Box<Heartbeat>, body: &[u8]) {
         let (height, tip) = (beat.height, beat.tip);
-        let signer = beat.signer;
+        let (signer, sampled) = (beat.signer, is_sampled(beat.wall, self.config.timings.heartbeat));
         let mut events = Vec::new();
         let verdict = self.masternode.received(now, from, beat, self.crypto.as_mut(), &mut events);
         self.emit(now, events);
         self.count_heartbeat(&verdict);
         if matches!(verdict, Verdict::New(_)) {
             self.useful(now, &from);
+            if sampled {
+                self.event(Event::Sample(Bytes::copy_from_slice(body)));
+            }
         }
         self.chain_clock(now);
         if signer == from
@@ -289,7 +295,14 @@ impl Node {
             let links = self.own_links();
             let beat = self.masternode.beat(now, links, self.tip(), self.crypto.as_mut());
             if let Some(beat) = beat {
-                let frame = self.frames.encode(&Message::Heartbeat(beat));
+                let sampled = is_sampled(beat.wall, self.config.timings.heartbeat);
+                let message = Message::Heartbeat(beat);
+                if sampled {
+                    let mut body = Vec::new();
+                    encode_body(&message, &mut body);
+                    self.event(Event::Sample(body.into()));
+                }
+                let frame = self.frames.encode(&message);
                 let to: Vec<ConnId> = self.pool.live().map(|(_, conn)| conn).collect();
                 for conn in to {
                     self.deliver(now, conn, Lane::Control, &frame);

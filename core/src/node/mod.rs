@@ -1,5 +1,6 @@
 //! The node: routes inputs to the machines and applies their effects; no policy of its own.
 
+mod absence;
 mod bans;
 mod chain;
 mod dialing;
@@ -48,6 +49,7 @@ use crate::net::pool::{Destination, Pool};
 use crate::net::scores::Scores;
 use crate::net::seeds::Seeds;
 use crate::net::unauthenticated::Waiting;
+use crate::node::absence::Leave;
 use crate::node::bans::Saving;
 use crate::node::chain::Outbox;
 use crate::node::exchange::Addresses;
@@ -144,6 +146,7 @@ pub struct Node {
     /// Destinations that may dial as soon as there is room in `dialing`.
     waiting: VecDeque<Destination>,
     pool: Pool,
+    leave: Leave,
     replacing: Replacing,
     reach: Reach,
     seeds: Seeds,
@@ -214,6 +217,7 @@ impl Node {
             dialing: BTreeSet::new(),
             waiting: VecDeque::new(),
             pool,
+            leave: Leave::default(),
             replacing: Replacing::NotBefore(now.mono),
             reach: Reach::default(),
             seeds: Seeds::new(&config.seeds, config.timings.backoff_other, now.mono),

@@ -43,6 +43,7 @@ impl Node {
             dialing,
             waiting,
             pool,
+            leave,
             replacing,
             reach,
             seeds,
@@ -69,7 +70,7 @@ impl Node {
         let _ = write!(
             feed,
             "{:?}{gate:?}{boot_ticket:?}{past:?}{standing:?}{raises}{run:?}{unauthenticated:?}{deferred:?}{dialing:?}\
-             {waiting:?}{replacing:?}{clock:?}{timers:?}{reach:?}{seeds:?}{scores:?}{bans:?}",
+             {waiting:?}{leave:?}{replacing:?}{clock:?}{timers:?}{reach:?}{seeds:?}{scores:?}{bans:?}",
             identity.boot,
         );
         for (conn, link) in links.iter() {
@@ -78,7 +79,8 @@ impl Node {
         for destination in pool.destinations() {
             let decision = pool.decide(clock.now().mono, destination, bans);
             let dialing = pool.dialing(destination);
-            let plan = dialing.map(|d| (d.backoff, d.in_flight, d.order, d.held, d.settling, d.passive));
+            let plan =
+                dialing.map(|d| (d.backoff, d.in_flight, d.order, d.held, d.settling, d.passive, d.absence));
             let _ = write!(feed, "{destination:?}{decision:?}{plan:?}");
         }
         for peer in pool.peers() {

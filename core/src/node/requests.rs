@@ -36,7 +36,11 @@ impl Node {
             Request::Peers => {
                 Reply::Peers(self.pool.live().filter_map(|(p, c)| self.peer_info(now, p, c)).collect())
             }
-            Request::Matrix => Reply::Matrix(Box::new(self.masternode.matrix(now.mono, self.own_links()))),
+            Request::Matrix => Reply::Matrix(Box::new(self.masternode.matrix(
+                now.mono,
+                self.own_links(),
+                self.absent_seats(),
+            ))),
             Request::Masternodes => Reply::Masternodes(self.masternode.masternodes(now.mono)),
             Request::Why(peer) => match self.named(&peer) {
                 Named::One(destination) => Reply::Why(Box::new(self.why(now, destination))),
@@ -86,12 +90,15 @@ impl Node {
                 }
                 Reply::Sent(conns.len())
             }
+            Request::Submit(_) if self.leave.announced().is_some() => Reply::Draining,
             Request::Submit(_) | Request::Transaction(_) | Request::Evidence | Request::Consensus => {
                 return self.answer_about_blocks(now, id, request);
             }
             Request::Ban { target, lasts, note } => return self.order_ban(now, id, target, lasts, note),
             Request::Unban(target) => return self.order_unban(now, id, target),
             Request::Bans => Reply::Bans(self.bans.list(now)),
+            Request::Drain { lasts, loss } => self.order_drain(now, lasts, loss),
+            Request::Undrain => self.order_undrain(now),
             Request::Stop => {
                 self.stop(now, CloseReason::Shutdown);
                 Reply::Stopping

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::event::{
     Attempt, CloseReason, ClosedBy, Direction, Excessive, Handling, PeerInfo, SlotClass, Why,
 };
+use crate::net::absence::Absence;
 use crate::net::dialer::Decision;
 use crate::net::pool::Destination;
 use crate::node::Node;
@@ -32,7 +33,9 @@ impl Node {
         let session = peer.and_then(|peer| self.peer_info(now, peer, peer.live?.conn));
         let attempts = self.pool.dialing(destination);
         let last = attempts.and_then(|dialing| dialing.attempts().next());
-        let (name, rule, mut text) = match for_want_of_a_place(decision, last) {
+        let absence = attempts.map(|dialing| dialing.absence).unwrap_or_default();
+        let special = away(decision, absence).or_else(|| for_want_of_a_place(decision, last));
+        let (name, rule, mut text) = match special {
             Some((name, rule, text)) => (name, rule, text.to_owned()),
             None => explain(decision, session.as_ref()),
         };
@@ -65,6 +68,16 @@ impl Node {
             attempts: attempts.into_iter().flat_map(|dialing| dialing.attempts()).copied().collect(),
         }
     }
+}
+
+/// Whether the two nodes are apart because the peer is away on purpose.
+fn away(decision: Decision, absence: Absence) -> Option<(&'static str, &'static str, &'static str)> {
+    let waits = matches!(decision, Decision::BackOff(_) | Decision::AwaitDialer(_));
+    (waits && absence.is_away()).then_some((
+        "absent",
+        "L-5",
+        "the peer has announced to be away; until it is back, or the time it gave is over, it is tried calmly",
+    ))
 }
 
 /// What the last attempt says where the two nodes are apart because one of them had no place for the other.

@@ -19,7 +19,7 @@ use crate::wire::message::{
     Answer, Ballot, Boot, DialerRank, Goodbye, Heartbeat, Hello, HelloAck, Intent, Introduction, LinkEntry,
     Message, Ping, Pong, ProvenBoot, Role, Witness,
 };
-use crate::wire::peers::{GetPeers, PeerAddress};
+use crate::wire::peers::{Absence, GetPeers, PeerAddress};
 use crate::wire::preamble::{NetworkId, Version, VersionRange};
 
 pub(crate) mod blocks;
@@ -43,6 +43,7 @@ fn about_links() -> impl Strategy<Value = Message> {
         heartbeat().prop_map(|beat| Message::Heartbeat(Box::new(beat))),
         datagram(),
         any::<u16>().prop_map(|most| Message::GetPeers(GetPeers { most })),
+        any::<u32>().prop_map(|seconds| Message::Absence(Absence { seconds })),
         peers(),
     ]
 }

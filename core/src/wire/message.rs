@@ -15,7 +15,7 @@ use crate::limits::{
 use crate::registry::{MAX_MASTERNODES, MasternodeIndex};
 use crate::seats::SeatSet;
 use crate::wire::block::{Certificate, Header, Outline, VoteKind};
-use crate::wire::peers::{GetPeers, PeerAddress};
+use crate::wire::peers::{Absence, GetPeers, PeerAddress};
 use crate::wire::preamble::{NetworkId, Version, VersionRange};
 
 /// One of the four independent streams of a link, in strict order of precedence (rule W-3).
@@ -98,6 +98,8 @@ kinds! {
     Ping = 4 on Control, body at most 16;
     /// [`Pong`].
     Pong = 5 on Control, body at most 16;
+    /// [`Absence`].
+    Absence = 6 on Control, body at most 16;
     /// [`Heartbeat`].
     Heartbeat = 16 on Control, body at most 512 + MAX_MASTERNODES * 32;
     /// [`Proposal`], from the leader of a round.
@@ -152,6 +154,8 @@ pub enum Message {
     Ping(Ping),
     /// See [`Pong`].
     Pong(Pong),
+    /// See [`Absence`].
+    Absence(Absence),
     /// See [`Heartbeat`].
     Heartbeat(Box<Heartbeat>),
     /// See [`Proposal`].
@@ -200,6 +204,7 @@ impl Message {
             Self::Goodbye(_) => Kind::Goodbye,
             Self::Ping(_) => Kind::Ping,
             Self::Pong(_) => Kind::Pong,
+            Self::Absence(_) => Kind::Absence,
             Self::Heartbeat(_) => Kind::Heartbeat,
             Self::Proposal(_) => Kind::Proposal,
             Self::Vote(_) => Kind::Vote,

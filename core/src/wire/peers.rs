@@ -1,7 +1,14 @@
-//! What peers tell of other peers (rule P-4).
+//! What peers tell of their own absence (rule L-5), and of other peers (rule P-4).
 
 use crate::addr::CanonicalAddr;
 use crate::ids::NodeId;
+
+/// The sender is about to be without a link, on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+pub struct Absence {
+    /// For so many seconds at most, from the end of the link on; 0 if it stays after all.
+    pub seconds: u32,
+}
 
 /// Asks for addresses that the receiver has reached itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]

@@ -95,12 +95,7 @@ pub(crate) struct Application {
 const OWN: RequestId = RequestId(u64::MAX);
 
 impl Application {
-    pub(crate) fn new(
-        node: Box<dyn Core + Send>,
-        role: Role,
-        waiting: usize,
-        shared: Arc<Shared>,
-    ) -> Self {
+    pub(crate) fn new(node: Box<dyn Core + Send>, role: Role, waiting: usize, shared: Arc<Shared>) -> Self {
         let message = Bytes::from(vec![5; MESSAGE]);
         Self { node, role, shared, message, waiting, received: 0, now: timed_mio::now() }
     }

@@ -45,7 +45,9 @@ impl Star {
 
     /// As [`Star::new`], with traffic on the first `busy` links only.
     pub(crate) fn with_busy(peers: u32, busy: usize, waiting: usize, kind: Peers) -> Self {
-        Self::of(peers, busy, waiting, kind, |member, setting| Box::new(node(member, setting, timed_mio::now())))
+        Self::of(peers, busy, waiting, kind, |member, setting| {
+            Box::new(node(member, setting, timed_mio::now()))
+        })
     }
 
     /// As [`Star::new`], with a flight recorder in every node.
@@ -53,7 +55,9 @@ impl Star {
         Self::of(peers, peers as usize, waiting, kind, |member, setting| {
             let now = timed_mio::now();
             let (config, provider, seed) = parts(member, setting, now);
-            Box::new(Recorder::start(config, provider, seed, [], now, RECORDED).expect("a good configuration"))
+            Box::new(
+                Recorder::start(config, provider, seed, [], now, RECORDED).expect("a good configuration"),
+            )
         })
     }
 

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     hosting::main("timed-tokio-node", drive)
 }
 
-fn failed(error: impl ToString) -> Failure {
+fn failed(error: &impl ToString) -> Failure {
     Failure::failed(error.to_string())
 }
 
@@ -42,10 +42,10 @@ fn drive(plan: &Plan<'_>) -> Result<Driving, Failure> {
     }
     let store = RedbStore::open(plan.data_dir().join("tokio-store")).map_err(|error| match error {
         RedbError::InUse(_) => Failure::already_running(error.to_string()),
-        error => failed(error),
+        error => failed(&error),
     })?;
     let store = Arc::new(store);
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))?;
     let (listen, (keepalive_time, keepalive_interval)) = (plan.listen(), plan.keepalive());
     let surroundings = Surroundings {
         network: Tcp {
@@ -57,12 +57,12 @@ fn drive(plan: &Plan<'_>) -> Result<Driving, Failure> {
         names: plan.names(),
     };
     let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *seed).map_err(failed)?;
+    getrandom::fill(&mut *seed).map_err(|error| failed(&error))?;
     let (config, crypto) = (plan.core_config(), plan.crypto());
     let make = |records, now| timed_core::Node::new(config, crypto, *seed, records, now);
     let application = FifoPayload::new(store.clone());
     let node = Node::spawn_core(surroundings, plan.id(), Arc::clone(&store), application, make);
-    let (handle, events) = runtime.block_on(node).map_err(failed)?;
+    let (handle, events) = runtime.block_on(node).map_err(|error| failed(&error))?;
     Ok(Driving {
         recording: None,
         remote: Remote::to(Door::new(handle.clone(), runtime.handle().clone())),

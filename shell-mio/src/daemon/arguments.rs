@@ -78,6 +78,16 @@ pub(crate) struct RunArgs {
     pub(crate) node: NodeArgs,
 }
 
+/// `timed doctor`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+    /// Print what was found as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `timed init`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct InitArgs {
@@ -201,6 +211,52 @@ pub(crate) struct SubmitArgs {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+/// `timed drain`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DrainArgs {
+    /// For how long the node will be away at most, 1s to 24h
+    #[arg(long = "for", value_name = "DURATION", default_value = "15m", value_parser = some_time)]
+    pub(crate) lasts: Duration,
+    /// Also if the others cannot decide blocks without it
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Take the announcement back: the node stays
+    #[arg(long, conflicts_with_all = ["lasts", "force"])]
+    pub(crate) cancel: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// `timed attest export`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AttestExportArgs {
+    /// Where to write [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Only heartbeats from this time on, such as 2026-11-21T00:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak)]
+    pub(crate) from: Option<std::time::SystemTime>,
+    /// Only heartbeats before this time
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak)]
+    pub(crate) to: Option<std::time::SystemTime>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+/// `timed attest verify`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AttestVerifyArgs {
+    /// Files that attest export has written, of one node or several
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// The network's genesis file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) genesis: PathBuf,
+    /// Print what it shows as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `timed connect`.

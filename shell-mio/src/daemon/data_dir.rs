@@ -27,6 +27,15 @@ pub(crate) struct Lock {
     _file: File,
 }
 
+/// Who works in a data directory at present.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// No process.
+    Nobody,
+    /// A process, by its id as it wrote it.
+    Process(String),
+}
+
 /// What a file may let others do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Secrecy {
@@ -140,6 +149,18 @@ impl DataDir {
             )));
         }
         Ok(())
+    }
+
+    /// Who holds the directory; it is not taken for longer than the question lasts.
+    pub(crate) fn holder(&self) -> Holder {
+        let path = self.path.join("LOCK");
+        let Ok(file) = File::open(&path) else { return Holder::Nobody };
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                Holder::Process(fs::read_to_string(&path).unwrap_or_default().trim().to_owned())
+            }
+            _ => Holder::Nobody,
+        }
     }
 
     /// Takes the directory for this process.
@@ -301,7 +322,9 @@ mod tests {
         let failure = data.lock().unwrap_err();
         assert_eq!(failure.exit, Exit::AlreadyRunning);
         assert!(failure.message.contains(&format!("process {}", std::process::id())), "{failure}");
+        assert_eq!(data.holder(), Holder::Process(std::process::id().to_string()));
         drop(lock);
+        assert_eq!(data.holder(), Holder::Nobody);
         data.lock().unwrap();
     }
 

@@ -4,12 +4,14 @@
 mod api;
 mod arguments;
 mod assembly;
+mod attest;
 mod cli;
 mod client;
 mod config;
 mod data_dir;
 mod descriptors;
 mod devnet;
+mod doctor;
 mod failure;
 mod genesis;
 #[cfg(test)]

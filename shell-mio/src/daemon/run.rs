@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use super::api::{self, ApiFacts, Feed};
 use super::arguments::{NodeArgs, RunArgs};
 use super::assembly::{Assembly, read_config};
+use super::attest::{Head, Keeper};
 use super::config::Config;
 use super::data_dir::{DataDir, Existing, Secrecy, write_durably};
 use super::descriptors;
@@ -42,7 +43,8 @@ fn drive(plan: &Plan<'_>) -> Result<Driving, Failure> {
     let (store, journal) = Store::open(plan.dir.store()).map_err(|error| store_failure(&error))?;
     let (config_of_core, crypto, now) = (plan.core_config(), plan.crypto(), crate::now());
     let node = if config.recorder.enabled {
-        Recorder::start(config_of_core, crypto, *seed, journal, now, config.recorder.memory).map(Machine::Recorded)
+        Recorder::start(config_of_core, crypto, *seed, journal, now, config.recorder.memory)
+            .map(Machine::Recorded)
     } else {
         Node::new(config_of_core, crypto, *seed, journal, now).map(Machine::Plain)
     };
@@ -102,7 +104,7 @@ pub(super) fn host(
     let api = if config.api.enabled {
         let listener = bind_api(config.api.listen)?;
         let token = write_cookie(&dir)?;
-        let facts = ApiFacts::new(&assembly, token, Arc::clone(&totals), recordings.clone());
+        let facts = ApiFacts::new(&assembly, &dir, token, Arc::clone(&totals), recordings.clone());
         Some(api::start(listener, facts, remote, blocks)?)
     } else {
         None
@@ -131,7 +133,9 @@ pub(super) fn host(
     });
     let (feed, handle) = api.map(|api| (api.feed, api.handle)).unzip();
     let service = manager.map(ServiceNews::new);
-    let exit = recorded(&recordings, || run(Reporter { log, feed, service, recordings: recordings.clone() }));
+    let keeper = keeper(&dir, &assembly);
+    let reporter = Reporter { log, feed, service, keeper, recordings: recordings.clone() };
+    let exit = recorded(&recordings, || run(reporter));
 
     if let Some(handle) = handle {
         handle.stop();
@@ -164,6 +168,7 @@ pub struct Reporter {
     feed: Option<Feed>,
     service: Option<ServiceNews>,
     recordings: Recordings,
+    keeper: Option<Keeper>,
 }
 
 impl EventSink for Reporter {
@@ -171,6 +176,9 @@ impl EventSink for Reporter {
         self.log.event(event);
         if let Some(feed) = &mut self.feed {
             feed.event(event);
+        }
+        if let Some(keeper) = &mut self.keeper {
+            keeper.event(event);
         }
         if let Some(service) = &mut self.service {
             service.event(event);
@@ -196,6 +204,18 @@ impl EventSink for Reporter {
             service.turned(at);
         }
     }
+}
+
+/// What keeps the proof of who was there. A node that cannot keep it does everything else.
+fn keeper(dir: &DataDir, assembly: &Assembly) -> Option<Keeper> {
+    let max = assembly.config.limits.attestations;
+    let head = Head {
+        genesis: assembly.genesis_hash,
+        period: timed_core::sample_period(assembly.config.masternode.heartbeat_interval),
+    };
+    Keeper::start(dir, head, max)
+        .map_err(|error| warn!(%error, "heartbeats are not kept: this node cannot prove later who was there"))
+        .ok()
 }
 
 fn outcome(exit: crate::Exit) -> Result<ExitCode, Failure> {

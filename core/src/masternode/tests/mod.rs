@@ -340,7 +340,7 @@ impl Net {
     }
 
     fn matrix(&self, node: usize) -> Matrix {
-        self.hosts[node].machine.matrix(self.now, self.own_links(node))
+        self.hosts[node].machine.matrix(self.now, self.own_links(node), SeatSet::EMPTY)
     }
 
     /// When masternode `of` became active or inactive at `node`.

@@ -13,7 +13,7 @@ fn change(net: &mut Net, node: usize, to: &Registry) {
 }
 
 fn up(net: &Net, node: usize) -> usize {
-    net.hosts[node].machine.matrix(net.now, OwnLinks::default()).links.len()
+    net.hosts[node].machine.matrix(net.now, OwnLinks::default(), SeatSet::EMPTY).links.len()
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn c_7_lists_that_refer_to_another_registry_keep_their_signer_active_and_are_not
     let beat = signed(Heartbeat { links: vec![LinkEntry { peer: seat(1), ..entry }, entry], ..beat });
     assert!(matches!(net.deliver(2, 1, &body(&beat)), Verdict::New(_)));
     assert!(net.hosts[1].machine.masternodes(net.now).iter().any(|info| info.sequence == Some(1000)));
-    let one_sided = net.hosts[1].machine.matrix(net.now, OwnLinks::default()).one_sided;
+    let one_sided = net.hosts[1].machine.matrix(net.now, OwnLinks::default(), SeatSet::EMPTY).one_sided;
     assert_eq!(one_sided, [], "positions of another registry were read");
     // Lists that claim to refer to our registry are still judged by it.
     let mut malformed = net.recorded(3, FIRST_EPOCH, 1000);
@@ -76,7 +76,7 @@ fn c_7_the_matrix_is_whole_again_soon_after_a_change() {
     net.run(SECOND * 3);
     for node in 1..4 {
         let own = net.own_links(node);
-        let matrix = net.hosts[node].machine.matrix(net.now, own);
+        let matrix = net.hosts[node].machine.matrix(net.now, own, SeatSet::EMPTY);
         assert_eq!(matrix.verdict(), "3/3 links, 0 duplicate, 0 split, 0 one-sided, 0 wrong direction");
     }
 }

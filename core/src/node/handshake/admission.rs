@@ -7,6 +7,7 @@ use crate::event::{CloseReason, ClosedBy, DialedBecause, KnockAnswer, SlotClass}
 use crate::ids::NodeId;
 use crate::link::handshake::Word;
 use crate::link::{Channel, Link, Phase};
+use crate::net::absence::Absence;
 use crate::net::ballot::{self, Admission, Party, ordinal_plausible};
 use crate::net::dialer::{Order, Side};
 use crate::net::direction::{Dialer, End, dialer_of};
@@ -164,6 +165,7 @@ impl Node {
         let destination = Destination::Peer(from.node);
         if let Some(dialing) = self.pool.dialing_mut(destination) {
             dialing.backoff.clear();
+            dialing.absence = Absence::None;
             dialing.settling = None;
             if dialing.in_flight.is_none() {
                 dialing.order = Order::Knock;

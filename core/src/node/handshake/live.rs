@@ -84,6 +84,7 @@ impl Node {
             self.end(now, old, reason, ClosedBy::Us);
         }
         self.ping(now, conn);
+        self.tell_absence(now, conn);
         self.count_votes();
         self.arm_probes();
         self.chain_link_up(now, them);

@@ -195,7 +195,7 @@ impl<'a> Derivation<'a> {
         match class {
             // One when the link becomes live, then one after each silence of `ping_after`, which a peer may have set
             // as low as a second.
-            TrafficClass::Liveness => self.messages((2, 1, second), frame_cost(8)),
+            TrafficClass::Liveness => self.messages((3, 1, second), frame_cost(8)),
             // All that are genuine are forwarded, and a receiver takes so many of each signer (rule M-3), whatever
             // sound masternodes sign: nobody is charged for what another signs too often.
             TrafficClass::Heartbeat => {

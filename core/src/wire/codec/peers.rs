@@ -1,4 +1,4 @@
-//! Bodies of the messages about addresses.
+//! Bodies of the messages about absences and addresses.
 
 use bincode::de::{Decode, Decoder};
 use bincode::enc::{Encode, Encoder};
@@ -6,12 +6,13 @@ use bincode::error::{DecodeError, EncodeError};
 
 use super::{NOT_CANONICAL, are_there, decode_count, encode, encode_list};
 use crate::limits::MAX_TOLD;
-use crate::wire::peers::{GetPeers, PeerAddress};
+use crate::wire::peers::{Absence, GetPeers, PeerAddress};
 
 /// Bytes of an encoded [`PeerAddress`] at least: one of IPv4.
 const SHORTEST: usize = 32 + 7 + 4;
 
 structs! {
+    Absence { seconds }
     GetPeers { most }
     PeerAddress { node, addr, age }
 }

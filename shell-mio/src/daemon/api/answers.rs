@@ -62,12 +62,14 @@ pub(super) struct LinksJson {
     inbound: usize,
     outbound: usize,
     duplicates: usize,
+    /// Not expected, for the peer is away as it has announced.
+    absent: usize,
 }
 
 impl From<LinkCounts> for LinksJson {
     fn from(links: LinkCounts) -> Self {
-        let LinkCounts { expected, up, inbound, outbound, duplicates } = links;
-        Self { expected, up, inbound, outbound, duplicates }
+        let LinkCounts { expected, up, inbound, outbound, duplicates, absent } = links;
+        Self { expected, up, inbound, outbound, duplicates, absent }
     }
 }
 
@@ -285,6 +287,8 @@ pub(super) struct MatrixJson {
     split: Vec<PairJson>,
     duplicate: Vec<DuplicateJson>,
     wrong_direction: Vec<WrongDirectionJson>,
+    #[serde(serialize_with = "texts")]
+    absent: Vec<NodeId>,
     verdict: String,
 }
 
@@ -319,6 +323,7 @@ impl From<Matrix> for MatrixJson {
                 .map(|(node_id, count)| DuplicateJson { node_id, count })
                 .collect(),
             wrong_direction: matrix.wrong_direction.into_iter().map(wrong).collect(),
+            absent: matrix.absent,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Events of the core as the facts of `/events`.
 
 use serde_json::{Value, json};
-use timed_core::{Activity, Ban, Event, Producing, Wall, Warning};
+use timed_core::{Activity, Ban, Event, PeerAbsence, Producing, Wall, Warning};
 
 use super::super::logging::warning_kind;
 use super::super::rfc3339;
@@ -75,6 +75,14 @@ fn parts(at: Wall, event: Event) -> Option<(&'static str, Value)> {
             "probed",
             json!({ "node_id": peer.to_string(), "addr": addr.to_string(), "reason": reason.as_str() }),
         ),
+        Event::Absence { peer, absence } => {
+            let (state, lasts) = match absence {
+                PeerAbsence::Announced(lasts) => ("announced", Some(lasts.as_secs())),
+                PeerAbsence::TakenBack => ("taken_back", None),
+                PeerAbsence::Overdue => ("overdue", None),
+            };
+            ("absence", json!({ "node_id": peer.to_string(), "state": state, "lasts_s": lasts }))
+        }
         Event::Activity { node, activity } => {
             ("activity", json!({ "node_id": node.to_string(), "active": activity == Activity::Active }))
         }

@@ -81,7 +81,7 @@ impl EventSink for Feed {
 
 /// Whether an event is one for `/events`: what is asked for, and what is for the application alone, is not.
 const fn is_told(event: &Event) -> bool {
-    !matches!(event, Event::Summary(_) | Event::Reply { .. } | Event::Datagram { .. })
+    !matches!(event, Event::Summary(_) | Event::Reply { .. } | Event::Datagram { .. } | Event::Sample(_))
 }
 
 /// One listener.

@@ -10,6 +10,7 @@
 //! | `consensus` | the same for the chain's state |
 //! | `blocks` | final blocks, read from the store |
 //! | `transactions` | taking them in, and where they are |
+//! | `attestations` | heartbeats that prove who was there |
 //! | `evidence` | proofs of equivocation |
 //! | `bans` | bans: listed, set, lifted |
 //! | `dashboard` | the page at `/` |
@@ -18,10 +19,12 @@
 //! | `error` | refusals |
 
 mod answers;
+mod attestations;
 mod bans;
 mod blocks;
 mod consensus;
 mod dashboard;
+mod drain;
 mod error;
 mod evidence;
 mod facts;
@@ -42,10 +45,12 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::assembly::Assembly;
+use super::data_dir::DataDir;
 use super::failure::Failure;
 use super::metrics::Totals;
 use super::recordings::Recordings;
 use crate::{Blocks, Remote};
+use attestations::Attestations;
 pub(crate) use facts::{Fact, fact};
 pub(crate) use feed::Feed;
 use gate::Gate;
@@ -74,12 +79,14 @@ pub(crate) struct ApiFacts {
     token: Zeroizing<String>,
     totals: Arc<Totals>,
     recordings: Recordings,
+    attestations: Attestations,
 }
 
 impl ApiFacts {
     /// The facts of a node that is about to run.
     pub(crate) fn new(
         assembly: &Assembly,
+        dir: &DataDir,
         token: Zeroizing<String>,
         totals: Arc<Totals>,
         recordings: Recordings,
@@ -101,6 +108,7 @@ impl ApiFacts {
             token,
             totals,
             recordings,
+            attestations: Attestations::of(Some(dir.path().to_owned())),
         }
     }
 }
@@ -122,6 +130,7 @@ impl ApiFacts {
             token: Zeroizing::new(token.to_owned()),
             totals: Arc::new(Totals::new()),
             recordings: Recordings::none(),
+            attestations: Attestations::of(None),
         }
     }
 }

@@ -40,6 +40,7 @@ pub(super) fn checks(summary: &Summary, place: Place, last_tick: Duration) -> Ve
             detail: format!("the core last acted {} ms ago", last_tick.as_millis()),
         },
         sync(summary),
+        staying(summary),
     ]
 }
 
@@ -79,6 +80,15 @@ fn sync(summary: &Summary) -> Check {
     Check { name: "sync", ok, detail }
 }
 
+/// Whoever balances load over nodes turns to another one before this one stops.
+fn staying(summary: &Summary) -> Check {
+    let detail = match summary.leaving {
+        Some(lasts) => format!("this node is about to be away for up to {} s, as ordered", lasts.as_secs()),
+        None => "no absence is announced".to_owned(),
+    };
+    Check { name: "staying", ok: summary.leaving.is_none(), detail }
+}
+
 /// A masternode needs a quorum, itself included; an observer needs somebody to hear from.
 fn peers(summary: &Summary, place: Place) -> Check {
     let name = "peers";
@@ -88,7 +98,7 @@ fn peers(summary: &Summary, place: Place) -> Check {
     }
     let up = summary.links.up + place.own;
     // Where fewer links are possible than a quorum needs, all of them are enough.
-    let needed = place.quorum.min(summary.links.expected + place.own);
+    let needed = place.quorum.min(summary.links.expected + summary.links.absent + place.own);
     // Before the first summary nothing is known, which is not readiness.
     let known = summary.links.expected > 0 || place.quorum <= place.own;
     let detail = format!("{up} of the {needed} masternodes needed are connected, this node included");
@@ -140,6 +150,13 @@ mod tests {
         assert_eq!(failing(3, 1, 0, FOUR, 0), ["peers"]);
         assert_eq!(failing(0, 0, 0, FOUR, 0), ["peers"]);
         assert_eq!(failing(3, 3, -5_001, FOUR, 3_000), ["clock", "last_tick"]);
+        let without = LinkCounts { expected: 1, up: 1, absent: 2, ..LinkCounts::default() };
+        let producing = Producing::No(NotProducing::Observer);
+        let two_away = Summary { links: without, producing, ..Summary::default() };
+        assert_eq!(names(&two_away, FOUR, 0), ["peers"], "who is away as announced is no part of a quorum");
+        let leaving = Some(Duration::from_secs(9));
+        let links = LinkCounts { expected: 3, up: 3, ..LinkCounts::default() };
+        assert_eq!(names(&Summary { links, leaving, producing, ..Summary::default() }, FOUR, 0), ["staying"]);
         let alone = Place { quorum: 1, own: 1 };
         assert!(failing(0, 0, 0, alone, 0).is_empty());
         let observer = Place { quorum: 3, own: 0 };

@@ -25,7 +25,9 @@ use super::consensus::{ConsensusJson, MempoolJson, ProducingJson, SyncJson, sync
 use super::error::ApiError;
 use super::feed::{self, Listeners};
 use super::gate::{self, Gate};
-use super::{ApiFacts, bans, blocks, dashboard, evidence, parse_peer, readiness, transactions};
+use super::{
+    ApiFacts, attestations, bans, blocks, dashboard, drain, evidence, parse_peer, readiness, transactions,
+};
 use crate::{Blocks, Busy, LoopCounters, NoReply, Remote};
 
 /// The core answers within this time, or the route answers 503.
@@ -61,6 +63,7 @@ pub(super) fn router(context: Arc<Context>, gate: Arc<Gate>) -> Router {
         .route("/blocks/{height}", get(blocks::one))
         .route("/tx", post(transactions::submit))
         .route("/tx/{id}", get(transactions::state))
+        .route("/attestations", get(attestations::attestations))
         .route("/evidence", get(evidence::list))
         .route("/bans", get(bans::list).post(bans::ban))
         // The rest of the path, for a prefix has a slash, encoded or not.
@@ -70,6 +73,7 @@ pub(super) fn router(context: Arc<Context>, gate: Arc<Gate>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/record", post(record))
+        .route("/drain", post(drain::drain).delete(drain::undrain))
         .route("/stop", post(stop))
         .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no such route") })
         .method_not_allowed_fallback(|| async {
@@ -119,6 +123,10 @@ fn refusal(reply: Reply) -> Result<Reply, ApiError> {
             "more than one peer has this address or these digits; give the whole node id",
         )),
         Reply::IsSelf => Err(ApiError::new(StatusCode::CONFLICT, "is_self", "this is the node itself")),
+        Reply::Draining => Err(ApiError::unavailable(
+            "draining",
+            "this node is about to be stopped and takes no more transactions: hand it to another one",
+        )),
         Reply::Refused(why) => Err(ApiError::new(StatusCode::CONFLICT, "refused", why)),
         other => Ok(other),
     }
@@ -222,6 +230,7 @@ async fn status(State(context): Shared) -> Answer {
         "bans": status.bans.iter().sum::<usize>(),
         "clock_offset_ms": summary.clock_offset_ms,
         "last_tick_age_ms": millis(context.remote.last_tick_age()),
+        "draining_s": summary.leaving.map(|lasts| lasts.as_secs()),
         "connected_peers": summary.connected_peers,
         "links": LinksJson::from(summary.links),
         "traffic": TrafficJson::from(context.remote.counters()),

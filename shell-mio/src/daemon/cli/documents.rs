@@ -20,14 +20,24 @@ pub(super) fn manual(command: &Command) -> Result<(), Failure> {
     let mut page = Vec::new();
     let failed = |error: io::Error| Failure::failed(format!("cannot write the manual page: {error}"));
     clap_mangen::Man::new(command.clone()).render(&mut page).map_err(failed)?;
-    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
-        let verb = verb.clone().bin_name(format!("timed {}", verb.get_name()));
+    for verb in verbs(command, command.get_name()) {
         let man = clap_mangen::Man::new(verb);
         man.render_name_section(&mut page).map_err(failed)?;
         man.render_synopsis_section(&mut page).map_err(failed)?;
         man.render_options_section(&mut page).map_err(failed)?;
     }
     print(&page)
+}
+
+/// Every verb, and the verbs of verbs behind them, with the words that call it.
+fn verbs(command: &Command, called: &str) -> Vec<Command> {
+    let named = command.get_subcommands().filter(|verb| verb.get_name() != "help");
+    let with_its_own = |verb: &Command| {
+        let called = format!("{called} {}", verb.get_name());
+        let below = verbs(verb, &called);
+        std::iter::once(verb.clone().bin_name(called)).chain(below)
+    };
+    named.flat_map(with_its_own).collect()
 }
 
 /// Writes one page for the command and one for every verb into a directory that is there.

@@ -9,11 +9,12 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::arguments::{
-    BanArgs, BlockArgs, ClientArgs, ConnectArgs, DevnetArgs, DirArgs, GenesisArgs, InitArgs, NodeArgs,
-    PeerArgs, ReplayArgs, RunArgs, SubmitArgs, TransactionArgs, UnbanArgs,
+    AttestExportArgs, AttestVerifyArgs, BanArgs, BlockArgs, ClientArgs, ConnectArgs, DevnetArgs, DirArgs,
+    DoctorArgs, DrainArgs, GenesisArgs, InitArgs, NodeArgs, PeerArgs, ReplayArgs, RunArgs, SubmitArgs,
+    TransactionArgs, UnbanArgs,
 };
 use super::failure::Failure;
-use super::{client, devnet, replay, run, watch};
+use super::{attest, client, devnet, doctor, replay, run, watch};
 
 /// A masternode network on a fresh machine: `timed devnet`. One node: `timed init`, `timed genesis`, `timed run`.
 #[derive(Debug, Parser)]
@@ -41,6 +42,8 @@ enum Verb {
     Id(DirArgs),
     /// Check config.toml, genesis.toml and node_key together
     CheckConfig(NodeArgs),
+    /// Look at what is often wrong with a node and its machine, running or not, and say what to do
+    Doctor(DoctorArgs),
     /// Print the version
     Version,
     /// Show a running node in short
@@ -75,12 +78,19 @@ enum Verb {
     Record(ClientArgs),
     /// Run a recording again through the same core, print its events; exit code 1 where it differs
     Replay(ReplayArgs),
+    /// Announce that a running node is about to be stopped for a while: nobody counts that as a failure
+    Drain(DrainArgs),
     /// Stop a running node
     Stop(ClientArgs),
     /// Watch a running node live: a screen on a terminal, a line for each event otherwise
     Watch(ClientArgs),
     /// Judge a running node: exit code 0 healthy, 1 degraded, 2 critical
     Health(ClientArgs),
+    /// Prove who was there: heartbeats of all masternodes, with the signatures of those who saw them
+    Attest {
+        #[command(subcommand)]
+        verb: AttestVerb,
+    },
     /// Print the completion script of a shell
     Completions {
         /// For this shell
@@ -92,6 +102,14 @@ enum Verb {
         #[arg(long, value_name = "DIR")]
         dir: Option<std::path::PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum AttestVerb {
+    /// Write what a node has kept: of its data directory, or with --api of a running node
+    Export(AttestExportArgs),
+    /// Check such files with nothing but genesis.toml: exit code 1 if a line is no proof
+    Verify(AttestVerifyArgs),
 }
 
 /// Parses a command line and does what it says.
@@ -119,6 +137,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Genesis(args) => setup::genesis(&args).map(done),
         Verb::Id(args) => setup::id(&args).map(done),
         Verb::CheckConfig(args) => setup::check_config(&args).map(done),
+        Verb::Doctor(args) => doctor::doctor(&args),
         Verb::Version => setup::say(&format!("timed {}", env!("CARGO_PKG_VERSION"))).map(done),
         Verb::Status(args) => client::status(&args),
         Verb::Peers(args) => client::peers(&args),
@@ -136,9 +155,12 @@ fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Disconnect(args) => client::disconnect(&args),
         Verb::Record(args) => client::record(&args),
         Verb::Replay(args) => replay::replay(&args),
+        Verb::Drain(args) => client::drain(&args),
         Verb::Stop(args) => client::stop(&args),
         Verb::Watch(args) => watch::watch(&args),
         Verb::Health(args) => client::health(&args),
+        Verb::Attest { verb: AttestVerb::Export(args) } => attest::export(&args),
+        Verb::Attest { verb: AttestVerb::Verify(args) } => attest::verify(&args),
         Verb::Completions { shell } => documents::completions(&mut CommandLine::command(), shell).map(done),
         Verb::Man { dir: None } => documents::manual(&CommandLine::command()).map(done),
         Verb::Man { dir: Some(dir) } => documents::manual_pages(CommandLine::command(), &dir).map(done),

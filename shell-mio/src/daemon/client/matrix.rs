@@ -116,6 +116,9 @@ fn findings(matrix: &Value, nodes: &[(&str, &str)]) -> String {
             let _ = writeln!(out, "{words}: {} - {}", addr(&pair["a"]), addr(&pair["b"]));
         }
     }
+    for id in list(matrix, "absent") {
+        let _ = writeln!(out, "absent by announcement: {}", addr(id));
+    }
     for entry in list(matrix, "duplicate") {
         let _ = writeln!(out, "duplicate: {} holds {} too many", addr(&entry["node_id"]), entry["count"]);
     }

@@ -2,6 +2,7 @@
 
 mod bans;
 mod blocks;
+mod drain;
 mod http;
 mod matrix;
 mod table;
@@ -15,12 +16,14 @@ use super::arguments::{ClientArgs, ConnectArgs, PeerArgs};
 use super::failure::Failure;
 pub(crate) use bans::{ban, bans, unban};
 pub(crate) use blocks::{block, evidence, submit, transaction};
-pub(crate) use http::{Api, Method, NoAnswer, url_of};
+pub(crate) use drain::drain;
+pub(crate) use http::{Api, Method, NoAnswer, token, url_of};
 pub(crate) use matrix::{Mark, marks};
-use table::{aligned, facts};
-pub(crate) use table::{short, size, span, thousands};
+use table::facts;
+pub(crate) use table::{aligned, short, size, span, thousands};
 
-fn print(text: &str) -> Result<(), Failure> {
+/// Writes to standard output; a closed pipe is no failure.
+pub(crate) fn say(text: &str) -> Result<(), Failure> {
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::failed(format!("cannot write to standard output: {error}")))
@@ -37,7 +40,7 @@ fn ask(
 ) -> Result<ExitCode, Failure> {
     let answer = Api::of(args)?.call(method, path, body)?;
     let text = if args.json { format!("{}\n", answer.text.trim_end()) } else { show(&answer.json) };
-    print(&text)?;
+    say(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -311,7 +314,7 @@ pub(crate) fn health(args: &ClientArgs) -> Result<ExitCode, Failure> {
     } else {
         std::iter::once(health.as_str().to_owned()).chain(reasons).map(|line| format!("{line}\n")).collect()
     };
-    print(&text)?;
+    say(&text)?;
     Ok(ExitCode::from(match health {
         Health::Healthy => 0,
         Health::Degraded => 1,

@@ -94,6 +94,8 @@ pub(crate) struct LimitsSection {
     pub(crate) bounds: Limits,
     /// Bytes that the bounds may add up to.
     pub(crate) max_memory: usize,
+    /// Bytes of the heartbeats that are kept on disk as proof of who was there.
+    pub(crate) attestations: usize,
     /// Keys with `enforce = "observe"`.
     pub(crate) observed: Vec<&'static str>,
 }
@@ -313,6 +315,7 @@ fn limits(layers: &mut Layers<'_>) -> LimitsSection {
     bounds.serving_rate = bytes("serving_rate");
     bounds.mempool = bytes("mempool");
     let max_memory = bytes("max_memory");
+    let attestations = bytes("attestations");
     let scores = layers.value::<Limit<usize>>("limits", "scores");
     bounds.scores = scores.max.unwrap_or_else(|| layers::standard("limits", "scores"));
     bounds.punish = match scores.enforce {
@@ -332,7 +335,7 @@ fn limits(layers: &mut Layers<'_>) -> LimitsSection {
         };
         bounds.rates.set(*class, limit);
     }
-    LimitsSection { bounds, max_memory, observed }
+    LimitsSection { bounds, max_memory, attestations, observed }
 }
 
 /// The keys of rates.

@@ -209,6 +209,13 @@ pub(crate) const KEYS: &[Key] = &[
     key("limits", "serving", Value("\"16MiB\""), "Loaded blocks that are being served to peers."),
     key("limits", "serving_rate", Value("\"32MiB\""), "Served blocks a second; half of it to one peer."),
     key("limits", "mempool", Value("\"16MiB\""), "Memory for transactions that wait to be in a block."),
+    key(
+        "limits",
+        "attestations",
+        Value("\"64MiB\""),
+        "Heartbeats kept on disk as proof of who was there: the newest samples, one every thirty heartbeat\n\
+         intervals. Seven masternodes fill this in nineteen days, 128 in two hours.",
+    ),
     key("limits", "gate", Value("128"), "Answers that wait for a durable write."),
     key("limits", "frame_pool", Value("64"), "Free frame buffers kept for reuse."),
     key("limits", "rate_liveness", Value("\"auto\""), "Pings a second."),

@@ -32,17 +32,19 @@ pub(crate) struct Orders {
 impl Orders {
     /// Makes signals that would end the program into orders.
     pub(crate) fn take() -> Result<Self, Failure> {
-        let poll = Poll::new().map_err(failed)?;
-        let mut signals =
-            Signals::new([Signal::INT, Signal::TERM, Signal::HUP].map(Signal::as_raw)).map_err(failed)?;
-        poll.registry().register(&mut signals, Token(0), Interest::READABLE).map_err(failed)?;
+        let poll = Poll::new().map_err(|error| failed(&error))?;
+        let mut signals = Signals::new([Signal::INT, Signal::TERM, Signal::HUP].map(Signal::as_raw))
+            .map_err(|error| failed(&error))?;
+        poll.registry()
+            .register(&mut signals, Token(0), Interest::READABLE)
+            .map_err(|error| failed(&error))?;
         Ok(Self { poll, signals, keys: false })
     }
 
     /// Heeds what concerns a live screen, too.
     pub(crate) fn watch_screen(&mut self) -> Result<(), Failure> {
         for signal in [Signal::WINCH, Signal::TSTP, Signal::CONT] {
-            self.signals.add_signal(signal.as_raw()).map_err(failed)?;
+            self.signals.add_signal(signal.as_raw()).map_err(|error| failed(&error))?;
         }
         self.keys = io::stdin().is_terminal();
         Ok(())
@@ -85,6 +87,6 @@ fn meaning(signal: i32) -> Option<Order> {
     }
 }
 
-fn failed(error: io::Error) -> Failure {
+fn failed(error: &io::Error) -> Failure {
     Failure::failed(format!("cannot handle signals: {error}"))
 }

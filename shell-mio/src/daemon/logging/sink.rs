@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use timed_core::{
-    Activity, Ban, BanCause, BanEnd, BanNote, CanonicalAddr, CloseReason, ClosedBy, Event, NodeId, Registry,
-    TrafficClass, Warning,
+    Activity, Ban, BanCause, BanEnd, BanNote, CanonicalAddr, CloseReason, ClosedBy, Event, NodeId,
+    PeerAbsence, Registry, TrafficClass, Warning,
 };
 use tracing::{debug, error, info, warn};
 
@@ -399,6 +399,16 @@ impl EventSink for LogSink {
                 debug!(%peer, direction = %direction.as_str(), answer = %answer.as_str(), "knock");
             }
             Event::Probed { peer, addr, reason } => debug!(%peer, %addr, reason = %reason.as_str(), "probed"),
+            Event::Absence { peer, absence } => {
+                if let Some(suppressed) = self.admit(self.link_kind(*peer)) {
+                    let (said, lasts_s) = match absence {
+                        PeerAbsence::Announced(lasts) => ("peer announces to be away", Some(lasts.as_secs())),
+                        PeerAbsence::TakenBack => ("peer stays after all", None),
+                        PeerAbsence::Overdue => ("peer is away for longer than announced", None),
+                    };
+                    info!(%peer, lasts_s, suppressed = suppressed.0, "{said}");
+                }
+            }
             Event::Activity { node, activity } => {
                 if let Some(suppressed) = self.admit(Kind::Activity(*node)) {
                     let state = match activity {

@@ -80,6 +80,18 @@ pub(crate) fn prometheus(reading: &Reading<'_>) -> String {
     out.one("block_interval_seconds", "gauge", "Between two blocks.", interval);
     out.one("connected_peers", "gauge", "Live sessions.", summary.connected_peers);
     out.one("links_expected", "gauge", "Links that should stand.", summary.links.expected);
+    out.one(
+        "links_absent",
+        "gauge",
+        "Links not expected, for the peer is away as it has announced.",
+        summary.links.absent,
+    );
+    out.one(
+        "draining",
+        "gauge",
+        "Whether this node has announced to be away.",
+        u8::from(summary.leaving.is_some()),
+    );
     out.one("links_up", "gauge", "Expected links that stand.", summary.links.up);
     out.header("links", "gauge", "Live sessions by who dialed.");
     out.sample("links", "{direction=\"inbound\"}", summary.links.inbound);

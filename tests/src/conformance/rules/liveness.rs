@@ -1,9 +1,10 @@
-//! Who counts as alive: rules L-1 to L-4, S-6.
+//! Who counts as alive: rules L-1 to L-5, S-6.
 
 use std::time::Duration;
 
 use timed_core::CloseReason;
-use timed_core::wire::message::{Message, Ping};
+use timed_core::wire::message::{Answer, Intent, Message, Ping};
+use timed_core::wire::peers::Absence;
 
 use crate::conformance::table::listed;
 use crate::conformance::{Case, Exam, Pings, Verdict, broken};
@@ -14,6 +15,8 @@ pub(super) const CASES: &[Case] = listed![
     "L-2" Links answers_each_ping_and_pings_the_quiet,
     "L-3" Links closes_a_silent_link,
     "L-4" Links declares_nobody_dead_for_its_own_sleep,
+    "L-5" Links leaves_alone_who_has_announced_to_be_away,
+    "L-5" Links misses_who_has_taken_the_announcement_back,
 ];
 
 /// A moment, as the arm measures it.
@@ -96,4 +99,45 @@ fn declares_nobody_dead_for_its_own_sleep(exam: &mut Exam<'_>) -> Verdict {
     let sleep = exam.timings().silent_after + Duration::from_secs(3);
     exam.process()?.freeze(sleep);
     exam.lives(&mut channel)
+}
+
+fn leaves_alone_who_has_announced_to_be_away(exam: &mut Exam<'_>) -> Verdict {
+    let mut called = exam.called()?.remove(0);
+    exam.listen(&called)?;
+    let mut link = exam.dialed(&mut called)?;
+    exam.lives(&mut link)?;
+    exam.say(&mut link, &Message::Absence(Absence { seconds: 3600 }));
+    exam.lives(&mut link)?;
+    exam.close(link.wire);
+    // An ordinary loss is dialed again after a second at most.
+    let quiet = exam.timings().backoff_refused / 2;
+    let (gone, end) = (exam.now(), exam.now() + quiet.saturating_sub(MOMENT));
+    while exam.now() < end {
+        if exam.came(&called).is_some() {
+            return Err(broken(format!("dials {:?} after the announced end", exam.now() - gone)));
+        }
+        exam.pass(MOMENT);
+    }
+    // Nobody has to wait for that: whoever is back knocks, or dials.
+    let (channel, answer) = exam.call(&mut called, Intent::Knock)?;
+    let limit = exam.soon();
+    exam.end(channel.wire, limit)?;
+    if answer != Answer::WillDial {
+        return Err(broken(format!("a knock of who is back is answered {answer:?}")));
+    }
+    exam.taken(&mut called, limit).map(|_| ())
+}
+
+fn misses_who_has_taken_the_announcement_back(exam: &mut Exam<'_>) -> Verdict {
+    let mut called = exam.called()?.remove(0);
+    exam.listen(&called)?;
+    let mut link = exam.dialed(&mut called)?;
+    exam.lives(&mut link)?;
+    exam.say(&mut link, &Message::Absence(Absence { seconds: 3600 }));
+    exam.pass(Duration::from_secs(1));
+    exam.say(&mut link, &Message::Absence(Absence { seconds: 0 }));
+    exam.lives(&mut link)?;
+    exam.close(link.wire);
+    let limit = exam.patience(2 * exam.timings().backoff_first);
+    exam.taken(&mut called, limit).map(|_| ())
 }
