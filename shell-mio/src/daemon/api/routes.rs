@@ -15,6 +15,7 @@ use timed_core::{BanCause, CanonicalAddr, Height, MasternodeInfo, NodeId, PeerRe
 use tokio::time::timeout;
 
 use super::super::metrics::{ProcessNumbers, Reading, prometheus};
+use super::super::recordings::{Cause, NotWritten};
 use super::super::rfc3339;
 use super::answers::{
     AddressesJson, CountersJson, LinksJson, MasternodeJson, MatrixJson, PeerJson, SlotsJson, WhyJson, millis,
@@ -68,6 +69,7 @@ pub(super) fn router(context: Arc<Context>, gate: Arc<Gate>) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/record", post(record))
         .route("/drain", post(drain::drain).delete(drain::undrain))
         .route("/stop", post(stop))
         .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no such route") })
@@ -448,5 +450,24 @@ pub(super) async fn order_stop(context: &Context) {
         // A loop that does not answer is told by the other way, which needs no answer.
         Err(error) if error.code == "stopping" => {}
         Err(_) => context.remote.stop(),
+    }
+}
+
+/// `POST /record`: answered when the file is durable.
+async fn record(State(context): Shared) -> Answer {
+    let recordings = context.facts.recordings.clone();
+    let written = tokio::task::spawn_blocking(move || recordings.write(Cause::Order)).await;
+    match written.map_err(|_| unexpected())? {
+        Ok(written) => {
+            let body = json!({ "file": written.path.display().to_string(), "bytes": written.bytes });
+            Ok((StatusCode::CREATED, Json(body)).into_response())
+        }
+        Err(error @ NotWritten::Off) => {
+            Err(ApiError::new(StatusCode::CONFLICT, "recorder_off", error.to_string()))
+        }
+        Err(error @ NotWritten::Empty) => Err(ApiError::unavailable("nothing_recorded", error.to_string())),
+        Err(error @ NotWritten::Io { .. }) => {
+            Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "not_written", error.to_string()))
+        }
     }
 }
