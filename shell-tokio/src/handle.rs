@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use timed_core::{
-    Ban, BanNote, BanTarget, BlockHash, CanonicalAddr, ConsensusInfo, Evidence, FinalBlock, Height,
-    MasternodeInfo, Matrix, MempoolInfo, Mono, NodeId, PeerInfo, PeerRef, Reply, Request, Status, Summary,
-    TxId, TxState, Why,
+    Ban, BanNote, BanTarget, BlockHash, CanonicalAddr, ConsensusInfo, Drain, Evidence, FinalBlock, Height,
+    MasternodeInfo, Matrix, MempoolInfo, Mono, NodeId, PeerInfo, PeerRef, QuorumLoss, Reply, Request, Status,
+    Summary, TxId, TxState, Why,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
@@ -44,6 +44,12 @@ pub enum RequestError {
     /// So much waits already that no more is taken.
     #[error("{transactions} transactions of {bytes} bytes wait already", transactions = .0.transactions, bytes = .0.bytes)]
     MempoolFull(MempoolInfo),
+    /// This node is about to be away: hand the transaction to another one.
+    #[error("this node is about to be away and takes no more transactions")]
+    Draining,
+    /// Those who are left could not decide blocks; nothing was announced.
+    #[error("{left} masternodes would be left, {quorum} decide blocks", left = .0.left, quorum = .0.quorum)]
+    QuorumLost(Drain),
     /// No ban is on exactly this target. If it is an address: the ban that covers it.
     #[error("no ban is on exactly this target")]
     NotBanned(Option<BanTarget>),
@@ -251,6 +257,8 @@ impl Handle {
             Reply::IsSelf => Err(RequestError::IsSelf),
             Reply::Refused(why) => Err(RequestError::Refused(why)),
             Reply::TransactionSize(bytes) => Err(RequestError::TransactionSize(bytes)),
+            Reply::Draining => Err(RequestError::Draining),
+            Reply::QuorumLost(drain) => Err(RequestError::QuorumLost(drain)),
             Reply::MempoolFull(info) => Err(RequestError::MempoolFull(info)),
             Reply::NotBanned(by) => Err(RequestError::NotBanned(by)),
             reply => Ok(reply),
@@ -330,7 +338,7 @@ impl Handle {
 
     async fn connecting(&self, request: Request) -> Result<Connecting, RequestError> {
         match self.request(request).await? {
-            Reply::Dialing => Ok(Connecting::Dialing),
+            Reply::Dialing { .. } => Ok(Connecting::Dialing),
             Reply::AlreadyConnected(id) => Ok(Connecting::AlreadyConnected(id)),
             _ => Err(RequestError::OfAnotherKind),
         }
@@ -344,6 +352,18 @@ impl Handle {
     pub async fn disconnect(&self, peer: PeerRef) -> Result<Option<NodeId>, RequestError> {
         match self.request(Request::Disconnect(peer)).await? {
             Reply::Disconnected(id) => Ok(id),
+            _ => Err(RequestError::OfAnotherKind),
+        }
+    }
+
+    /// Announces to every peer that this node is about to be away for up to a day (rule L-5); `None` takes that back.
+    ///
+    /// # Errors
+    /// As [`Handle::request`], and [`RequestError::QuorumLost`] unless that is accepted.
+    pub async fn drain(&self, lasts: Option<Duration>, loss: QuorumLoss) -> Result<Drain, RequestError> {
+        let request = lasts.map_or(Request::Undrain, |lasts| Request::Drain { lasts, loss });
+        match self.request(request).await? {
+            Reply::Drain(drain) => Ok(drain),
             _ => Err(RequestError::OfAnotherKind),
         }
     }

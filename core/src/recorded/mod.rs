@@ -6,8 +6,6 @@ pub(crate) mod frames;
 pub(crate) mod octets;
 pub(crate) mod some_bytes;
 
-use std::time::Duration;
-
 use serde::{Deserialize, Deserializer};
 
 /// A word of the program: a name in an answer.
@@ -19,8 +17,7 @@ pub(crate) fn word<'de, D: Deserializer<'de>>(from: D) -> Result<Word, D::Error>
     String::deserialize(from).map(|word| &*word.leak())
 }
 
-/// Reads a word and when it is due.
-pub(crate) fn next<'de, D: Deserializer<'de>>(from: D) -> Result<Option<(Word, Duration)>, D::Error> {
-    let next = Option::<(String, Duration)>::deserialize(from)?;
-    Ok(next.map(|(word, within)| (&*word.leak(), within)))
+/// Reads words, as [`word`] does.
+pub(crate) fn words<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Word>, D::Error> {
+    Vec::<String>::deserialize(from).map(|words| words.into_iter().map(|word| &*word.leak()).collect())
 }

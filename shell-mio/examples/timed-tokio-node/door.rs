@@ -89,6 +89,8 @@ fn reply(answer: Result<Reply, RequestError>) -> Option<Reply> {
         Err(RequestError::TransactionSize(bytes)) => Reply::TransactionSize(bytes),
         Err(RequestError::MempoolFull(held)) => Reply::MempoolFull(held),
         Err(RequestError::NotBanned(covered)) => Reply::NotBanned(covered),
+        Err(RequestError::Draining) => Reply::Draining,
+        Err(RequestError::QuorumLost(drain)) => Reply::QuorumLost(drain),
         Err(_) => return None,
     })
 }

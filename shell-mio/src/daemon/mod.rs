@@ -23,6 +23,7 @@ mod logging;
 mod metrics;
 mod names;
 mod recordings;
+mod reload;
 mod replay;
 mod run;
 mod service;
