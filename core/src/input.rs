@@ -24,8 +24,7 @@ pub enum Input<'a> {
         /// Our end of the socket.
         local: SocketAddr,
     },
-    /// Bytes arrived, in any chunking. A recording holds them by themselves.
-    #[serde(skip)]
+    /// Bytes arrived, in any chunking.
     Data {
         /// The connection they arrived on.
         conn: ConnId,

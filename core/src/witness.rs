@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::crypto::{Authenticity, CryptoError};
+use crate::crypto::{Authenticity, CryptoError, TAG};
 use crate::event::CloseReason;
 use crate::ids::{NodeId, SessionHash, Signature};
 use crate::wire::frame::FrameKind;
@@ -34,18 +34,16 @@ pub(crate) trait Witness: Send {
         &mut self,
         fresh: Option<Result<SessionHash, CryptoError>>,
     ) -> Result<SessionHash, CryptoError>;
-    /// This is about to be opened: where is it in what arrived?
-    fn arrived(&mut self, sealed: &[u8]) -> Option<usize>;
-    /// It was opened in place, which left that many bytes of plaintext at its beginning.
+    /// A record that ended with this tag was opened in place, which left that many bytes of plaintext at its beginning.
     fn opened(
         &mut self,
-        place: Option<usize>,
+        tag: [u8; TAG],
         record: &mut [u8],
         fresh: Option<Result<usize, CryptoError>>,
     ) -> Result<usize, CryptoError>;
     /// This is about to be sealed.
     fn sealing(&mut self, plain: &[u8]);
-    /// This was read next of a lane's plaintext; what is said instead holds.
+    /// This was read next of a lane's plaintext; what is said instead holds. A replay's question, like the next.
     fn framed(&mut self, fresh: &Result<Option<(FrameKind, &[u8])>, CloseReason>) -> Option<Framed> {
         let _ = fresh;
         None
@@ -63,12 +61,21 @@ pub(crate) type Framed = Result<Option<(FrameKind, Vec<u8>)>, CloseReason>;
 /// A witness that several may hold.
 pub(crate) type Shared = Arc<Mutex<dyn Witness>>;
 
+/// What a witness is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// To hear.
+    Record,
+    /// To say what was heard.
+    Replay,
+}
+
 thread_local! {
-    static PRESENT: RefCell<Option<Shared>> = const { RefCell::new(None) };
+    static PRESENT: RefCell<Option<(Duty, Shared)>> = const { RefCell::new(None) };
 }
 
 /// Ends a presence, also on the way of a panic.
-struct Until(Option<Shared>);
+struct Until(Option<(Duty, Shared)>);
 
 impl Drop for Until {
     fn drop(&mut self) {
@@ -77,16 +84,24 @@ impl Drop for Until {
 }
 
 /// Has `witness` present while `act` runs.
-pub(crate) fn during<T>(witness: &Shared, act: impl FnOnce() -> T) -> T {
-    let _until = Until(PRESENT.replace(Some(Arc::clone(witness))));
+pub(crate) fn during<T>(duty: Duty, witness: &Shared, act: impl FnOnce() -> T) -> T {
+    let _until = Until(PRESENT.replace(Some((duty, Arc::clone(witness)))));
     act()
 }
 
 /// Asks the one who is present, if anybody is.
 pub(crate) fn ask<T>(question: impl FnOnce(&mut dyn Witness) -> T) -> Option<T> {
     PRESENT.with_borrow(|present| {
-        let mut witness = present.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(question(&mut *witness))
+        let (_, witness) = present.as_ref()?;
+        Some(question(&mut *witness.lock().unwrap_or_else(PoisonError::into_inner)))
+    })
+}
+
+/// Asks whoever says what was heard: a question that a recorder has no use for.
+pub(crate) fn ask_replay<T>(question: impl FnOnce(&mut dyn Witness) -> Option<T>) -> Option<T> {
+    PRESENT.with_borrow(|present| match present {
+        Some((Duty::Replay, witness)) => question(&mut *witness.lock().unwrap_or_else(PoisonError::into_inner)),
+        Some((Duty::Record, _)) | None => None,
     })
 }
 
@@ -97,5 +112,5 @@ pub(crate) fn drawn(fresh: u64) -> u64 {
 
 /// The hash of content, or what it was before the content was replaced.
 pub(crate) fn hashed(fresh: [u8; 32]) -> [u8; 32] {
-    ask(|witness| witness.hashed(fresh)).unwrap_or(fresh)
+    ask_replay(|witness| Some(witness.hashed(fresh))).unwrap_or(fresh)
 }

@@ -3,9 +3,12 @@
 
 use crate::command::{Command, Transmit};
 use crate::event::CloseReason;
-use crate::flight::entry::{Sink, feed};
 use crate::ids::ConnId;
 use crate::journal::RecordKey;
+use crate::wire::codec::state::append;
+
+/// Kept of the memory that a command is written to.
+const SCRATCH: usize = 16 << 10;
 
 /// The digest so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub(super) struct Digest {
 
 /// Of pieces, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sum(u64);
+struct Sum(u64);
 
 impl Digest {
     /// Of nothing.
@@ -51,7 +54,8 @@ impl Digest {
         self.sent.word((length as u64) << 1 | u64::from(left == Transmit::More));
     }
 
-    pub(super) fn command(&mut self, command: &Command) {
+    /// `scratch` is for the time of the call, and spares an allocation.
+    pub(super) fn command(&mut self, command: &Command, scratch: &mut Vec<u8>) {
         self.commands = self.commands.wrapping_add(1);
         let fed = match command {
             // It holds the book's secret, which no recording has.
@@ -60,7 +64,15 @@ impl Digest {
                 self.said.word(record.len() as u64);
                 Ok(())
             }
-            command => feed(command, Sink::Sum(&mut self.said)),
+            command => {
+                scratch.clear();
+                let written = append(command, scratch);
+                self.said.bytes(scratch);
+                // A block is rare, and larger than all else.
+                scratch.clear();
+                scratch.shrink_to(SCRATCH);
+                written
+            }
         };
         if fed.is_err() {
             self.said.word(u64::MAX);
@@ -74,7 +86,7 @@ impl Sum {
     }
 
     /// Takes the length too, so that two fields never run into each other.
-    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+    fn bytes(&mut self, bytes: &[u8]) {
         self.word(bytes.len() as u64 ^ 0x9e37_79b9_7f4a_7c15);
         let (words, rest) = bytes.as_chunks::<8>();
         words.iter().for_each(|word| self.word(u64::from_le_bytes(*word)));

@@ -3,13 +3,9 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use bincode::config::{Configuration, standard};
-use bincode::enc::write::Writer;
-use bincode::error::{DecodeError, EncodeError};
-use serde::de::{DeserializeOwned, Visitor};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::flight::digest::Sum;
 use crate::ids::{ConnId, NodeId, SessionHash, Signature};
 use crate::input::Input;
 use crate::time::Now;
@@ -108,50 +104,4 @@ impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
 
         from.deserialize_bytes(Borrowed)
     }
-}
-
-const FORM: Configuration = standard();
-
-/// Who takes what is encoded. One type for all, so that everything is compiled once.
-pub(super) enum Sink<'a> {
-    Bytes(&'a mut Vec<u8>),
-    Sum(&'a mut Sum),
-    Nobody,
-}
-
-impl Writer for Sink<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        match self {
-            Self::Bytes(out) => out.extend_from_slice(bytes),
-            Self::Sum(sum) => sum.bytes(bytes),
-            Self::Nobody => {}
-        }
-        Ok(())
-    }
-}
-
-/// Encodes a value piece by piece.
-pub(super) fn feed<T: Serialize + ?Sized>(value: &T, sink: Sink<'_>) -> Result<(), EncodeError> {
-    bincode::serde::encode_into_writer(value, sink, FORM)
-}
-
-/// Appends a value. Nothing is appended of one that cannot be encoded.
-pub(super) fn append<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let start = out.len();
-    let encoded = feed(value, Sink::Bytes(out));
-    if encoded.is_err() {
-        out.truncate(start);
-    }
-    encoded
-}
-
-/// Reads an entry from the beginning of `bytes`, and how long it is.
-pub(super) fn read(bytes: &[u8]) -> Result<(Entry<'_>, usize), DecodeError> {
-    bincode::serde::borrow_decode_from_slice(bytes, FORM)
-}
-
-/// Reads a value that is all of `bytes`.
-pub(super) fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
-    let (value, length) = bincode::serde::decode_from_slice(bytes, FORM)?;
-    if length == bytes.len() { Ok(value) } else { Err(DecodeError::Other("bytes follow the state")) }
 }

@@ -42,7 +42,8 @@ use crate::input::Input;
 use crate::journal::Record;
 use crate::node::{Node, Refused};
 use crate::time::{Mono, Now, Wall};
-use crate::witness::{self, Shared};
+use crate::wire::codec::state::{NotWritten, append};
+use crate::witness::{self, Duty, Shared};
 
 use entry::Entry;
 use tape::Tape;
@@ -149,7 +150,7 @@ impl Recorder {
     pub fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
         self.now = now.mono;
         self.recording.with(|tape| tape.call(now, &Entry::Accept(from)));
-        let accepted = witness::during(&self.recording.witness, || self.node.accept(now, from));
+        let accepted = witness::during(Duty::Record, &self.recording.witness, || self.node.accept(now, from));
         self.recording.with(|tape| tape.accepted(accepted.map_err(|refused| refused.0)));
         accepted
     }
@@ -170,7 +171,7 @@ impl Recorder {
             }
         });
         if let Entry::Input(input) = entry {
-            witness::during(&self.recording.witness, || self.node.handle(now, input));
+            witness::during(Duty::Record, &self.recording.witness, || self.node.handle(now, input));
         }
         self.recording.with(Tape::returned);
     }
@@ -202,7 +203,7 @@ impl Recorder {
         let entry = Entry::Transmit(conn, u32::try_from(budget).unwrap_or(u32::MAX));
         self.recording.with(|tape| tape.call(now, &entry));
         let begun = out.len();
-        let left = witness::during(&self.recording.witness, || self.node.transmit(now, conn, budget, out));
+        let left = witness::during(Duty::Record, &self.recording.witness, || self.node.transmit(now, conn, budget, out));
         self.recording.with(|tape| tape.transmitted(out.len() - begun, left));
         left
     }
@@ -217,8 +218,8 @@ impl Recorder {
 impl Node {
     /// Appends the state of all machines, for which every command has to be taken. Free buffers are dropped first: a
     /// state is without them, and node and replay have to go on alike.
-    fn write_state(&mut self, out: &mut Vec<u8>) -> Result<(), bincode::error::EncodeError> {
+    fn write_state(&mut self, out: &mut Vec<u8>) -> Result<(), NotWritten> {
         self.forget_free_buffers();
-        entry::append(self, out)
+        append(self, out)
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::crypto::{Authenticity, CryptoError, TAG};
 use crate::event::CloseReason;
 use crate::flight::digest::Digest;
-use crate::flight::entry::{Entry, Raw, read};
+use crate::flight::entry::{Entry, Raw};
 use crate::flight::file::{Content, Segment};
 use crate::ids::{NodeId, SessionHash, Signature};
 use crate::limits::RECORD_PREFIX;
+use crate::wire::codec::state::read;
 use crate::wire::frame::FrameKind;
 use crate::witness::{Framed, Witness};
 
@@ -113,7 +114,7 @@ impl Playback {
             self.cut = true;
             return None;
         };
-        let (entry, length) = match read(rest) {
+        let (entry, length) = match read::<Entry<'_>>(rest) {
             Ok(read) => read,
             Err(error) => {
                 self.differs(format!("the entry cannot be read: {error}"));
@@ -202,13 +203,9 @@ impl Witness for Playback {
         hash.flatten().ok_or(CryptoError)
     }
 
-    fn arrived(&mut self, _: &[u8]) -> Option<usize> {
-        None
-    }
-
     fn opened(
         &mut self,
-        _: Option<usize>,
+        _: [u8; TAG],
         record: &mut [u8],
         _: Option<Result<usize, CryptoError>>,
     ) -> Result<usize, CryptoError> {
@@ -223,7 +220,7 @@ impl Witness for Playback {
             Entry::OpenFailed => Some(None),
             _ => None,
         });
-        let there = self.segment.log.get(before..).and_then(|rest| read(rest).ok());
+        let there = self.segment.log.get(before..).and_then(|rest| read::<Entry<'_>>(rest).ok());
         if matches!(there, Some((Entry::OpenedThere, _))) {
             self.note_plain(record);
         }

@@ -4,13 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::command::Command;
 use crate::flight::digest::Digest;
-use crate::flight::entry::{Entry, Raw, read, whole};
+use crate::flight::entry::{Entry, Raw};
 use crate::flight::file::{Content, Flight, FlightError};
 use crate::flight::playback::Playback;
 use crate::input::Input;
 use crate::node::Node;
 use crate::time::{Mono, Now, Wall};
-use crate::witness::{self, Shared};
+use crate::wire::codec::state::{NotRead, read, whole};
+use crate::witness::{self, Duty, Shared};
 
 /// What a replay came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,7 +118,7 @@ pub(super) fn play(
             offset: base + at,
             what: format!("the entry cannot be read: {error}"),
         };
-        let (entry, length) = read(rest).map_err(unreadable)?;
+        let (entry, length) = read::<Entry<'_>>(rest).map_err(unreadable)?;
         lock().at = at + length;
         done.calls += u64::from(entry.is_call());
         match entry {
@@ -126,25 +127,25 @@ pub(super) fn play(
                 done.span = Some((done.span.map_or(read, |(first, _)| first), read));
             }
             Entry::Accept(from) => {
-                let accepted = witness::during(&present, || node.accept(now, from));
+                let accepted = witness::during(Duty::Replay, &present, || node.accept(now, from));
                 lock().digest.accepted(accepted.map_err(|refused| refused.0));
             }
             Entry::Data(conn, Raw(bytes)) => {
                 let end = at + length;
                 lock().arrived = end.saturating_sub(bytes.len())..end;
-                witness::during(&present, || node.handle(now, Input::Data { conn, bytes }));
+                witness::during(Duty::Replay, &present, || node.handle(now, Input::Data { conn, bytes }));
             }
-            Entry::Input(input) => witness::during(&present, || node.handle(now, input)),
+            Entry::Input(input) => witness::during(Duty::Replay, &present, || node.handle(now, input)),
             Entry::Transmit(conn, budget) => {
                 out.clear();
                 let budget = usize::try_from(budget).unwrap_or(usize::MAX);
-                let left = witness::during(&present, || node.transmit(now, conn, budget, &mut out));
+                let left = witness::during(Duty::Replay, &present, || node.transmit(now, conn, budget, &mut out));
                 lock().digest.transmitted(out.len(), left);
             }
             Entry::Drained(commands, sum) => {
                 let mut playback = lock();
                 while let Some(command) = node.next_command() {
-                    playback.digest.command(&command);
+                    playback.digest.command(&command, &mut out);
                     done.commands += 1;
                     each(now, &command);
                 }

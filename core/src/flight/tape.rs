@@ -9,12 +9,13 @@ use crate::command::{Command, Transmit};
 use crate::crypto::{Authenticity, CryptoError, TAG};
 use crate::event::CloseReason;
 use crate::flight::digest::Digest;
-use crate::flight::entry::{Entry, Raw, append};
+use crate::flight::entry::{Entry, Raw};
 use crate::flight::file::Segment;
 use crate::ids::{ConnId, NodeId, SessionHash, Signature};
 use crate::input::Input;
 use crate::limits::RECORD_PREFIX;
 use crate::time::{Mono, Now};
+use crate::wire::codec::state::append;
 use crate::witness::Witness;
 
 /// A segment is over when so much has happened in it, or four times what its state takes.
@@ -51,6 +52,7 @@ pub(super) struct Tape {
     /// Bytes of a record that was cut, by connection; a hint where the next one ends.
     cut: BTreeMap<ConnId, usize>,
     digest: Digest,
+    scratch: Vec<u8>,
     checkpoints: u64,
     dropped: u64,
 }
@@ -68,6 +70,7 @@ impl Tape {
             conn: None,
             cut: BTreeMap::new(),
             digest: Digest::NONE,
+            scratch: Vec::new(),
             checkpoints: 0,
             dropped: 0,
         }
@@ -182,6 +185,21 @@ impl Tape {
         (RECORD_PREFIX + length).saturating_sub(before)
     }
 
+    /// Where in the log a record of this length begins that ends with this tag, if it arrived whole. What comes before
+    /// its end has been opened.
+    fn find(&mut self, tag: [u8; TAG], length: usize) -> Option<usize> {
+        let waiting = self.log.get(self.arrived.clone())?;
+        let expected = self.end_of(length);
+        // Where it ends, from the first byte that is not opened. Without the hint it is sought.
+        let ends = waiting.get(..expected).is_some_and(|bytes| bytes.ends_with(&tag)).then_some(expected);
+        let end = ends.or_else(|| Some(waiting.windows(TAG).position(|bytes| *bytes == tag)? + TAG))?;
+        self.arrived.start += end;
+        if let Some(conn) = self.conn {
+            self.cut.remove(&conn);
+        }
+        (end >= length).then(|| self.arrived.start.saturating_sub(length))
+    }
+
     pub(super) fn accepted(&mut self, accepted: Result<ConnId, CloseReason>) {
         if matches!(self.stage, Stage::Recording) {
             self.digest.accepted(accepted);
@@ -196,7 +214,7 @@ impl Tape {
 
     pub(super) fn command(&mut self, command: &Command) {
         if matches!(self.stage, Stage::Recording) {
-            self.digest.command(command);
+            self.digest.command(command, &mut self.scratch);
         }
     }
 
@@ -265,28 +283,14 @@ impl Witness for Tape {
         hash
     }
 
-    fn arrived(&mut self, sealed: &[u8]) -> Option<usize> {
-        let waiting = self.log.get(self.arrived.clone())?;
-        let tag = sealed.last_chunk::<TAG>()?;
-        let expected = self.end_of(sealed.len());
-        // Where it ends, from the first byte that is not opened. Without the hint it is sought.
-        let ends = waiting.get(..expected).is_some_and(|bytes| bytes.ends_with(tag)).then_some(expected);
-        let end = ends.or_else(|| Some(waiting.windows(TAG).position(|bytes| bytes == tag)? + TAG))?;
-        let whole = waiting.get(..end).is_some_and(|bytes| bytes.ends_with(sealed));
-        self.arrived.start += end;
-        if let Some(conn) = self.conn {
-            self.cut.remove(&conn);
-        }
-        whole.then(|| self.arrived.start.saturating_sub(sealed.len()))
-    }
-
     fn opened(
         &mut self,
-        place: Option<usize>,
+        tag: [u8; TAG],
         record: &mut [u8],
         fresh: Option<Result<usize, CryptoError>>,
     ) -> Result<usize, CryptoError> {
         let opened = fresh.unwrap_or(Err(CryptoError));
+        let place = self.find(tag, record.len());
         let plain = opened.ok().and_then(|length| record.get(..length));
         let there = place.and_then(|place| self.log.get_mut(place..place + record.len()));
         match (plain, there) {

@@ -79,7 +79,7 @@ impl Node {
         let mut reader = std::mem::take(channel.reader(lane));
         loop {
             let next = reader.next(lane, &mut plain);
-            let told = witness::ask(|witness| witness.framed(&next)).flatten();
+            let told = witness::ask_replay(|witness| witness.framed(&next));
             let next = match &told {
                 Some(told) => {
                     told.as_ref().map(|frame| frame.as_ref().map(|(kind, body)| (*kind, &body[..])))

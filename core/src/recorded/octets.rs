@@ -1,37 +1,52 @@
-//! Fixed numbers of bytes in a recorded state, whatever their length: each as it is, with nothing around them.
+//! Fixed numbers of bytes in a recorded state, whatever their length. They are no content: a redacted state has them
+//! as they are.
 
 use std::fmt;
 
-use serde::de::{Error, SeqAccess, Visitor};
-use serde::ser::SerializeTuple;
-use serde::{Deserializer, Serializer};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Writes the bytes one by one.
-pub(crate) fn serialize<S: Serializer, const N: usize>(bytes: &[u8; N], to: S) -> Result<S::Ok, S::Error> {
-    let mut tuple = to.serialize_tuple(N)?;
-    bytes.iter().try_for_each(|byte| tuple.serialize_element(byte))?;
-    tuple.end()
+/// The name by which they are known when a state is redacted.
+pub(crate) const NAME: &str = "Octets";
+
+struct Shown<'a>(&'a [u8]);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(self.0)
+    }
 }
 
-/// Reads as many bytes as there have to be.
-pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(from: D) -> Result<[u8; N], D::Error> {
-    struct Octets<const N: usize>;
+struct Octets<const N: usize>([u8; N]);
 
-    impl<'de, const N: usize> Visitor<'de> for Octets<N> {
-        type Value = [u8; N];
+impl<'de, const N: usize> Deserialize<'de> for Octets<N> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_bytes(Expected).map(Self)
+    }
+}
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "{N} bytes")
-        }
+struct Expected<const N: usize>;
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<[u8; N], A::Error> {
-            let mut bytes = [0; N];
-            for (place, byte) in bytes.iter_mut().enumerate() {
-                *byte = from.next_element()?.ok_or_else(|| Error::invalid_length(place, &self))?;
-            }
-            Ok(bytes)
-        }
+impl<'de, const N: usize> Visitor<'de> for Expected<N> {
+    type Value = [u8; N];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{N} bytes")
     }
 
-    from.deserialize_tuple(N, Octets)
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<[u8; N], E> {
+        bytes.try_into().map_err(|_| E::invalid_length(bytes.len(), &self))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<[u8; N], D::Error> {
+        Octets::deserialize(from).map(|Octets(bytes)| bytes)
+    }
+}
+
+pub(crate) fn serialize<S: Serializer, const N: usize>(bytes: &[u8; N], to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_newtype_struct(NAME, &Shown(bytes))
+}
+
+pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(from: D) -> Result<[u8; N], D::Error> {
+    from.deserialize_newtype_struct(NAME, Expected)
 }

@@ -178,7 +178,7 @@ impl FinalBlock {
     /// # Errors
     /// Says what is wrong with the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadBody> {
-        let told = witness::ask(|witness| witness.block(bytes)).flatten();
+        let told = witness::ask_replay(|witness| witness.block(bytes));
         let bytes = told.as_deref().unwrap_or(bytes);
         let (block, certificate) = codec::decode_proven_block(bytes, VoteKind::Precommit)?;
         Ok(Self { block, certificate })

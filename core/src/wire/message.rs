@@ -1,6 +1,7 @@
 //! Every message: its kind, the lane it travels on, its largest size, and its fields.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::addr::CanonicalAddr;
 use crate::event::{CloseReason, DialedBecause, Direction};
@@ -142,7 +143,7 @@ kinds! {
 pub const MAX_UNKNOWN_BODY: usize = MAX_DATAGRAM;
 
 /// A decoded message.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Message {
     /// See [`Hello`].
     Hello(Box<Hello>),
@@ -229,7 +230,7 @@ impl Message {
 
 /// One start of a key's process. A higher epoch is a later start; two nonces at one epoch are two processes.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize,
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize,
 )]
 pub struct Boot {
     /// Counts the starts.
@@ -239,7 +240,7 @@ pub struct Boot {
 }
 
 /// A start of a key's process, and that key's word that there was one: nobody else can make it up (rule E-7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ProvenBoot {
     /// The start.
     pub boot: Boot,
@@ -248,7 +249,7 @@ pub struct ProvenBoot {
 }
 
 /// What a handshake is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub enum Intent {
     /// A lasting session.
     Session(DialedBecause),
@@ -271,7 +272,7 @@ impl Intent {
 }
 
 /// What a node is to the network, as it says itself; the registry decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub enum Role {
     /// Acts as a masternode.
     Masternode,
@@ -281,7 +282,7 @@ pub enum Role {
 
 /// The value that decides which of two links of a pair stays (rule B-1). Compared field by field, in this
 /// order; made only of facts that both ends signed, hence the same at both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub struct Ballot {
     /// Boot epoch of the end with the lower key, then of the other.
     pub epochs: (BootEpoch, BootEpoch),
@@ -294,7 +295,7 @@ pub struct Ballot {
 }
 
 /// Who dialed, as a ballot ranks it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub enum DialerRank {
     /// The other side: a fallback or an operator's dial.
     Other,
@@ -303,7 +304,7 @@ pub enum DialerRank {
 }
 
 /// What both ends tell of themselves in the handshake.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Introduction {
     /// The node's key.
     pub node: NodeId,
@@ -338,7 +339,7 @@ pub struct Introduction {
 }
 
 /// The dialer's proof of identity (rule H-3).
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Hello {
     /// Who dials.
     pub from: Introduction,
@@ -355,7 +356,7 @@ pub struct Hello {
 }
 
 /// The acceptor's proof of identity, and its answer (rule H-4).
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct HelloAck {
     /// Who answers.
     pub from: Introduction,
@@ -368,7 +369,7 @@ pub struct HelloAck {
 }
 
 /// What a `Hello` is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Answer {
     /// The link is live at the acceptor.
     Accepted,
@@ -383,7 +384,7 @@ pub enum Answer {
 }
 
 /// The last frame of a side that closes in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Goodbye {
     /// Why it closes.
     pub reason: CloseReason,
@@ -392,21 +393,21 @@ pub struct Goodbye {
 }
 
 /// Asks for a sign of life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Ping {
     /// Repeated in the answer.
     pub token: u64,
 }
 
 /// A sign of life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Pong {
     /// The ping's.
     pub token: u64,
 }
 
 /// A masternode's signed statement that it lives, what it is linked to, and whom it has heard (rule M-1).
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Heartbeat {
     /// The network.
     pub network: NetworkId,
@@ -435,7 +436,7 @@ pub struct Heartbeat {
 }
 
 /// A live link as one end signs it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 pub struct LinkEntry {
     /// The other end.
     pub peer: MasternodeIndex,
@@ -448,7 +449,7 @@ pub struct LinkEntry {
 }
 
 /// Another masternode's heartbeat that the signer verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 pub struct Witness {
     /// Its signer.
     pub signer: MasternodeIndex,
@@ -462,7 +463,7 @@ pub struct Witness {
 pub const MAX_ROUNDS_HELD: usize = 4;
 
 /// What the leader of a round proposes (rule C-8).
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Proposal {
     /// The proposed block's header. Its round is earlier than the proposal's if the block is proposed again.
     pub header: Header,
@@ -479,7 +480,7 @@ pub struct Proposal {
 }
 
 /// One vote of a masternode (rule C-9).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 pub struct Vote {
     /// Prevote or precommit.
     pub kind: VoteKind,
@@ -496,7 +497,7 @@ pub struct Vote {
 }
 
 /// What the sender holds of the height that it works on (rule C-12). The receiver sends what is missing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Held {
     /// The height.
     pub height: Height,
@@ -509,7 +510,7 @@ pub struct Held {
 }
 
 /// Whose votes of one round somebody holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct RoundHeld {
     /// The round.
     pub round: Round,
@@ -520,7 +521,7 @@ pub struct RoundHeld {
 }
 
 /// The sender's newest final block, told when it changes to whoever may not know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Tip {
     /// Its height.
     pub height: Height,
@@ -529,7 +530,7 @@ pub struct Tip {
 }
 
 /// Asks for chunks of a payload whose outline the sender has (rule C-8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct GetPayload {
     /// The block's height.
     pub height: Height,
@@ -540,7 +541,7 @@ pub struct GetPayload {
 }
 
 /// One chunk of a proposed payload.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Chunk {
     /// The block's height.
     pub height: Height,
@@ -553,7 +554,7 @@ pub struct Chunk {
 }
 
 /// Asks for final blocks (rule Y-2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct GetBlocks {
     /// Repeated in the answers.
     pub id: u64,
@@ -566,7 +567,7 @@ pub struct GetBlocks {
 }
 
 /// A part of an encoded final block, in answer to [`GetBlocks`]. Parts come in order.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct BlockPart {
     /// The request's.
     pub id: u64,
@@ -581,7 +582,7 @@ pub struct BlockPart {
 }
 
 /// The last answer to [`GetBlocks`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct BlocksEnd {
     /// The request's.
     pub id: u64,
@@ -590,7 +591,7 @@ pub struct BlocksEnd {
 }
 
 /// How a [`GetBlocks`] was served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Served {
     /// Every block from the first one up to the last one asked for, the sender's tip, the bytes asked for or
     /// the bytes that the sender serves at once, whichever comes first: one block at least.

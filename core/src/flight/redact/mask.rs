@@ -9,7 +9,8 @@ use serde::ser::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::flight::entry;
+use crate::recorded::octets;
+use crate::wire::codec::state;
 
 /// What stands for an address.
 pub(super) trait Mask {
@@ -35,8 +36,8 @@ fn hidden(text: &str) -> String {
 /// An address as the bytes that it is written as.
 fn read<T: for<'de> Deserialize<'de>, V: Serialize + ?Sized>(value: &V) -> Option<T> {
     let mut bytes = Vec::new();
-    entry::append(value, &mut bytes).ok()?;
-    entry::whole(&bytes).ok()
+    state::append(value, &mut bytes).ok()?;
+    state::whole(&bytes).ok()
 }
 
 struct Masking<'a, S> {
@@ -121,8 +122,8 @@ impl<'a, S: Serializer> Serializer for Masking<'a, S> {
         name: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        // The network's name is in its genesis file, and no secret.
-        if name == "NetworkName" {
+        // Names of keys and hashes; the network's name is in its genesis file, and no secret.
+        if [octets::NAME, "NetworkName"].contains(&name) {
             return self.to.serialize_newtype_struct(name, value);
         }
         self.to.serialize_newtype_struct(name, &Masked(value, self.mask))

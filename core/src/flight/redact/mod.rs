@@ -14,13 +14,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::flight::entry::{Entry, Raw, Sink, append, feed, read, whole};
+use crate::flight::entry::{Entry, Raw};
 use crate::flight::file::{Content, Flight, FlightError, Segment};
 use crate::flight::playback::{Heard, Noted, Playback};
 use crate::flight::replay::{ReplayError, Replayed, play};
 use crate::node::Node;
 use crate::rng::Rng;
 use crate::wire::block::FinalBlock;
+use crate::wire::codec::state::{NotRead, NotWritten, Sink, append, feed, read, whole};
 use crate::wire::codec::{decode_body, encode_body};
 use crate::wire::message::{Kind, Message};
 
@@ -48,7 +49,7 @@ impl Flight {
             let log = state + segment.state.len();
             let node = node(&segment.state, state)?;
             let note =
-                |_| FlightError::Damaged { offset: state, what: "the state cannot be written".to_owned() };
+                |_: NotWritten| FlightError::Damaged { offset: state, what: "the state cannot be written".to_owned() };
             feed(&Masked(&node, &collected), Sink::Nobody).map_err(note)?;
             let mut playback = Playback::new(Arc::clone(segment), Content::Original);
             playback.noted = Some(Noted::default());
@@ -69,7 +70,7 @@ impl Flight {
 
 fn node(state: &[u8], offset: usize) -> Result<Node, FlightError> {
     whole(state)
-        .map_err(|error| FlightError::Damaged { offset, what: format!("the state cannot be read: {error}") })
+        .map_err(|error: NotRead| FlightError::Damaged { offset, what: format!("the state cannot be read: {error}") })
 }
 
 /// Plays a segment to its end and gives the playback back.
@@ -126,13 +127,13 @@ fn rewritten(
     let (mut out, mut at) = (Vec::with_capacity(log.len()), 0);
     let mut heard = noted.heard.iter().peekable();
     let mut digests = said.map(|said| said.iter());
-    let failed = |error: bincode::error::EncodeError| error.to_string();
+    let failed = |error: NotWritten| error.to_string();
     loop {
         while let Some((_, what)) = heard.next_if(|(before, _)| *before <= at) {
             append_heard(what, mask, &mut out)?;
         }
         let Some(rest) = blank.get(at..).filter(|rest| !rest.is_empty()) else { return Ok(out) };
-        let (entry, length) = read(rest).map_err(|error| error.to_string())?;
+        let (entry, length) = read::<Entry<'_>>(rest).map_err(|error| error.to_string())?;
         match (&entry, &mut digests) {
             (Entry::Drained(..), Some(digests)) => {
                 if let Some((commands, sum)) = digests.next() {
@@ -155,7 +156,7 @@ fn rewritten(
 }
 
 fn append_heard(heard: &Heard, mask: &dyn Mask, out: &mut Vec<u8>) -> Result<(), String> {
-    let failed = |error: bincode::error::EncodeError| error.to_string();
+    let failed = |error: NotWritten| error.to_string();
     match heard {
         Heard::Hash(hash) => append(&Entry::Hashed(*hash), out).map_err(failed),
         Heard::Frame(Err(reason)) => append(&Entry::FrameFault(*reason), out).map_err(failed),

@@ -468,6 +468,7 @@ where
 
 mod blocks;
 mod peers;
+pub(crate) mod state;
 
 #[cfg(test)]
 mod tests;
