@@ -29,6 +29,7 @@
 //! | durable records and blocks, group commit | `store` |
 //! | what blocks carry | [`application`] |
 //! | what the names of peers stand for | [`NameService`] |
+//! | the rest of the daemon around a node that another shell drives | [`daemon::hosting`] |
 
 pub mod application;
 pub mod daemon;

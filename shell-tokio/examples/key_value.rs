@@ -23,7 +23,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Router, serve};
 use bytes::Bytes;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use shared::{Failure, config, genesis, identity, ip};
 use timed_tokio::application::{ApplicationError, Commitment, FifoPayload, Offer, Wanted};
 use timed_tokio::core::{FinalBlock, Height, PayloadVerdict};
@@ -95,6 +95,8 @@ fn start(number: u8, directory: &Path) -> Result<Child, Failure> {
 
 /// One node, until Ctrl-C.
 async fn run(number: u8, directory: &Path) -> Result<(), Failure> {
+    // However the program ends that has started this one, nothing is left running.
+    set_parent_process_death_signal(Some(Signal::INT))?;
     let genesis = genesis(NODES, PORT, BLOCK_INTERVAL)?;
     let store = Arc::new(RedbStore::open(directory)?);
     let map = Arc::new(Map { carried: FifoPayload::new(store.clone()), content: RwLock::default() });

@@ -111,7 +111,8 @@ impl Council {
             chunks: Vec::new(),
             at,
         };
-        if exam.process().is_err() {
+        // One that is not registered says nothing of its round, and holds nobody to anything.
+        if exam.process().is_err() && council.registry.get(&subject).is_some() {
             council.leave_the_past(exam)?;
         }
         Ok(council)
