@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use networks::{Network, SECOND, eventually_async, ip};
-use timed_tokio::core::{BanTarget, Direction, Event, Height, PeerRef};
+use timed_tokio::core::{BanTarget, Direction, Event, Height, PeerRef, QuorumLoss};
 use timed_tokio::{Connecting, Exit, Notice, RequestError, TransactionState};
 
 const INTERVAL: Duration = Duration::from_millis(300);
@@ -106,6 +106,13 @@ async fn orders_and_questions_reach_the_core() {
     assert_eq!(handle.why(PeerRef::Id(other)).await.unwrap().session.map(|_| ()), None);
     assert_eq!(handle.connect_known(PeerRef::Id(other)).await.unwrap(), Connecting::Dialing);
     network.until_whole().await;
+
+    let hour = 3600 * SECOND;
+    assert!(matches!(handle.drain(hour, QuorumLoss::Refused).await, Err(RequestError::QuorumLost(_))));
+    assert_eq!(handle.drain(hour, QuorumLoss::Accepted).await.unwrap().absence, Some(hour));
+    assert!(matches!(handle.submit(Bytes::from_static(b"late")).await, Err(RequestError::Draining)));
+    assert_eq!(handle.undrain().await.unwrap().absence, None);
+    handle.submit(Bytes::from_static(b"in time")).await.unwrap();
 
     let target = BanTarget::Key(other);
     handle.ban(target, Some(60 * SECOND), None).await.unwrap();
