@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::addr::{AddrScope, CanonicalAddr};
 use crate::crypto::WeakKey;
-use crate::ids::{GenesisHash, Height, NodeId};
-use crate::limits::{CONFIGURED_BYTES, Limits, MAX_SEEDS};
+use crate::event::Enforce;
+use crate::ids::{GenesisHash, Height, NodeId, SeedId};
+use crate::limits::{CONFIGURED_BYTES, Limits, MAX_SEEDS, RateLimits};
 use crate::registry::Registry;
 use crate::time::Wall;
 
@@ -59,6 +60,33 @@ pub enum PeerList {
     Bootstrap,
     /// Peers that always have a place (rule S-3).
     Reserved,
+}
+
+/// What an operator may change while the node runs; everything else is as it was at the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reconfiguration {
+    /// As [`Config::bootstrap`]. A link to a peer that is on no list any more stays as long as it stands.
+    pub bootstrap: Vec<Bootstrap>,
+    /// As [`Config::reserved`]: a place for whoever is new, and no place of its own for whoever is gone.
+    pub reserved: Vec<Bootstrap>,
+    /// As [`Config::seeds`], with the number under which the name service knows each from now on.
+    pub seeds: Vec<NewSeed>,
+    /// As [`Limits::punish`].
+    pub punish: Enforce,
+    /// As [`Limits::rates`].
+    pub rates: RateLimits,
+}
+
+/// A name after a change of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewSeed {
+    /// Its number: as before for a name that stays, else one that no other name ever had in this process. A late
+    /// answer for a number that is gone is ignored.
+    pub number: SeedId,
+    /// The name's key and list.
+    pub seed: Seed,
+    /// The number that the same name had before, whose addresses hold until the name service answers.
+    pub before: Option<SeedId>,
 }
 
 /// Schedules and time-outs (`core/PROTOCOL.md`, "Times").

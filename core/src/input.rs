@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::addr::CanonicalAddr;
 use crate::ban::{BanNote, BanTarget};
+use crate::config::Reconfiguration;
 use crate::event::TransportCause;
 use crate::ids::{BlockHash, ConnId, Height, LoadId, NodeId, RequestId, Round, SeedId, Ticket, TxId};
 use crate::registry::Masternode;
@@ -130,6 +131,9 @@ pub enum PeerRef {
     Ip(IpAddr),
     /// By the first hex digits of its key; must be unambiguous.
     IdPrefix(String),
+    /// By the name under which it is configured, in the order of [`Config::seeds`](crate::Config::seeds); must be
+    /// unambiguous.
+    Seed(SeedId),
 }
 
 /// What becomes of an order that takes the quorum away.
@@ -163,6 +167,8 @@ pub enum Request {
     },
     /// As [`Request::Connect`], for a peer whose address the core knows.
     ConnectKnown(PeerRef),
+    /// Seek a peer no more for the sake of an earlier `Connect`; a link stays while it stands.
+    Forget(PeerRef),
     /// Close the link to a peer and stay apart for ten minutes or until `Connect`.
     Disconnect(PeerRef),
     /// Ban keys or addresses; applies at once to live sessions and dials (rule A-4).
@@ -193,6 +199,8 @@ pub enum Request {
     Evidence,
     /// The height under way: round, step, votes.
     Consensus,
+    /// Change what the operator may change while the node runs.
+    Reconfigure(Box<Reconfiguration>),
     /// Announce to every peer that this node is about to be away (rule L-5). It takes no more transactions from
     /// then on, and takes part in everything else until it is stopped; after the next start all is as ever.
     Drain {

@@ -144,14 +144,14 @@ pub use addr::{AddrClass, AddrError, AddrScope, CanonicalAddr};
 pub use ban::{Ban, BanCause, BanEnd, BanNote, BanTarget, BanTargetError, IpNet};
 pub use command::{Command, CommitPace, Reading, Transmit};
 pub use config::{
-    Bootstrap, ChainConfig, Config, ConfigError, MasternodeMode, MinPeers, NetworkName, PeerList, Seed,
-    Timings,
+    Bootstrap, ChainConfig, Config, ConfigError, MasternodeMode, MinPeers, NetworkName, NewSeed, PeerList,
+    Reconfiguration, Seed, Timings,
 };
 pub use event::{
     Activity, AddressCounts, Attempt, CloseReason, ClosedBy, CommittedVia, ConsensusInfo, Counters,
     DialedBecause, Direction, Drain, Enforce, Event, Evidence, Excessive, Fatal, Handling, KnockAnswer,
-    LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode, MempoolInfo, NotProducing, Offence, Pair,
-    PeerAbsence, PeerInfo, Pending, Producing, RateUnit, Reply, SignedProposal, SlotClass, SlotCount,
+    LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode, MempoolInfo, Next, NotProducing, Offence,
+    Pair, PeerAbsence, PeerInfo, Pending, Producing, RateUnit, Reply, SignedProposal, SlotClass, SlotCount,
     SlotCounts, Statement, StatementKind, Status, Step, Summary, SyncState, TrafficClass, TransportCause,
     TxState, UnknownCode, Warning, Why,
 };

@@ -220,6 +220,8 @@ fn orders_need_the_cookie_and_strange_hosts_are_refused() {
         ("POST", "/peers".to_owned()),
         ("DELETE", format!("/peers/{}", network.id(2))),
         ("POST", "/tx".to_owned()),
+        ("POST", "/drain".to_owned()),
+        ("DELETE", "/drain".to_owned()),
         ("POST", "/stop".to_owned()),
     ] {
         let body = format!("{{\"addr\":\"{}\"}}", network.addr(2));

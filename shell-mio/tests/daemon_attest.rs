@@ -62,7 +62,17 @@ fn who_was_there_is_proven_offline_and_every_change_of_a_proof_is_found() {
     let home = tempfile::tempdir().unwrap();
     let genesis = network.path(1).join("genesis.toml");
     let (one, two) = (home.path().join("one"), home.path().join("two"));
-    let exported = run(&["attest", "export", "--data-dir", text(&network.path(1)), "--out", text(&one)]);
+    let exported = run(&[
+        "attest",
+        "export",
+        "--data-dir",
+        text(&network.path(1)),
+        "--out",
+        text(&one),
+        "--from",
+        "2026-01-01",
+    ]);
+    assert_eq!(run(&["attest", "export", "--from", "yesterday"]).code, 2);
     assert_eq!(exported.code, 0, "{exported:?}");
     let exported = run(&["attest", "export", "--api", &network.url(2, ""), "--out", text(&two), "--json"]);
     let summary: Value = serde_json::from_str(&exported.out).unwrap_or_else(|_| panic!("{exported:?}"));

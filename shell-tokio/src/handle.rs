@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use timed_core::{
     Ban, BanNote, BanTarget, BlockHash, CanonicalAddr, ConsensusInfo, Drain, Evidence, FinalBlock, Height,
-    MasternodeInfo, Matrix, Mono, NodeId, PeerInfo, PeerRef, QuorumLoss, Reply, Request, Status, Summary,
-    TxId, TxState, Why,
+    MasternodeInfo, Matrix, Mono, NodeId, PeerInfo, PeerRef, QuorumLoss, Reconfiguration, Reply, Request,
+    Status, Summary, TxId, TxState, Why,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
@@ -272,9 +272,31 @@ impl Handle {
         self.connecting(Request::ConnectKnown(peer)).await
     }
 
+    /// Seeks a peer no more for the sake of an earlier [`Handle::connect`]; a link stays while it stands.
+    ///
+    /// # Errors
+    /// As [`Handle::request`], and if no such peer is known or no earlier order seeks it.
+    pub async fn forget(&self, peer: PeerRef) -> Result<(), RequestError> {
+        match self.request(Request::Forget(peer)).await? {
+            Reply::Forgotten => Ok(()),
+            _ => Err(RequestError::OfAnotherKind),
+        }
+    }
+
+    /// Changes what may be changed while the node runs.
+    ///
+    /// # Errors
+    /// As [`Handle::request`], and if the core refuses it.
+    pub async fn reconfigure(&self, to: Reconfiguration) -> Result<(), RequestError> {
+        match self.request(Request::Reconfigure(Box::new(to))).await? {
+            Reply::Reconfigured => Ok(()),
+            _ => Err(RequestError::OfAnotherKind),
+        }
+    }
+
     async fn connecting(&self, request: Request) -> Result<Connecting, RequestError> {
         match self.request(request).await? {
-            Reply::Dialing => Ok(Connecting::Dialing),
+            Reply::Dialing { .. } => Ok(Connecting::Dialing),
             Reply::AlreadyConnected(id) => Ok(Connecting::AlreadyConnected(id)),
             _ => Err(RequestError::OfAnotherKind),
         }

@@ -35,6 +35,9 @@ pub enum RequestError {
     /// Without this node those who are left could not decide blocks; nothing was announced.
     #[error("without this node {left} masternodes are left, and {quorum} decide blocks", left = .0.left, quorum = .0.quorum)]
     QuorumLost(Drain),
+    /// No earlier order to connect seeks this peer.
+    #[error("no earlier order seeks this peer")]
+    NotOrdered,
     /// No ban is on exactly this target. If it is an address: the ban that covers it.
     #[error("no ban is on exactly this target")]
     NotBanned(Option<BanTarget>),
@@ -77,6 +80,7 @@ pub(crate) fn refused(reply: Reply) -> Result<Reply, RequestError> {
         Reply::MempoolFull(held) => RequestError::MempoolFull(held),
         Reply::Draining => RequestError::Draining,
         Reply::QuorumLost(drain) => RequestError::QuorumLost(drain),
+        Reply::NotOrdered => RequestError::NotOrdered,
         Reply::NotBanned(covered) => RequestError::NotBanned(covered),
         answer => return Ok(answer),
     })

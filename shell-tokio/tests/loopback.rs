@@ -107,6 +107,8 @@ async fn orders_and_questions_reach_the_core() {
     assert_eq!(handle.connect_known(PeerRef::Id(other)).await.unwrap(), Connecting::Dialing);
     network.until_whole().await;
 
+    handle.forget(PeerRef::Id(other)).await.unwrap();
+    assert!(matches!(handle.forget(PeerRef::Id(other)).await, Err(RequestError::NotOrdered)));
     let hour = 3600 * SECOND;
     assert!(matches!(handle.drain(hour, QuorumLoss::Refused).await, Err(RequestError::QuorumLost(_))));
     assert_eq!(handle.drain(hour, QuorumLoss::Accepted).await.unwrap().absence, Some(hour));

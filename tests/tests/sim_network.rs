@@ -309,7 +309,7 @@ fn disconnect_holds_for_ten_minutes_or_until_connect() {
         apart(&mut world);
         world.run_for(secs(30));
         let reply = world.connect(at, to);
-        assert!(matches!(reply, Some(Reply::Dialing)), "{reply:?}");
+        assert!(matches!(reply, Some(Reply::Dialing { .. })), "{reply:?}");
         world.expect("connect lifts the hold", secs(1), World::is_meshed);
     }
 }

@@ -26,7 +26,7 @@ pub use chain::{
 pub use reason::{CloseReason, ClosedBy, DialedBecause, Direction, TransportCause, UnknownCode};
 pub use reply::{
     AddressCounts, Attempt, Counters, Drain, LinkCounts, MasternodeInfo, Matrix, MatrixLink, MatrixNode,
-    Pair, PeerInfo, Pending, Reply, Status, Summary, Why,
+    Next, Pair, PeerInfo, Pending, Reply, Status, Summary, Why,
 };
 pub use slots::{SlotClass, SlotCount, SlotCounts};
 

@@ -88,9 +88,16 @@ pub enum Reply {
     /// To `Why`.
     Why(Box<Why>),
     /// To `Connect`: a dial has begun.
-    Dialing,
+    Dialing {
+        /// A live peer that says it listens there, without a proof: the dial shows whether it does.
+        claimed_by: Option<NodeId>,
+    },
     /// To `Connect`: a live session stands already.
     AlreadyConnected(NodeId),
+    /// To `Forget`: done.
+    Forgotten,
+    /// To `Forget`: no earlier `Connect` seeks this peer.
+    NotOrdered,
     /// To `Disconnect`: closed, and held apart. `None` is the unknown node behind a bare address.
     Disconnected(Option<NodeId>),
     /// To `Send`: how many peers it was queued for.
@@ -120,6 +127,8 @@ pub enum Reply {
     NotBanned(Option<BanTarget>),
     /// To `Bans`: oldest first.
     Bans(Vec<Ban>),
+    /// To `Reconfigure`: in force.
+    Reconfigured,
     /// To `Drain` and `Undrain`.
     Drain(Drain),
     /// To `Drain`: those who are left could not decide blocks; nothing was announced.
@@ -434,16 +443,32 @@ pub struct Why {
     pub text: String,
     /// The rule of `core/PROTOCOL.md` that it follows.
     pub rule: &'static str,
+    /// That rule in a few words.
+    pub rule_text: &'static str,
+    /// Its position in the registry, if it is a masternode.
+    pub masternode: Option<MasternodeIndex>,
+    /// For whose sake this node seeks a link: `registry`, `configured`, `ordered`, `named`; empty if it takes one
+    /// that the peer makes and seeks none.
+    pub sought_by: Vec<&'static str>,
     /// When it came into force, if that is known.
     pub since: Option<Wall>,
     /// The ban that keeps the two apart, if that is it.
     pub ban: Option<Ban>,
-    /// What happens next, and in how long.
-    pub next: Option<(&'static str, Duration)>,
+    /// What happens next; `None` where nothing does.
+    pub next: Option<Next>,
     /// The live session, if there is one.
     pub session: Option<PeerInfo>,
     /// The last attempts, newest first, in both directions.
     pub attempts: Vec<Attempt>,
+}
+
+/// What happens next between two nodes if nothing changes before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// In words.
+    pub action: &'static str,
+    /// In how long; `None` if it waits for an event and not for a time.
+    pub within: Option<Duration>,
 }
 
 /// One attempt to connect, and its end.

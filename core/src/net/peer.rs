@@ -1,6 +1,6 @@
 //! What this node knows of one peer: everything about a pair of nodes in one place.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::addr::CanonicalAddr;
@@ -294,9 +294,14 @@ impl Peer {
 
     /// Whether a link to it is sought, by its key or by the address that led to it.
     pub(crate) fn wanted(&self) -> Wanted {
+        self.sought_by().wanted()
+    }
+
+    /// All who seek a link to it, by its key or by the address that led to it.
+    pub(crate) fn sought_by(&self) -> Wishes {
         let mut wishes = self.wishes;
         wishes.join(self.found.map(|found| found.wishes).unwrap_or_default());
-        wishes.wanted()
+        wishes
     }
 
     /// Nobody seeks a link any more, whoever did.
@@ -331,6 +336,30 @@ impl Peer {
             self.found = None;
         }
         true
+    }
+
+    /// The operator asks for a link no more.
+    pub(crate) fn not_ordered(&mut self) {
+        self.wishes.remove(Wish::Ordered);
+        if let Some(found) = &mut self.found {
+            found.wishes.remove(Wish::Ordered);
+            if found.wishes.wanted() == Wanted::No {
+                self.found = None;
+            }
+        }
+    }
+
+    /// The configuration's lists have changed: whether they still name its key, and the addresses that they name.
+    pub(crate) fn relisted(&mut self, by_key: bool, listed: &BTreeSet<CanonicalAddr>) {
+        if !by_key {
+            self.wishes.remove(Wish::Configured);
+        }
+        if let Some(found) = self.found.as_mut().filter(|found| !listed.contains(&found.addr)) {
+            found.wishes.remove(Wish::Configured);
+            if found.wishes.wanted() == Wanted::No {
+                self.found = None;
+            }
+        }
     }
 
     /// Whether it is dialed at this address and has proven its key to a dial there. What it says of where it listens

@@ -1,6 +1,8 @@
 //! The only truth about who is known and who is connected (rule P-1): every count, list and decision derives
 //! from here.
 
+mod listed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::addr::CanonicalAddr;
-use crate::config::{Bootstrap, PeerList, Seed};
+use crate::config::{Bootstrap, NewSeed, PeerList, Seed};
 use crate::ids::{NodeId, SeedId};
 use crate::limits::SEED_ADDRESSES;
 use crate::registry::Registry;
@@ -28,6 +28,19 @@ impl Reserved {
         let reserved = (0..).zip(seeds).filter(|(_, seed)| seed.list == PeerList::Reserved);
         let name = |(number, seed): (u32, &Seed)| (SeedId(number), Name { id: seed.id, addrs: Vec::new() });
         Self { entries, names: reserved.map(name).collect() }
+    }
+
+    /// Another list holds from now on; names that stay keep their addresses.
+    pub(crate) fn reconfigure(&mut self, entries: Vec<Bootstrap>, seeds: &[NewSeed]) {
+        let before = std::mem::take(&mut self.names);
+        let name = |new: &NewSeed| {
+            let old = new.before.and_then(|number| before.get(&number)).filter(|old| old.id == new.seed.id);
+            let addrs = old.map(|old| old.addrs.clone()).unwrap_or_default();
+            (new.number, Name { id: new.seed.id, addrs })
+        };
+        let reserved = seeds.iter().filter(|new| new.seed.list == PeerList::Reserved);
+        self.names = reserved.map(name).collect();
+        self.entries = entries;
     }
 
     /// What a name stands for now.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::addr::CanonicalAddr;
-use crate::config::Seed;
+use crate::config::{NewSeed, Seed};
 use crate::ids::{NodeId, SeedId};
 use crate::limits::{Holding, MAX_SEEDS, SEED_ADDRESSES, SEED_BYTES, holding};
 use crate::rng::Rng;
@@ -25,6 +25,7 @@ pub(crate) struct Seeds {
 
 #[derive(Clone, Debug)]
 struct Name {
+    number: SeedId,
     /// The key that must answer, if it was configured.
     id: Option<NodeId>,
     addrs: Vec<CanonicalAddr>,
@@ -45,8 +46,19 @@ pub(crate) enum Turn {
 impl Seeds {
     /// All of them are asked about at once. `longest` is the longest wait between two questions.
     pub(crate) fn new(names: &[Seed], longest: Duration, now: Mono) -> Self {
-        let name = |seed: &Seed| Name { id: seed.id, addrs: Vec::new(), asked: 0, not_before: now };
-        Self { names: names.iter().map(name).collect(), lent: BTreeSet::new(), longest }
+        let name = |(number, seed): (u32, &Seed)| Name::new(SeedId(number), seed.id, now);
+        Self { names: (0..).zip(names).map(name).collect(), lent: BTreeSet::new(), longest }
+    }
+
+    /// From now on these names are configured. What is new is asked about at once; what stays keeps its addresses.
+    pub(crate) fn reconfigure(&mut self, names: &[NewSeed], now: Mono) {
+        let before = std::mem::take(&mut self.names);
+        let name = |new: &NewSeed| {
+            let same = before.iter().find(|old| Some(old.number) == new.before && old.id == new.seed.id);
+            let fresh = || Name::new(new.number, new.seed.id, now);
+            same.map_or_else(fresh, |old| Name { number: new.number, ..old.clone() })
+        };
+        self.names = names.iter().map(name).collect();
     }
 
     pub(crate) fn holding(&self) -> Holding {
@@ -62,7 +74,7 @@ impl Seeds {
     /// live. A name with a link needs no question, and its next one comes soon after the link is lost.
     pub(crate) fn turns(&mut self, now: Mono, linked: &Linked, rng: &mut Rng) -> Vec<Turn> {
         let mut turns = Vec::new();
-        for (number, name) in (0..).zip(&mut self.names) {
+        for name in &mut self.names {
             let by_id = name.id.is_some_and(|id| linked.ids.contains(&id));
             if by_id || name.addrs.iter().any(|addr| linked.addrs.contains(addr)) {
                 name.asked = 0;
@@ -73,11 +85,17 @@ impl Seeds {
                 let wait = wait.min(self.longest).max(ASK_AGAIN);
                 name.asked = name.asked.saturating_add(1);
                 name.not_before = now + rng.between((wait / 2).max(ASK_AGAIN), wait);
-                turns.push(Turn::Ask(SeedId(number)));
+                turns.push(Turn::Ask(name.number));
             }
             turns.push(Turn::At(name.not_before));
         }
         turns
+    }
+
+    /// The key and the addresses that a name stands for, and when it is asked about next if no link comes before.
+    pub(crate) fn stands_for(&self, seed: SeedId) -> Option<(Option<NodeId>, &[CanonicalAddr], Mono)> {
+        let name = self.names.iter().find(|name| name.number == seed)?;
+        Some((name.id, &name.addrs, name.not_before))
     }
 
     /// What a name stands for now; answers the key that must be found there, if one is known, and the addresses
@@ -88,7 +106,7 @@ impl Seeds {
         seed: SeedId,
         addrs: &[CanonicalAddr],
     ) -> Option<(Option<NodeId>, Vec<CanonicalAddr>)> {
-        let name = self.names.get_mut(usize::try_from(seed.0).ok()?)?;
+        let name = self.names.iter_mut().find(|name| name.number == seed)?;
         let distinct: BTreeSet<CanonicalAddr> = addrs.iter().copied().take(SEED_ADDRESSES).collect();
         if distinct.is_empty() {
             return None;
@@ -118,6 +136,12 @@ impl Seeds {
             self.lent.remove(addr);
         }
         gone
+    }
+}
+
+impl Name {
+    const fn new(number: SeedId, id: Option<NodeId>, now: Mono) -> Self {
+        Self { number, id, addrs: Vec::new(), asked: 0, not_before: now }
     }
 }
 

@@ -17,6 +17,18 @@ pub(crate) enum Wish {
 }
 
 impl Wish {
+    const ALL: [Self; 4] = [Self::Registry, Self::Configured, Self::Ordered, Self::Named];
+
+    /// The stable name.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Registry => "registry",
+            Self::Configured => "configured",
+            Self::Ordered => "ordered",
+            Self::Named => "named",
+        }
+    }
+
     const fn bit(self) -> u8 {
         match self {
             Self::Registry => 1,
@@ -51,6 +63,11 @@ impl Wishes {
     /// Whether this one seeks it.
     pub(crate) const fn has(self, wish: Wish) -> bool {
         self.0 & wish.bit() != 0
+    }
+
+    /// The stable names of all who seek it.
+    pub(crate) fn names(self) -> Vec<&'static str> {
+        Wish::ALL.into_iter().filter(|wish| self.has(*wish)).map(Wish::as_str).collect()
     }
 
     /// Whether anybody does.

@@ -4,12 +4,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::ban::{Ban, BanCause, BanEnd, BanNote, BanTarget, IpNet};
+use crate::ban::{Ban, BanEnd, BanNote, BanTarget, IpNet};
 use crate::command::Command;
 use crate::config::Config;
-use crate::event::{CloseReason, ClosedBy, Enforce, Event, Offence, Reply, Warning, Why};
+use crate::event::{CloseReason, ClosedBy, Enforce, Event, Offence, Reply, Warning};
 use crate::ids::{ConnId, NodeId, RequestId};
-use crate::input::PeerRef;
 use crate::journal::{Record, RecordKey};
 use crate::limits::{BAN_BYTES, Holding, ORDER_BYTES, ORDERS_WAITING, holding};
 use crate::link::{Link, Origin};
@@ -346,52 +345,6 @@ impl Node {
             self.saving.due = Some(now.mono);
             self.save_if_due(now);
         }
-    }
-
-    /// Explains the ban on a peer of which nothing else is known.
-    pub(super) fn why_unknown(&self, now: Now, peer: &PeerRef) -> Option<Why> {
-        let target = match peer {
-            PeerRef::Id(id) => BanTarget::Key(*id),
-            PeerRef::Addr(addr) => self.bans.on_address(now.mono, addr.ip())?.target,
-            PeerRef::Ip(ip) => self.bans.on_address(now.mono, *ip)?.target,
-            PeerRef::IdPrefix(prefix) => {
-                let bans = self.bans.list(now);
-                let mut meant = bans.iter().filter(|ban| {
-                    matches!(ban.target, BanTarget::Key(id) if id.to_string().starts_with(prefix.as_str()))
-                });
-                meant.next().filter(|_| meant.next().is_none())?.target
-            }
-        };
-        self.why_banned(now, &target)
-    }
-
-    /// Explains a ban.
-    pub(super) fn why_banned(&self, now: Now, target: &BanTarget) -> Option<Why> {
-        let ban = self.bans.get(now, target)?;
-        let mut text = match ban.cause {
-            BanCause::Operator => format!("the operator has banned {target}"),
-            BanCause::Score(offence) => {
-                format!("this node has banned {target} ({}): {}", offence.as_str(), offence.describe())
-            }
-        };
-        if let Some(note) = &ban.note {
-            text = format!("{text}: {}", note.as_str());
-        }
-        Some(Why {
-            peer: match target {
-                BanTarget::Key(id) => Some(*id),
-                BanTarget::Net(_) => None,
-            },
-            addr: None,
-            decision: "banned",
-            text,
-            rule: "A-4",
-            since: Some(ban.since),
-            next: ban.until.map(|until| ("the ban ends", until.since(now.wall))),
-            ban: Some(ban),
-            session: None,
-            attempts: Vec::new(),
-        })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::ids::{ConnId, NodeId};
 use crate::journal::{Record, RecordKey};
 use crate::limits::{Holding, MAX_TOLD, holding};
 use crate::link::Origin;
-use crate::net::book::{Book, Candidate, Failure, Fitness, Group, Heard};
+use crate::net::book::{Book, Candidate, Failure, Fitness, Group, Heard, Standing};
 use crate::net::dialer::{Flight, Order, Wanted};
 use crate::net::exchange::{Turn, Use};
 use crate::net::peer::{Chosen, Outcome, Peer};
@@ -57,6 +57,15 @@ impl Addresses {
 
     pub(super) fn counts(&self) -> AddressCounts {
         self.book.counts()
+    }
+
+    /// What the book knows of the first address that is meant.
+    pub(super) fn meant(
+        &self,
+        now: Now,
+        meant: impl Fn(Option<&NodeId>, &CanonicalAddr) -> bool,
+    ) -> Option<(CanonicalAddr, Standing)> {
+        self.book.meant(now, meant).into_iter().next()
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn check(config: &Config, me: NodeId) -> Result<(), ConfigError> {
 
 /// Every configured peer, every registered masternode, and whoever else has a place needs a record. A table that is
 /// full of those who are never forgotten refuses all others, and masternodes that blocks add are not sought.
-fn check_known_peers(config: &Config, me: NodeId) -> Result<(), ConfigError> {
+pub(super) fn check_known_peers(config: &Config, me: NodeId) -> Result<(), ConfigError> {
     let (known, max_peers) = (config.limits.known_peers, config.limits.max_peers);
     let configured = config.bootstrap.len() + config.reserved.len();
     let masternodes = config.registry.entries().iter().filter(|entry| entry.id != me).count();

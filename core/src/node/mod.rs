@@ -16,6 +16,7 @@ mod observe;
 mod places;
 mod rates;
 mod reach;
+mod reconfigure;
 mod registry;
 mod replacing;
 mod requests;

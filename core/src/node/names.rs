@@ -43,6 +43,11 @@ impl Node {
                 self.pursue(now, destination);
             }
         }
+        self.forget_outdated(now);
+    }
+
+    /// What no name gives any more is sought no more.
+    pub(super) fn forget_outdated(&mut self, now: Now) {
         let linked = self.linked();
         for addr in self.seeds.outdated(&linked) {
             for destination in self.pool.unnamed(&addr) {

@@ -231,9 +231,17 @@ impl Node {
     /// large it is. What was used of the old ones is forgiven.
     pub(super) fn follow_rates(&mut self) {
         let masternodes = self.masternodes_assumed();
-        if masternodes == self.rates.masternodes {
-            return;
+        if masternodes != self.rates.masternodes {
+            self.derive_rates(masternodes);
         }
+    }
+
+    /// Other limits hold from now on.
+    pub(super) fn rates_changed(&mut self) {
+        self.derive_rates(self.masternodes_assumed());
+    }
+
+    fn derive_rates(&mut self, masternodes: usize) {
         let Config { timings, chain, limits, .. } = &self.config;
         self.rates = Rates::new(timings, chain.as_ref(), limits, masternodes);
         for peering in self.links.iter_mut().filter_map(Link::peering_mut) {

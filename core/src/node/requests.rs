@@ -1,7 +1,8 @@
 //! Questions and orders from the operator and the application, answered from the one pool.
 
+use crate::addr::CanonicalAddr;
 use crate::event::{CloseReason, ClosedBy, Event, PeerInfo, Pending, Reply, Status};
-use crate::ids::{ConnId, RequestId};
+use crate::ids::{ConnId, RequestId, SeedId};
 use crate::input::{PeerRef, Request};
 use crate::limits::MAX_DATAGRAM;
 use crate::net::bans::{self, Verdict};
@@ -15,7 +16,7 @@ use crate::time::{Mono, Now};
 use crate::wire::message::{Lane, Message};
 
 /// Whom a request names.
-enum Named {
+pub(super) enum Named {
     One(Destination),
     Us,
     Nobody,
@@ -42,15 +43,7 @@ impl Node {
                 self.absent_seats(),
             ))),
             Request::Masternodes => Reply::Masternodes(self.masternode.masternodes(now.mono)),
-            Request::Why(peer) => match self.named(&peer) {
-                Named::One(destination) => Reply::Why(Box::new(self.why(now, destination))),
-                Named::Us => Reply::IsSelf,
-                Named::Nobody => match self.why_unknown(now, &peer) {
-                    Some(why) => Reply::Why(Box::new(why)),
-                    None => Reply::UnknownPeer,
-                },
-                Named::Several => Reply::AmbiguousPeer,
-            },
+            Request::Why(peer) => self.explain(now, &peer),
             Request::Connect { addr, id } => {
                 let wishes = Wish::Ordered.into();
                 match self.pool.want(addr, id, wishes, &self.config.registry, now, &mut self.rng) {
@@ -61,6 +54,12 @@ impl Node {
             }
             Request::ConnectKnown(peer) => match self.named(&peer) {
                 Named::One(destination) => self.order_dial(now, destination),
+                Named::Us => Reply::IsSelf,
+                Named::Nobody => Reply::UnknownPeer,
+                Named::Several => Reply::AmbiguousPeer,
+            },
+            Request::Forget(peer) => match self.named(&peer) {
+                Named::One(destination) => self.forget_order(now, destination),
                 Named::Us => Reply::IsSelf,
                 Named::Nobody => Reply::UnknownPeer,
                 Named::Several => Reply::AmbiguousPeer,
@@ -97,6 +96,7 @@ impl Node {
             Request::Ban { target, lasts, note } => return self.order_ban(now, id, target, lasts, note),
             Request::Unban(target) => return self.order_unban(now, id, target),
             Request::Bans => Reply::Bans(self.bans.list(now)),
+            Request::Reconfigure(new) => self.reconfigure(now, *new),
             Request::Drain { lasts, loss } => self.order_drain(now, lasts, loss),
             Request::Undrain => self.order_undrain(now),
             Request::Stop => {
@@ -138,7 +138,7 @@ impl Node {
         }
     }
 
-    fn named(&self, peer: &PeerRef) -> Named {
+    pub(super) fn named(&self, peer: &PeerRef) -> Named {
         let one = |mut found: Vec<Destination>| match (found.pop(), found.len()) {
             (Some(only), 0) => Named::One(only),
             (None, _) => Named::Nobody,
@@ -163,13 +163,16 @@ impl Node {
             }
             PeerRef::Ip(ip) => {
                 let ip = ip.to_canonical();
-                let found = peers(&|peer| {
+                let mut found = peers(&|peer| {
                     peer.addr.is_some_and(|addr| addr.ip() == ip)
                         || self.remote(peer).is_some_and(|remote| remote.ip() == ip)
                 });
+                let bare = |addr: &CanonicalAddr| addr.ip() == ip;
+                found.extend(self.pool.bare().filter(bare).map(Destination::Addr));
                 let own = self.identity.advertised.is_some_and(|addr| addr.ip() == ip);
                 if own && found.is_empty() { Named::Us } else { one(found) }
             }
+            PeerRef::Seed(seed) => self.behind_name(*seed),
             PeerRef::IdPrefix(prefix) => {
                 let found = peers(&|peer| peer.id.to_string().starts_with(prefix.as_str()));
                 if found.is_empty() && self.identity.node.to_string().starts_with(prefix.as_str()) {
@@ -178,6 +181,32 @@ impl Node {
                     one(found)
                 }
             }
+        }
+    }
+
+    /// Whom a configured name leads to: where it leads to several, whoever of them has the one live session.
+    fn behind_name(&self, seed: SeedId) -> Named {
+        let Some((id, addrs, _)) = self.seeds.stands_for(seed) else { return Named::Nobody };
+        if let Some(id) = id {
+            return if id == self.identity.node { Named::Us } else { self.named(&PeerRef::Id(id)) };
+        }
+        let leads = |peer: &Peer| {
+            let at =
+                [peer.addr, peer.found_at(), self.remote(peer).and_then(|at| CanonicalAddr::new(at).ok())];
+            at.into_iter().flatten().any(|at| addrs.contains(&at))
+        };
+        let meant: Vec<&Peer> = self.pool.peers().filter(|peer| leads(peer)).collect();
+        let live: Vec<&&Peer> = meant.iter().filter(|peer| peer.live.is_some()).collect();
+        if let [only] = live.as_slice() {
+            return Named::One(Destination::Peer(only.id));
+        }
+        let bare = self.pool.bare().filter(|addr| addrs.contains(addr)).map(Destination::Addr);
+        let all: Vec<Destination> = meant.iter().map(|peer| Destination::Peer(peer.id)).chain(bare).collect();
+        match all.as_slice() {
+            [only] => Named::One(*only),
+            [] if addrs.iter().any(|addr| self.pool.owns(addr)) => Named::Us,
+            [] => Named::Nobody,
+            _ => Named::Several,
         }
     }
 
@@ -208,12 +237,28 @@ impl Node {
                 if let Some(dialing) = self.pool.dialing_mut(destination) {
                     dialing.held = None;
                 }
+                self.pool.ordered(destination);
                 return Reply::AlreadyConnected(id);
             }
         }
+        // Whoever says that it listens there may be right: only a dial shows it (section 2).
+        let claims = |conn| match destination {
+            Destination::Addr(addr) => self.links.get(conn)?.peering()?.advertised.filter(|at| *at == addr),
+            Destination::Peer(_) => None,
+        };
+        let claimed_by = self.pool.live().find(|(_, conn)| claims(*conn).is_some()).map(|(peer, _)| peer.id);
         self.pool.ordered(destination);
         self.connect(now, destination);
-        Reply::Dialing
+        Reply::Dialing { claimed_by }
+    }
+
+    fn forget_order(&mut self, now: Now, destination: Destination) -> Reply {
+        if !self.pool.not_ordered(destination) {
+            return Reply::NotOrdered;
+        }
+        self.pursue(now, destination);
+        self.touch(now);
+        Reply::Forgotten
     }
 
     fn disconnect(&mut self, now: Now, destination: Destination) -> Reply {

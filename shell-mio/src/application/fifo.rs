@@ -44,19 +44,25 @@ impl FifoPayload {
     /// The ids of a payload's transactions in their order; `None` if it is not well-formed.
     #[must_use]
     pub fn transactions(payload: &[u8]) -> Option<Vec<TxId>> {
-        let mut ids = Vec::new();
+        Some(Self::read(payload)?.into_iter().map(id_of).collect())
+    }
+
+    /// The transactions themselves; `None` as above.
+    #[must_use]
+    pub fn read(payload: &[u8]) -> Option<Vec<&[u8]>> {
+        let mut transactions = Vec::new();
         let mut rest = payload;
         while !rest.is_empty() {
             let (length, after) = rest.split_first_chunk::<LENGTH>()?;
             let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
             let (bytes, after) = after.split_at_checked(length)?;
-            if !(1..=MAX_TRANSACTION).contains(&length) || ids.len() == Self::MAX_COUNT {
+            if !(1..=MAX_TRANSACTION).contains(&length) || transactions.len() == Self::MAX_COUNT {
                 return None;
             }
-            ids.push(id_of(bytes));
+            transactions.push(bytes);
             rest = after;
         }
-        Some(ids)
+        Some(transactions)
     }
 }
 

@@ -178,7 +178,7 @@ pub(crate) struct ClientArgs {
 /// A verb about one peer.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct PeerArgs {
-    /// The peer: node id or its first digits, IP:PORT, or IP
+    /// The peer: node id or its first digits, IP:PORT, IP, or a name from the node's configuration
     pub(crate) peer: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
@@ -235,11 +235,11 @@ pub(crate) struct AttestExportArgs {
     /// Where to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// Only heartbeats from this time on, such as 2026-11-21T00:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak)]
+    /// Only heartbeats from this time on, a day or a time in UTC, such as 2026-11-21T06:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) from: Option<std::time::SystemTime>,
     /// Only heartbeats before this time
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) to: Option<std::time::SystemTime>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
@@ -298,6 +298,14 @@ fn block_name(text: &str) -> Result<String, String> {
         Err(_) if text == "latest" => Ok(text.to_owned()),
         Err(_) => Err("expected a height, or latest".to_owned()),
     }
+}
+
+fn time(text: &str) -> Result<std::time::SystemTime, String> {
+    humantime::parse_rfc3339_weak(text)
+        .or_else(|_| humantime::parse_rfc3339_weak(&format!("{text}T00:00:00Z")))
+        .map_err(|_| {
+            "expected a day such as 2026-11-21, or a time in UTC such as 2026-11-21T06:00:00Z".to_owned()
+        })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -5,7 +5,7 @@ use timed_core::crypto::noise::NoiseProvider;
 use timed_core::{ChainConfig, GenesisHash, Limits, MasternodeMode, MinPeers, NodeId, Wall};
 
 use super::arguments::NodeArgs;
-use super::config::{Auto, Config, PeerEntry, Sources, lines};
+use super::config::{Auto, Config, PeerEntry, Settings, Sources, lines};
 use super::data_dir::{self, DataDir};
 use super::failure::{Exit, Failure};
 use super::genesis::Genesis;
@@ -16,6 +16,8 @@ use super::names::{self, HostNames};
 pub(crate) struct Assembly {
     /// What the operator decides.
     pub(crate) config: Config,
+    /// The same in words.
+    pub(crate) settings: Settings,
     /// What the network agrees on.
     pub(crate) genesis: Genesis,
     /// The network's identity.
@@ -30,6 +32,11 @@ pub(crate) struct Assembly {
 /// Reads a configuration through all its layers. A file that was named must be there; the data directory's
 /// own may be missing.
 pub(crate) fn read_config(dir: &DataDir, args: &NodeArgs) -> Result<Config, Failure> {
+    read_settings(dir, args).map(|(config, _)| config)
+}
+
+/// The same, with the text of every key's value.
+pub(crate) fn read_settings(dir: &DataDir, args: &NodeArgs) -> Result<(Config, Settings), Failure> {
     let path = args.config.clone().unwrap_or_else(|| dir.config());
     let shown = path.display().to_string();
     let text = data_dir::read(&path)?;
@@ -42,33 +49,46 @@ pub(crate) fn read_config(dir: &DataDir, args: &NodeArgs) -> Result<Config, Fail
         .collect();
     let flags = args.flags();
     let file = text.as_deref().map(|text| (shown.as_str(), text));
-    Config::read(Sources { flags: &flags, environment: &environment, file })
-        .map_err(|problems| Failure::config(lines(&problems)))
+    let sources = Sources { flags: &flags, environment: &environment, file };
+    let config = Config::read(sources).map_err(|problems| Failure::config(lines(&problems)))?;
+    let settings = Settings::read(sources).map_err(|problem| Failure::config(problem.to_string()))?;
+    Ok((config, settings))
+}
+
+/// Refuses a configuration that a start with this genesis would refuse; answers what works, but may not be what
+/// the operator wants.
+pub(crate) fn judge(
+    config: &Config,
+    genesis: &Genesis,
+    dir: &DataDir,
+    id: NodeId,
+) -> Result<Vec<String>, Failure> {
+    if let Some(network) = config.node.network.as_ref().filter(|network| **network != genesis.network) {
+        return Err(Failure::config(format!(
+            "node.network is {:?}, but {} is of the network {:?}",
+            network.as_str(),
+            dir.genesis().display(),
+            genesis.network.as_str()
+        )));
+    }
+    fits(&config.core_limits(genesis.registry.size()), config.limits.max_memory)?;
+    Ok(warnings(config, genesis, id))
 }
 
 impl Assembly {
     /// Reads the files of a data directory; tells everything that is wrong at once.
     pub(crate) fn load(dir: &DataDir, args: &NodeArgs) -> Result<Self, Failure> {
         dir.check()?;
-        let config = read_config(dir, args);
+        let config = read_settings(dir, args);
         let genesis = Genesis::load(&dir.genesis());
         let key = NodeKey::load(&dir.node_key());
-        let (config, genesis, key) = match (config, genesis, key) {
+        let ((config, settings), genesis, key) = match (config, genesis, key) {
             (Ok(config), Ok(genesis), Ok(key)) => (config, genesis, key),
             (config, genesis, key) => return Err(joined([config.err(), genesis.err(), key.err()])),
         };
-        if let Some(network) = config.node.network.as_ref().filter(|network| **network != genesis.network) {
-            return Err(Failure::config(format!(
-                "node.network is {:?}, but {} is of the network {:?}",
-                network.as_str(),
-                dir.genesis().display(),
-                genesis.network.as_str()
-            )));
-        }
-        fits(&config.core_limits(genesis.registry.size()), config.limits.max_memory)?;
         let id = key.id();
-        let warnings = warnings(&config, &genesis, id);
-        Ok(Self { genesis_hash: genesis.hash(), config, genesis, id, warnings, key })
+        let warnings = judge(&config, &genesis, dir, id)?;
+        Ok(Self { genesis_hash: genesis.hash(), config, settings, genesis, id, warnings, key })
     }
 
     /// The node's cryptography.

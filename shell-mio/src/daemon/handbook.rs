@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use timed_core::{BanCause, CloseReason, MasternodeInfo, NodeId, Offence, Pending, Summary};
 
+use super::api;
 use super::config::{KEYS, SECTIONS, Standard};
 use super::metrics::{ProcessNumbers, Reading, Totals, prometheus};
 use crate::LoopCounters;
@@ -106,7 +107,13 @@ fn with_table(handbook: &str, name: &str, table: &str) -> String {
 fn the_handbook_has_every_reason_offence_key_and_metric() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("HANDBOOK.md");
     let handbook = std::fs::read_to_string(&path).unwrap();
-    let tables = [("reasons", reasons()), ("offences", offences()), ("keys", keys()), ("metrics", metrics())];
+    let tables = [
+        ("reasons", reasons()),
+        ("offences", offences()),
+        ("keys", keys()),
+        ("metrics", metrics()),
+        ("rpc", api::rpc::table()),
+    ];
     let expected = tables.iter().fold(handbook.clone(), |text, (name, table)| with_table(&text, name, table));
     if std::env::var_os("TIMED_WRITE_HANDBOOK").is_some() {
         return std::fs::write(&path, &expected).unwrap();

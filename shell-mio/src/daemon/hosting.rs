@@ -27,6 +27,7 @@ pub use super::run::Reporter;
 pub struct Plan<'a> {
     pub(super) assembly: &'a Assembly,
     pub(super) dir: &'a DataDir,
+    pub(super) names: Arc<HostNames>,
 }
 
 impl Plan<'_> {
@@ -77,7 +78,7 @@ impl Plan<'_> {
     /// Names of peers as `host:port`: each stands for the entry at its place in [`timed_core::Config::seeds`].
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        HostNames::of(&self.assembly.config).to_texts()
+        self.names.to_texts()
     }
 }
 

@@ -22,6 +22,7 @@ mod live;
 mod logging;
 mod metrics;
 mod names;
+mod reload;
 mod run;
 mod service;
 mod watch;

@@ -2,15 +2,14 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::thread;
+use std::sync::{Arc, Mutex};
 
 use timed_core::{Event, Fatal, Mono, Node};
 use tracing::{info, warn};
 
-use super::api::{self, ApiFacts, Feed};
-use super::arguments::{NodeArgs, RunArgs};
-use super::assembly::{Assembly, read_config};
+use super::api::{self, ApiFacts, ApiNames, Feed};
+use super::arguments::RunArgs;
+use super::assembly::Assembly;
 use super::attest::{Head, Keeper};
 use super::config::Config;
 use super::data_dir::{DataDir, Existing, Secrecy, write_durably};
@@ -18,11 +17,12 @@ use super::descriptors;
 use super::failure::{Exit, Failure};
 use super::hosting::{Driving, Plan};
 use super::keys::{fill_random, hex};
-use super::logging::{self, Introduction, LogSink, Verbosity};
+use super::logging::{self, Introduction, LogSink};
 use super::metrics::Totals;
 use super::names::HostNames;
+use super::reload::{Reload, Running};
 use super::service::{ServiceManager, ServiceNews};
-use crate::{EventSink, Shell, ShellConfig, ShellEvent, SocketOptions, Store, StoreError};
+use crate::{EventSink, NameService, Shell, ShellConfig, ShellEvent, SocketOptions, Store, StoreError};
 
 /// Names the process whose end is this one's too. Set by `timed devnet` for its children.
 pub(crate) const PARENT: &str = "TIMED_DEVNET_PARENT";
@@ -44,7 +44,7 @@ fn drive(plan: &Plan<'_>) -> Result<Driving, Failure> {
 
     let mut shell = Shell::bind(shell_config(config)).map_err(|error| Failure::failed(error.to_string()))?;
     shell.take_signals().map_err(|error| Failure::failed(format!("cannot handle signals: {error}")))?;
-    shell.use_names(Arc::new(HostNames::of(config)));
+    shell.use_names(Arc::clone(&plan.names) as Arc<dyn NameService>);
     Ok(Driving {
         remote: shell.remote(),
         blocks: Arc::new(store.reader()),
@@ -69,13 +69,17 @@ pub(super) fn host(
 
     let config = &assembly.config;
     descriptors::secure(&config.core_limits(assembly.genesis.registry.size()))?;
-    let Driving { remote, blocks, listen, run } = drive(&Plan { assembly: &assembly, dir: &dir })?;
+    let peers = Arc::new(HostNames::of(config));
+    let names = Arc::new(ApiNames::new(config.node.name.clone(), config.api.hosts.clone()));
+    let plan = Plan { assembly: &assembly, dir: &dir, names: Arc::clone(&peers) };
+    let Driving { remote, blocks, listen, run } = drive(&plan)?;
     let totals = Arc::new(Totals::new());
     let api = if config.api.enabled {
         let listener = bind_api(config.api.listen)?;
         let token = write_cookie(&dir)?;
-        let facts = ApiFacts::new(&assembly, &dir, token, Arc::clone(&totals));
-        Some(api::start(listener, facts, remote, blocks)?)
+        let (names, peers) = (Arc::clone(&names), Arc::clone(&peers));
+        let facts = ApiFacts::new(&assembly, &dir, token, Arc::clone(&totals), names, peers);
+        Some(api::start(listener, facts, remote.clone(), blocks)?)
     } else {
         None
     };
@@ -91,15 +95,20 @@ pub(super) fn host(
         advertised: config.advertised(),
         api: api.as_ref().map(|api| api.listen),
     };
-    let reload = Reload {
+    let reload = Arc::new(Reload {
         dir: dir.clone(),
         args: args.node.clone(),
-        running: config.clone(),
+        genesis: assembly.genesis.clone(),
+        id: assembly.id,
         verbosity,
         manager: manager.clone(),
-    };
+        remote,
+        names,
+        peers,
+        running: Mutex::new(Running { config: config.clone(), settings: assembly.settings.clone() }),
+    });
     let log = LogSink::new(introduction, &assembly.genesis.registry, totals, screen, move || {
-        reload.clone().begin();
+        Arc::clone(&reload).begin();
     });
     let (feed, handle) = api.map(|api| (api.feed, api.handle)).unzip();
     let service = manager.map(ServiceNews::new);
@@ -251,43 +260,6 @@ fn store_failure(error: &StoreError) -> Failure {
         _ => Exit::Failed,
     };
     Failure { exit, message: error.to_string() }
-}
-
-/// What SIGHUP needs to read the configuration again.
-#[derive(Clone)]
-struct Reload {
-    dir: DataDir,
-    args: NodeArgs,
-    running: Config,
-    verbosity: Verbosity,
-    manager: Option<ServiceManager>,
-}
-
-impl Reload {
-    /// Reads on a thread of its own: the caller is the event loop.
-    fn begin(self) {
-        thread::spawn(move || {
-            self.reload();
-            if let Some(manager) = &self.manager {
-                manager.ready();
-            }
-        });
-    }
-
-    fn reload(&self) {
-        match read_config(&self.dir, &self.args) {
-            Err(failure) => warn!("the configuration stays as it was: {failure}"),
-            Ok(new) => {
-                self.verbosity.set(new.logging.level);
-                info!(level = new.logging.level.as_str(), "configuration read again");
-                let mut new = new;
-                new.logging.level = self.running.logging.level;
-                if new != self.running {
-                    warn!("other keys than logging.level have changed: they take effect at the next start");
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

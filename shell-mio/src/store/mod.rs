@@ -49,8 +49,10 @@ pub enum StoreError {
     },
     /// The journal's content is damaged.
     #[error(
-        "database {path} is damaged: {detail}. It holds what this key has promised to the network: restore the \
-         whole data directory from a healthy copy of this same node, or start with a new key",
+        "database {path} is damaged: {detail}. Move this one file away, leave all others, and start again; never put \
+         an older copy in its place: it holds what this key has promised to the network. Without it the node takes \
+         no part in a block or a few, until it cannot contradict itself, and bans, the address book and transactions \
+         that only this node held are gone",
         path = path.display()
     )]
     Corrupt {

@@ -308,7 +308,9 @@ impl Script {
                 self.emit(Event::Reply { id, reply: Reply::Stopping });
                 self.stop();
             }
-            Input::Request { id, .. } => self.emit(Event::Reply { id, reply: Reply::Dialing }),
+            Input::Request { id, .. } => {
+                self.emit(Event::Reply { id, reply: Reply::Dialing { claimed_by: None } })
+            }
         }
     }
 }

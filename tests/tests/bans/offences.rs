@@ -154,7 +154,7 @@ fn a_3_an_observer_that_sends_garbage_is_banned_and_turned_away_and_let_in_again
     let why = why(&mut world, VICTIM, PeerRef::Id(played));
     assert_eq!((why.decision, why.rule), ("banned", "A-4"));
     assert!(why.text.contains("malformed") && why.ban.is_some() && why.since.is_some(), "{why:?}");
-    let left = why.next.unwrap().1;
+    let left = why.next.unwrap().within.unwrap();
     assert!(left <= minutes(1) && left > Duration::ZERO, "{left:?}");
     // Ten minutes later it is let in, and a second ban lasts longer.
     world.expect("it is admitted again", minutes(2), |world| world.seen(VICTIM).link(&played).is_some());

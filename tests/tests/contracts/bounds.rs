@@ -312,7 +312,7 @@ fn c8_own_addresses_and_wanted_ones_are_bounded() {
     for number in 0..100u8 {
         let addr = format!("192.0.2.{number}:5").parse().unwrap();
         match stage.ask(Request::Connect { addr, id: None }) {
-            Reply::Dialing => {}
+            Reply::Dialing { .. } => {}
             Reply::Refused(_) => full += 1,
             other => panic!("{other:?}"),
         }
@@ -334,7 +334,7 @@ fn c8_addresses_that_turn_out_to_be_our_own_are_bounded() {
     let mut own = Vec::new();
     for number in 1..10u8 {
         let addr: CanonicalAddr = format!("192.0.2.{number}:5").parse().unwrap();
-        assert!(matches!(stage.ask(Request::Connect { addr, id: None }), Reply::Dialing));
+        assert!(matches!(stage.ask(Request::Connect { addr, id: None }), Reply::Dialing { .. }));
         let conn = stage.took().into_iter().find_map(|command| match command {
             Command::Dial { conn, .. } => Some(conn),
             _ => None,

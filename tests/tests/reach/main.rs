@@ -6,4 +6,5 @@ mod knocks;
 mod names;
 mod observed;
 mod probes;
+mod reconfigured;
 mod twins;

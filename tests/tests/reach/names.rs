@@ -96,7 +96,7 @@ fn p_8_an_address_that_the_name_gives_no_more_is_not_dialed_any_more() {
 fn p_8_what_others_seek_too_is_not_the_names_to_take() {
     let mut stage = named(vec![Seed::default()]);
     resolved(&mut stage, &[3, 20, 21]);
-    assert!(matches!(stage.ask(Request::Connect { addr: addr(20), id: None }), Reply::Dialing));
+    assert!(matches!(stage.ask(Request::Connect { addr: addr(20), id: None }), Reply::Dialing { .. }));
     passes(&mut stage, secs(2), &[]);
     resolved(&mut stage, &[22]);
     let (_, dialed) = passes(&mut stage, secs(1200), &[]);

@@ -69,8 +69,20 @@ struct Kept {
     cause: BanCause,
     since: Wall,
     until: Option<Mono>,
+    /// Its end as it was told first. Two readings of the two clocks differ by a part of a millisecond, which is no news.
+    told: Option<Wall>,
     note: Option<BanNote>,
 }
+
+impl Kept {
+    fn new(now: Now, cause: BanCause, since: Wall, lasts: Option<Duration>, note: Option<BanNote>) -> Self {
+        let until = lasts.map(|lasts| now.mono + lasts);
+        Self { cause, since, until, told: lasts.map(|lasts| now.wall + lasts), note }
+    }
+}
+
+/// From so much on, two readings of the clocks differ because the wall clock was set.
+const CLOCK_SET: Duration = Duration::from_secs(1);
 
 /// Every place is taken by a ban of the operator's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,8 +138,7 @@ impl Bans {
         lasts: Option<Duration>,
         note: Option<BanNote>,
     ) -> Result<Set, Full> {
-        let until = lasts.map(|lasts| now.mono + lasts);
-        let kept = Kept { cause: BanCause::Operator, since: now.wall, until, note };
+        let kept = Kept::new(now, BanCause::Operator, now.wall, lasts, note);
         self.set(now, target, kept)
     }
 
@@ -137,8 +148,7 @@ impl Bans {
         if self.kept.get(&target).is_some_and(|kept| kept.cause == BanCause::Operator) {
             return None;
         }
-        let until = Some(now.mono + lasts);
-        let kept = Kept { cause: BanCause::Score(offence), since: now.wall, until, note: None };
+        let kept = Kept::new(now, BanCause::Score(offence), now.wall, Some(lasts), None);
         self.set(now, target, kept).ok()
     }
 
@@ -271,7 +281,11 @@ const fn family(ip: IpAddr) -> usize {
 }
 
 fn shown(now: Now, target: BanTarget, kept: &Kept) -> Ban {
-    let until = kept.until.map(|until| now.wall + until.since(now.mono));
+    let until = kept.until.map(|until| {
+        let end = now.wall + until.since(now.mono);
+        // The wall clock may have been set since: the ban has its length all the same.
+        kept.told.filter(|told| told.distance(end) < CLOCK_SET).unwrap_or(end)
+    });
     Ban { target, cause: kept.cause, since: kept.since, until, note: kept.note.clone() }
 }
 

@@ -86,8 +86,8 @@ pub(super) fn decode(record: &[u8], now: Now) -> Option<Vec<(BanTarget, Kept)>> 
         // Nothing that this node decides lasts longer than an hour, whatever was written.
         let left = if cause == BanCause::Operator { left } else { Some(left?.min(LONGEST_BAN)) };
         if left.is_none_or(|left| left > passed) {
-            let until = left.map(|left| now.mono + left.saturating_sub(passed));
-            bans.push((target, Kept { cause, since, until, note }));
+            let left = left.map(|left| left.saturating_sub(passed));
+            bans.push((target, Kept::new(now, cause, since, left, note)));
         }
     }
     reader.0.is_empty().then_some(bans)

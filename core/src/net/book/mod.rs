@@ -110,6 +110,17 @@ pub(crate) enum Heard {
     Refused,
 }
 
+/// What the book knows of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// This node has reached the key there itself.
+    Tried(NodeId),
+    /// It was told that the key is there.
+    Heard(NodeId),
+    /// It leaves the address alone for so long.
+    LeftAlone(Duration),
+}
+
 /// Whether the book differs from its last record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ink {
@@ -278,6 +289,25 @@ impl Book {
         if self.tried.retain(keep) + self.heard.retain(keep) > 0 {
             self.ink = Ink::Wet;
         }
+    }
+
+    /// What it knows of the addresses that are meant by one of these, each with its key where that is known. Takes
+    /// time proportional to the book: for questions of the operator.
+    pub(crate) fn meant(
+        &self,
+        now: Now,
+        meant: impl Fn(Option<&NodeId>, &CanonicalAddr) -> bool,
+    ) -> Vec<(CanonicalAddr, Standing)> {
+        let moment = self.moment(now);
+        let of = |table: &Table, standing: fn(NodeId) -> Standing| {
+            let entries = table.iter().filter(|entry| meant(Some(&entry.id), &entry.addr));
+            entries.map(|entry| (entry.addr, standing(entry.id))).collect::<Vec<_>>()
+        };
+        let mut found = of(&self.tried, Standing::Tried);
+        found.extend(of(&self.heard, Standing::Heard));
+        let left = self.tombstones.iter().filter(|(addr, until)| *until > moment && meant(None, addr));
+        found.extend(left.map(|(addr, until)| (*addr, Standing::LeftAlone(until.since(moment)))));
+        found
     }
 
     /// How much it holds.

@@ -1,7 +1,7 @@
 //! Who is sought, for whose sake, and who is forgotten.
 
 use super::*;
-use crate::config::{Bootstrap, Seed, fixture};
+use crate::config::{Bootstrap, NewSeed, PeerList, Reconfiguration, Seed, fixture};
 use crate::registry::Masternode;
 use crate::time::Wall;
 
@@ -67,6 +67,10 @@ impl Stand {
     fn changes_to(&mut self, registry: Registry) {
         self.registry = registry;
         self.pool.registry_changed(&self.registry, MasternodeMode::Auto, at(9), &mut self.rng);
+    }
+
+    fn relist(&mut self, new: &Reconfiguration) {
+        self.pool.relisted(new, &self.registry, MasternodeMode::Auto, at(9), &mut self.rng);
     }
 
     fn seeks(&self, number: u8) -> bool {
@@ -195,4 +199,44 @@ fn s_3_another_address_takes_no_reserved_place_away() {
     stand.pool.resolve(addr(20), id(12));
     stand.pool.resolve(addr(21), id(12));
     assert!(stand.pool.is_reserved(&id(12)) && !stand.seeks_at(21));
+}
+
+fn sought(stand: &Stand) -> Vec<Destination> {
+    stand.pool.destinations().filter(|destination| stand.pool.seeks(*destination)).collect()
+}
+
+#[test]
+fn d_6_what_a_list_names_no_more_is_sought_by_nobody_else_and_what_is_new_is() {
+    let mut stand = Stand::new(&[2], |config| {
+        config.bootstrap = vec![at_addr(2), at_addr(20), with_key(12)];
+        config.reserved = vec![at_addr(21)];
+    });
+    assert_eq!(sought(&stand).len(), 4, "the masternode, two addresses and a key");
+    stand.relist(&Reconfiguration {
+        bootstrap: vec![at_addr(21), with_key(13)],
+        reserved: vec![at_addr(22)],
+        ..Reconfiguration::default()
+    });
+    let expected = [
+        Destination::Peer(id(2)),
+        Destination::Peer(id(13)),
+        Destination::Addr(addr(21)),
+        Destination::Addr(addr(22)),
+    ];
+    assert_eq!(sought(&stand), expected);
+    assert!(!stand.pool.reserved.has_addr(&addr(21)) && stand.pool.reserved.has_addr(&addr(22)));
+}
+
+#[test]
+fn s_3_a_reserved_name_that_stays_keeps_its_addresses_under_its_new_number() {
+    let seed = Seed { id: None, list: PeerList::Reserved };
+    let mut stand = Stand::new(&[2], |config| config.seeds = vec![seed]);
+    stand.pool.resolved(SeedId(0), &[addr(30)]);
+    let again = NewSeed { number: SeedId(7), seed, before: Some(SeedId(0)) };
+    stand.relist(&Reconfiguration { seeds: vec![again], ..Reconfiguration::default() });
+    assert!(stand.pool.reserved.has_addr(&addr(30)));
+    stand.pool.resolved(SeedId(0), &[addr(31)]);
+    assert!(!stand.pool.reserved.has_addr(&addr(31)), "a late answer for a number that is gone");
+    stand.relist(&Reconfiguration::default());
+    assert!(!stand.pool.reserved.has_addr(&addr(30)));
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use timed_core::{
-    Activity, AddressCounts, Attempt, CanonicalAddr, Counters, LinkCounts, LinkTag, MasternodeInfo, Matrix,
-    MatrixLink, MatrixNode, NodeId, Offence, Pair, PeerInfo, Wall, Why,
+    Activity, AddressCounts, Attempt, BanCause, CanonicalAddr, Counters, LinkCounts, LinkTag, MasternodeInfo,
+    Matrix, MatrixLink, MatrixNode, NodeId, Offence, Pair, PeerInfo, SlotClass, SlotCount, SlotCounts,
+    TrafficClass, Wall, Why,
 };
 
 use super::super::rfc3339;
@@ -73,6 +74,28 @@ impl From<LinkCounts> for LinksJson {
     }
 }
 
+/// Places for live sessions of one kind.
+#[derive(Serialize)]
+struct SlotJson {
+    used: usize,
+    free: usize,
+}
+
+/// How the places for live sessions are used, by what they are held by.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(super) struct SlotsJson(BTreeMap<&'static str, SlotJson>);
+
+impl From<SlotCounts> for SlotsJson {
+    fn from(slots: SlotCounts) -> Self {
+        let of = |class: SlotClass| {
+            let SlotCount { used, free } = slots.of(class);
+            (class.as_str(), SlotJson { used, free })
+        };
+        Self(SlotClass::ALL.iter().copied().map(of).collect())
+    }
+}
+
 /// What the address book holds.
 #[derive(Serialize)]
 pub(super) struct AddressesJson {
@@ -102,12 +125,19 @@ pub(super) struct CountersJson {
     freezes: u64,
     unknown_frames: u64,
     inbound_refused: u64,
+    handshakes_deferred: u64,
     candidates: u64,
     candidates_failed: u64,
     address_requests_ignored: u64,
     addresses_unasked: u64,
     inbound_banned: u64,
+    /// Bans that came into force, by cause.
+    bans: BTreeMap<&'static str, u64>,
     offences: BTreeMap<&'static str, u64>,
+    /// Messages beyond a rate that is enforced, by class.
+    rate_exceeded: BTreeMap<&'static str, u64>,
+    /// Messages beyond a rate that is only observed, by class.
+    rate_observed: BTreeMap<&'static str, u64>,
     heartbeats: u64,
     heartbeat_repeats: u64,
     heartbeats_invalid: u64,
@@ -124,6 +154,10 @@ pub(super) struct CountersJson {
     block_bytes_served: u64,
 }
 
+fn by_class(counts: [u64; TrafficClass::ALL.len()]) -> BTreeMap<&'static str, u64> {
+    TrafficClass::ALL.iter().map(|class| class.as_str()).zip(counts).collect()
+}
+
 impl From<Counters> for CountersJson {
     fn from(c: Counters) -> Self {
         Self {
@@ -138,11 +172,15 @@ impl From<Counters> for CountersJson {
             freezes: c.freezes,
             unknown_frames: c.unknown_frames,
             inbound_refused: c.inbound_refused,
+            handshakes_deferred: c.handshakes_deferred,
             candidates: c.candidates,
             candidates_failed: c.candidates_failed,
             address_requests_ignored: c.address_requests_ignored,
             addresses_unasked: c.addresses_unasked,
             inbound_banned: c.inbound_banned,
+            bans: BanCause::ALL.iter().map(|cause| cause.as_str()).zip(c.bans).collect(),
+            rate_exceeded: by_class(c.rate_exceeded),
+            rate_observed: by_class(c.rate_observed),
             offences: Offence::ALL.iter().map(|offence| offence.as_str()).zip(c.offences).collect(),
             heartbeats: c.heartbeats,
             heartbeat_repeats: c.heartbeat_repeats,
@@ -400,7 +438,8 @@ impl From<Attempt> for AttemptJson {
 #[derive(Serialize)]
 struct NextJson {
     action: &'static str,
-    in_ms: u64,
+    /// None if it waits for an event and not for a time.
+    in_ms: Option<u64>,
 }
 
 /// Why this node is, or is not, connected to a peer.
@@ -413,6 +452,10 @@ pub(super) struct WhyJson {
     decision: &'static str,
     text: String,
     rule: &'static str,
+    rule_text: &'static str,
+    masternode: bool,
+    /// For whose sake a link is sought: `registry`, `configured`, `ordered`, `named`.
+    sought_by: Vec<&'static str>,
     #[serde(serialize_with = "optional_time")]
     since: Option<Wall>,
     ban: Option<BanJson>,
@@ -429,9 +472,12 @@ impl From<Why> for WhyJson {
             decision: why.decision,
             text: why.text,
             rule: why.rule,
+            rule_text: why.rule_text,
+            masternode: why.masternode.is_some(),
+            sought_by: why.sought_by,
             since: why.since,
             ban: why.ban.map(|ban| BanJson::new(ban, crate::now().wall)),
-            next: why.next.map(|(action, span)| NextJson { action, in_ms: millis(span) }),
+            next: why.next.map(|next| NextJson { action: next.action, in_ms: next.within.map(millis) }),
             session: why.session.map(PeerJson::from),
             attempts: why.attempts.into_iter().map(AttemptJson::from).collect(),
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
@@ -12,10 +12,11 @@ use timed_core::{Ban, BanCause, BanNote, BanTarget, Reply, Request, Wall};
 
 use super::answers::{optional_time, text, time};
 use super::error::ApiError;
-use super::routes::{Answer, Shared, read_body, unexpected};
+use super::input::{Segment, read_body};
+use super::routes::{Answer, Shared, unexpected};
 
 /// An order is answered when its record is durable: a slow disk may need this long.
-const DURABLE_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const DURABLE_WITHIN: Duration = Duration::from_secs(10);
 
 /// A ban in force.
 #[derive(Serialize)]
@@ -133,7 +134,7 @@ pub(super) async fn ban(State(context): Shared, request: axum::extract::Request)
 }
 
 /// `DELETE /bans/{who}`.
-pub(super) async fn unban(State(context): Shared, Path(who): Path<String>) -> Answer {
+pub(super) async fn unban(State(context): Shared, Segment(who): Segment) -> Answer {
     let who = target(&who)?;
     match context.ask_within(Request::Unban(who), DURABLE_WITHIN).await? {
         Reply::Unbanned(ban) => {

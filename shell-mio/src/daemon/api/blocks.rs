@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
@@ -16,6 +17,7 @@ use tokio::task::spawn_blocking;
 
 use super::answers::{optional_texts, text, texts, time};
 use super::error::ApiError;
+use super::input::{Query, Segment};
 use super::routes::{Answer, Context, Shared};
 use crate::StoreError;
 use crate::application::FifoPayload;
@@ -165,7 +167,7 @@ impl Named {
 }
 
 /// `GET /blocks/{height}`, `GET /blocks/{hash}` and `GET /blocks/latest`.
-pub(super) async fn one(State(context): Shared, Path(text): Path<String>) -> Answer {
+pub(super) async fn one(State(context): Shared, Segment(text): Segment) -> Answer {
     let named = Named::read(&text)?;
     let (found, newest) = read(&context, move |context| {
         let latest = context.blocks.latest()?;
@@ -233,7 +235,7 @@ impl Listing {
 }
 
 /// `GET /blocks?from=&limit=`: by ascending height. A listing may be shorter than asked for where blocks are full.
-pub(super) async fn list(State(context): Shared, Query(pairs): Query<Vec<(String, String)>>) -> Answer {
+pub(super) async fn list(State(context): Shared, Extension(Query(pairs)): Extension<Query>) -> Answer {
     let listing = Listing::read(&pairs)?;
     let blocks: Vec<BlockJson> = read(&context, move |context| {
         let newest = context.blocks.latest()?.map_or(0, |latest| latest.height.0);

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use timed_core::{Drain, QuorumLoss, Reply, Request};
 
 use super::error::ApiError;
-use super::routes::{Answer, Shared, read_body, unexpected};
+use super::input::read_body;
+use super::routes::{Answer, Shared, unexpected};
 
 /// An absence that is ordered without a word about how long.
 const USUAL: Duration = Duration::from_secs(15 * 60);

@@ -43,7 +43,7 @@ impl IntoResponse for ApiError {
         let body = json!({ "error": { "code": self.code, "message": self.message } });
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert("www-authenticate", HeaderValue::from_static("Bearer"));
+            super::gate::challenge(response.headers_mut());
         }
         if let Some(after) = self.retry_after {
             // The header knows whole seconds only.

@@ -4,8 +4,13 @@
 //! | file | mechanism |
 //! |---|---|
 //! | `server` | connections: how many, how long |
+//! | `patience` | sockets that give up on a client that takes nothing |
+//! | `budget` | how much memory large answers may hold |
 //! | `gate` | `Host` check and token |
+//! | `input` | path, query and body of a request |
+//! | `names` | names of this node and of peers, which may change while it runs |
 //! | `routes` | every route and its handler |
+//! | `rpc` | JSON-RPC at `POST /` |
 //! | `answers` | the core's values as JSON |
 //! | `consensus` | the same for the chain's state |
 //! | `blocks` | final blocks, read from the store |
@@ -22,6 +27,7 @@ mod answers;
 mod attestations;
 mod bans;
 mod blocks;
+mod budget;
 mod consensus;
 mod dashboard;
 mod drain;
@@ -30,17 +36,21 @@ mod evidence;
 mod facts;
 mod feed;
 mod gate;
+mod input;
+mod names;
+mod patience;
 mod readiness;
 mod routes;
+pub(crate) mod rpc;
 mod server;
 mod transactions;
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use timed_core::{GenesisHash, NodeId, PeerRef, Registry, Wall};
+use timed_core::{GenesisHash, NodeId, Registry, Wall};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
@@ -48,10 +58,12 @@ use super::assembly::Assembly;
 use super::data_dir::DataDir;
 use super::failure::Failure;
 use super::metrics::Totals;
+use super::names::HostNames;
 use crate::{Blocks, Remote};
 use attestations::Attestations;
 pub(crate) use feed::Feed;
 use gate::Gate;
+pub(crate) use names::ApiNames;
 use readiness::Place;
 use routes::Context;
 
@@ -63,7 +75,9 @@ pub(crate) const MAX_DESCRIPTORS: usize = server::MAX_CONNECTIONS + 16;
 
 /// What the API knows beside what it asks.
 pub(crate) struct ApiFacts {
-    name: Option<String>,
+    names: Arc<ApiNames>,
+    /// The names of peers.
+    peers: Arc<HostNames>,
     network: String,
     genesis_hash: GenesisHash,
     node: NodeId,
@@ -73,7 +87,8 @@ pub(crate) struct ApiFacts {
     place: Place,
     started: Wall,
     since: Instant,
-    hosts: Vec<String>,
+    /// Bytes that waiting transactions may hold.
+    max_mempool: usize,
     token: Zeroizing<String>,
     totals: Arc<Totals>,
     attestations: Attestations,
@@ -86,12 +101,15 @@ impl ApiFacts {
         dir: &DataDir,
         token: Zeroizing<String>,
         totals: Arc<Totals>,
+        names: Arc<ApiNames>,
+        peers: Arc<HostNames>,
     ) -> Self {
         let config = &assembly.config;
         let registry = &assembly.genesis.registry;
         let own = usize::from(assembly.acts_as_masternode());
         Self {
-            name: config.node.name.clone(),
+            names,
+            peers,
             network: assembly.genesis.network.as_str().to_owned(),
             genesis_hash: assembly.genesis_hash,
             node: assembly.id,
@@ -100,7 +118,7 @@ impl ApiFacts {
             place: Place { quorum: registry.quorum(), own },
             started: crate::now().wall,
             since: Instant::now(),
-            hosts: config.api.hosts.iter().chain(&config.node.name).cloned().collect(),
+            max_mempool: config.limits.bounds.mempool,
             token,
             totals,
             attestations: Attestations::of(Some(dir.path().to_owned())),
@@ -112,7 +130,8 @@ impl ApiFacts {
     /// The facts of no node in particular: for what is tried on the API alone.
     pub(crate) fn made_up(registry: Registry, token: &str) -> Self {
         Self {
-            name: None,
+            names: Arc::new(ApiNames::new(None, Vec::new())),
+            peers: Arc::new(HostNames::none()),
             network: "testnet".to_owned(),
             genesis_hash: GenesisHash([0; 32]),
             node: NodeId([1; 32]),
@@ -121,7 +140,7 @@ impl ApiFacts {
             block_interval: Duration::from_millis(1_500),
             started: Wall(0),
             since: Instant::now(),
-            hosts: Vec::new(),
+            max_mempool: timed_core::Limits::default().mempool,
             token: Zeroizing::new(token.to_owned()),
             totals: Arc::new(Totals::new()),
             attestations: Attestations::of(None),
@@ -171,7 +190,7 @@ pub(crate) fn start(
         .map_err(failed)?;
     let (feed, listeners, carrier) = feed::feed();
     let context = Context { facts, remote, blocks, listeners };
-    let gate = Arc::new(Gate::new(&context.facts.token, listen, context.facts.hosts.clone()));
+    let gate = Arc::new(Gate::new(&context.facts.token, listen, Arc::clone(&context.facts.names)));
     let router = routes::router(Arc::new(context), gate);
     let listener = {
         let _inside = runtime.enter();
@@ -186,27 +205,6 @@ pub(crate) fn start(
     };
     let thread = thread::Builder::new().name("api".to_owned()).spawn(serve).map_err(failed)?;
     Ok(Started { listen, handle: ApiHandle { end, thread }, feed })
-}
-
-/// How an operator names a peer: node id, its first digits, `IP:PORT`, or IP.
-pub(crate) fn parse_peer(text: &str) -> Result<PeerRef, String> {
-    if let Ok(id) = text.parse::<NodeId>() {
-        return Ok(PeerRef::Id(id));
-    }
-    if let Ok(addr) = text.parse() {
-        return Ok(PeerRef::Addr(addr));
-    }
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    if let Ok(ip) = bare.parse::<IpAddr>() {
-        return Ok(PeerRef::Ip(ip.to_canonical()));
-    }
-    let hex = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    if (4..64).contains(&text.len()) && hex {
-        return Ok(PeerRef::IdPrefix(text.to_owned()));
-    }
-    Err(format!(
-        "{text:?} names no peer: give a node id or at least 4 of its first digits, IP:PORT, or an IP"
-    ))
 }
 
 #[cfg(test)]

@@ -4,38 +4,35 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::extract::{DefaultBodyLimit, Extension, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router, middleware};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use timed_core::{CanonicalAddr, Height, MasternodeInfo, NodeId, PeerRef, Reply, Request, Summary};
+use timed_core::{BanCause, CanonicalAddr, Height, MasternodeInfo, NodeId, PeerRef, Reply, Request, Summary};
 use tokio::time::timeout;
 
 use super::super::metrics::{ProcessNumbers, Reading, prometheus};
 use super::super::rfc3339;
 use super::answers::{
-    AddressesJson, CountersJson, LinksJson, MasternodeJson, MatrixJson, PeerJson, WhyJson, millis,
+    AddressesJson, CountersJson, LinksJson, MasternodeJson, MatrixJson, PeerJson, SlotsJson, WhyJson, millis,
 };
+use super::budget::Budget;
 use super::consensus::{ConsensusJson, MempoolJson, ProducingJson, SyncJson, sync_state};
 use super::error::ApiError;
 use super::feed::{self, Listeners};
 use super::gate::{self, Gate};
+use super::input::{Query, Segment, read_body};
 use super::{
-    ApiFacts, attestations, bans, blocks, dashboard, drain, evidence, parse_peer, readiness, transactions,
+    ApiFacts, attestations, bans, blocks, budget, dashboard, drain, evidence, input, readiness, rpc,
+    transactions,
 };
 use crate::{Blocks, Busy, LoopCounters, NoReply, Remote};
 
 /// The core answers within this time, or the route answers 503.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// A request's body must have arrived within this time.
-pub(super) const BODY_WITHIN: Duration = Duration::from_secs(10);
-/// Largest request body.
-const MAX_BODY: usize = 64 * 1024;
-
 /// What every handler sees.
 pub(super) struct Context {
     pub(super) facts: ApiFacts,
@@ -50,8 +47,8 @@ pub(super) type Answer = Result<Response, ApiError>;
 /// The routes behind their gate.
 pub(super) fn router(context: Arc<Context>, gate: Arc<Gate>) -> Router {
     Router::new()
-        .route("/", get(dashboard::page))
-        .route("/consensus_info", get(consensus_info))
+        .route("/", get(dashboard::page).post(rpc::serve))
+        .route("/consensus_info", get(async |State(context): Shared| Json(consensus_info(&context))))
         .route("/status", get(status))
         .route("/peers", get(peers).post(connect))
         .route("/peers/{id}", delete(disconnect))
@@ -78,12 +75,19 @@ pub(super) fn router(context: Arc<Context>, gate: Arc<Gate>) -> Router {
             let message = "this route does not take this method";
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
         })
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn(input::query_layer))
+        .layer(middleware::from_fn_with_state(Budget::new(), budget::layer))
         .layer(middleware::from_fn_with_state(gate, gate::layer))
         .with_state(context)
 }
 
 impl Context {
+    /// Whom an operator means.
+    pub(super) fn peer_named(&self, text: &str) -> Result<PeerRef, String> {
+        self.facts.peer_named(text)
+    }
+
     pub(super) async fn ask(&self, request: Request) -> Result<Reply, ApiError> {
         self.ask_within(request, ANSWER_WITHIN).await
     }
@@ -137,7 +141,7 @@ pub(super) fn unexpected() -> ApiError {
 
 /// The answer of `/consensus_info`: its first three fields never change.
 #[derive(Serialize)]
-struct ConsensusInfoJson {
+pub(super) struct ConsensusInfoJson {
     active_masternodes: usize,
     connected_peers: usize,
     height: u64,
@@ -163,10 +167,11 @@ impl From<LoopCounters> for TrafficJson {
     }
 }
 
-async fn consensus_info(State(context): Shared) -> Response {
+/// What the node last published about itself.
+pub(super) fn consensus_info(context: &Context) -> ConsensusInfoJson {
     let summary = context.remote.summary();
     let Height(height) = summary.height;
-    Json(ConsensusInfoJson {
+    ConsensusInfoJson {
         active_masternodes: summary.active_masternodes,
         connected_peers: summary.connected_peers,
         height,
@@ -176,8 +181,7 @@ async fn consensus_info(State(context): Shared) -> Response {
         sync_state: sync_state(&summary),
         links: summary.links.into(),
         traffic: context.remote.counters().into(),
-    })
-    .into_response()
+    }
 }
 
 /// When the newest block's slot started; none before the first block.
@@ -186,7 +190,7 @@ fn last_block_time(summary: &Summary) -> Option<String> {
 }
 
 /// The height under way; none where there is no chain, or no answer.
-async fn under_way(context: &Context) -> Option<ConsensusJson> {
+pub(super) async fn under_way(context: &Context) -> Option<ConsensusJson> {
     match context.ask(Request::Consensus).await {
         Ok(Reply::Consensus(info)) => info.map(|info| ConsensusJson::new(*info, &context.facts.registry)),
         _ => None,
@@ -201,7 +205,7 @@ async fn status(State(context): Shared) -> Answer {
     let ProducingJson { producing, not_producing_reason, not_producing_text } = summary.producing.into();
     Ok(Json(json!({
         "node_id": status.node.to_string(),
-        "name": facts.name,
+        "name": facts.names.own(),
         "version": env!("CARGO_PKG_VERSION"),
         "network": facts.network,
         "genesis_hash": facts.genesis_hash.to_string(),
@@ -226,6 +230,13 @@ async fn status(State(context): Shared) -> Answer {
         "consensus": consensus,
         "mempool": MempoolJson::from(summary.mempool),
         "bans": status.bans.iter().sum::<usize>(),
+        "bans_by_cause": by_cause(status.bans),
+        "slots": SlotsJson::from(summary.slots),
+        "handshakes": json!({
+            "unauthenticated": status.pending.unauthenticated,
+            "deferred": status.pending.deferred,
+            "dialing": status.pending.dialing,
+        }),
         "clock_offset_ms": summary.clock_offset_ms,
         "last_tick_age_ms": millis(context.remote.last_tick_age()),
         "draining_s": summary.leaving.map(|lasts| lasts.as_secs()),
@@ -236,6 +247,12 @@ async fn status(State(context): Shared) -> Answer {
         "counters": CountersJson::from(status.counters),
     }))
     .into_response())
+}
+
+/// Bans in force, by cause.
+fn by_cause(bans: [usize; BanCause::ALL.len()]) -> Value {
+    let counted = BanCause::ALL.iter().map(|cause| cause.as_str().to_owned()).zip(bans.map(Value::from));
+    Value::Object(counted.collect())
 }
 
 /// At which addresses the masternodes see this node, and how many at each.
@@ -270,24 +287,63 @@ async fn masternodes(State(context): Shared) -> Answer {
     Ok(Json(list.into_iter().map(entry).collect::<Vec<_>>()).into_response())
 }
 
-async fn why(State(context): Shared, Path(peer): Path<String>) -> Answer {
-    let peer = parse_peer(&peer).map_err(ApiError::bad_request)?;
-    let Reply::Why(why) = context.ask(Request::Why(peer)).await? else { return Err(unexpected()) };
-    Ok(Json(WhyJson::from(*why)).into_response())
+async fn why(State(context): Shared, Segment(text): Segment) -> Answer {
+    let peer = context.peer_named(&text).map_err(ApiError::bad_request)?;
+    match context.ask(Request::Why(peer.clone())).await {
+        Ok(Reply::Why(why)) => {
+            let mut why = *why;
+            if why.decision == "self" {
+                why.since = Some(context.facts.started);
+            }
+            Ok(Json(WhyJson::from(why)).into_response())
+        }
+        Ok(_) => Err(unexpected()),
+        Err(error) if error.code == "unknown_peer" => Ok(why_unknown(&peer, &error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Nobody knows this peer: an error whose body has the reasons too.
+fn why_unknown(peer: &PeerRef, error: &ApiError) -> Response {
+    let (node_id, addr) = match peer {
+        PeerRef::Id(id) => (Some(id.to_string()), None),
+        PeerRef::Addr(addr) => (None, Some(addr.to_string())),
+        _ => (None, None),
+    };
+    let body = json!({
+        "error": { "code": error.code, "message": error.message },
+        "node_id": node_id,
+        "addr": addr,
+        "decision": "unknown",
+        "text": "this node knows no such peer: it is not registered, not configured, was never linked, dialed or \
+                 heard of, and no ban is on it",
+        "rule": "P-1",
+        "rule_text": "every peer has its place in one table",
+        "masternode": false,
+        "sought_by": [],
+        "since": null,
+        "ban": null,
+        "next": { "action": "nothing, unless the peer dials or the operator connects it", "in_ms": null },
+        "session": null,
+        "attempts": [],
+    });
+    (error.status, Json(body)).into_response()
 }
 
 async fn livez() -> Response {
     Json(json!({ "alive": true })).into_response()
 }
 
-async fn readyz(State(context): Shared, RawQuery(query): RawQuery) -> Response {
+async fn readyz(State(context): Shared, Extension(query): Extension<Query>) -> Response {
     let checks =
         readiness::checks(&context.remote.summary(), context.facts.place, context.remote.last_tick_age());
     let ready = checks.iter().all(|check| check.ok);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let verbose =
-        query.is_some_and(|query| query.split('&').any(|part| part.split('=').next() == Some("verbose")));
-    let body = if verbose { json!({ "ready": ready, "checks": checks }) } else { json!({ "ready": ready }) };
+    let body = if query.has("verbose") {
+        json!({ "ready": ready, "checks": checks })
+    } else {
+        json!({ "ready": ready })
+    };
     (status, Json(body)).into_response()
 }
 
@@ -329,15 +385,13 @@ struct ConnectBody {
     node_id: Option<String>,
 }
 
-fn connect_request(body: &[u8]) -> Result<Request, ApiError> {
-    let body: ConnectBody = serde_json::from_slice(body).map_err(|error| {
-        ApiError::bad_request(format!("expected {{\"addr\":\"IP:PORT\",\"node_id\":\"…\"}}: {error}"))
-    })?;
+/// An order to dial: an address, a key, or both.
+pub(super) fn connect_request(addr: Option<String>, node_id: Option<String>) -> Result<Request, ApiError> {
     let id = |text: &str| {
         text.parse::<NodeId>().map_err(|error| ApiError::bad_request(format!("node_id: {error}")))
     };
-    let node_id = body.node_id.as_deref().map(id).transpose()?;
-    let Some(addr) = body.addr else {
+    let node_id = node_id.as_deref().map(id).transpose()?;
+    let Some(addr) = addr else {
         let known = node_id.ok_or_else(|| ApiError::bad_request("addr is missing"))?;
         return Ok(Request::ConnectKnown(PeerRef::Id(known)));
     };
@@ -355,8 +409,15 @@ fn connect_request(body: &[u8]) -> Result<Request, ApiError> {
 
 async fn connect(State(context): Shared, request: axum::extract::Request) -> Answer {
     let body = read_body(request).await?;
-    match context.ask(connect_request(&body)?).await? {
-        Reply::Dialing => Ok((StatusCode::ACCEPTED, Json(json!({ "result": "dialing" }))).into_response()),
+    let body: ConnectBody = serde_json::from_slice(&body).map_err(|error| {
+        ApiError::bad_request(format!("expected {{\"addr\":\"IP:PORT\",\"node_id\":\"…\"}}: {error}"))
+    })?;
+    match context.ask(connect_request(body.addr, body.node_id)?).await? {
+        Reply::Dialing { claimed_by } => {
+            let claimed_by = claimed_by.map(|id| id.to_string());
+            let body = json!({ "result": "dialing", "claimed_by": claimed_by });
+            Ok((StatusCode::ACCEPTED, Json(body)).into_response())
+        }
         Reply::AlreadyConnected(id) => {
             Ok(Json(json!({ "result": "already connected", "node_id": id.to_string() })).into_response())
         }
@@ -364,23 +425,8 @@ async fn connect(State(context): Shared, request: axum::extract::Request) -> Ans
     }
 }
 
-pub(super) async fn read_body(request: axum::extract::Request) -> Result<Bytes, ApiError> {
-    let reading = axum::body::to_bytes(request.into_body(), MAX_BODY);
-    match timeout(BODY_WITHIN, reading).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(_)) => Err(ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body_too_large",
-            format!("the body is incomplete or larger than {MAX_BODY} bytes"),
-        )),
-        Err(_) => {
-            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body did not arrive in time"))
-        }
-    }
-}
-
-async fn disconnect(State(context): Shared, Path(peer): Path<String>) -> Answer {
-    let peer = parse_peer(&peer).map_err(ApiError::bad_request)?;
+async fn disconnect(State(context): Shared, Segment(peer): Segment) -> Answer {
+    let peer = context.peer_named(&peer).map_err(ApiError::bad_request)?;
     match context.ask(Request::Disconnect(peer)).await? {
         Reply::Disconnected(id) => {
             let id = id.map(|id| id.to_string());
@@ -391,11 +437,16 @@ async fn disconnect(State(context): Shared, Path(peer): Path<String>) -> Answer 
 }
 
 async fn stop(State(context): Shared) -> Answer {
+    order_stop(&context).await;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "result": "stopping" }))).into_response())
+}
+
+/// Stops the node, whatever it answers.
+pub(super) async fn order_stop(context: &Context) {
     match context.ask(Request::Stop).await {
         Ok(_) => {}
         // A loop that does not answer is told by the other way, which needs no answer.
         Err(error) if error.code == "stopping" => {}
         Err(_) => context.remote.stop(),
     }
-    Ok((StatusCode::ACCEPTED, Json(json!({ "result": "stopping" }))).into_response())
 }

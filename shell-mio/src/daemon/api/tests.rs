@@ -12,11 +12,12 @@ use timed_core::limits::MAX_TRANSACTION;
 use timed_core::{
     Ban, BanCause, BanNote, Block, BlockHash, Certificate, CertificateHash, Command, ConnId, ConsensusInfo,
     Event, Evidence, FinalBlock, Header, Height, Input, Masternode, MasternodeIndex, MempoolInfo, Mono,
-    NotProducing, Now, Offence, PayloadRoot, Producing, Refused, RegistryHash, Reply, Request, Round,
-    Signature, SignedProposal, Statement, Step, Summary, SyncState, Transmit, TxId, TxState, VoteKind,
+    NotProducing, Now, Offence, PayloadRoot, PeerRef, Producing, Refused, RegistryHash, Reply, Request,
+    Round, Signature, SignedProposal, Statement, Step, Summary, SyncState, Transmit, TxId, TxState, VoteKind,
 };
 
 use super::super::client::{Api, Method};
+use super::names::parse_peer;
 use super::*;
 use crate::application::FifoPayload;
 use crate::{Core, Shell, ShellConfig, Store};

@@ -1,11 +1,12 @@
 //! Transactions over HTTP: taking them in, and where they are.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use bytes::{Bytes, BytesMut};
@@ -16,7 +17,8 @@ use tokio::time::timeout;
 
 use super::blocks::read;
 use super::error::ApiError;
-use super::routes::{Answer, BODY_WITHIN, Shared, unexpected};
+use super::input::{BODY_WITHIN, Segment};
+use super::routes::{Answer, Context, Shared, unexpected};
 use crate::Inclusion;
 
 /// An acknowledgement waits for the disk, which may be slow.
@@ -27,18 +29,27 @@ const READ_IN_VAIN: usize = 1024 * 1024;
 /// `POST /tx`: 202 once the transaction is durable here.
 pub(super) async fn submit(State(context): Shared, request: axum::extract::Request) -> Answer {
     let transaction = read_transaction(request.into_body()).await?;
+    let (Submitted::Taken(id) | Submitted::InBlock(id, _)) = take(&context, transaction).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "id": id.to_string() }))).into_response())
+}
+
+/// What became of a transaction.
+pub(super) enum Submitted {
+    /// It is durable here, and waits for a block.
+    Taken(TxId),
+    /// It is in a final block already and has nothing to wait for.
+    InBlock(TxId, Inclusion),
+}
+
+/// Hands a transaction to the node.
+pub(super) async fn take(context: &Arc<Context>, transaction: Bytes) -> Result<Submitted, ApiError> {
     let retry = context.facts.block_interval;
-    // One that is in a final block already has nothing to wait for.
     let id = TxId::of(&transaction);
-    if read(&context, move |context| context.blocks.find_transaction(id)).await?.is_some() {
-        let answer = Json(json!({ "id": id.to_string() }));
-        return Ok((StatusCode::ACCEPTED, answer).into_response());
+    if let Some(found) = read(context, move |context| context.blocks.find_transaction(id)).await? {
+        return Ok(Submitted::InBlock(id, found));
     }
     match context.ask_within(Request::Submit(transaction), ACKNOWLEDGED_WITHIN).await? {
-        Reply::Submitted(id) => {
-            let answer = Json(json!({ "id": id.to_string() }));
-            Ok((StatusCode::ACCEPTED, answer).into_response())
-        }
+        Reply::Submitted(id) => Ok(Submitted::Taken(id)),
         Reply::TransactionSize(bytes) => Err(wrong_size(Some(bytes))),
         Reply::MempoolFull(held) => Err(ApiError::unavailable(
             "mempool_full",
@@ -53,7 +64,7 @@ pub(super) async fn submit(State(context): Shared, request: axum::extract::Reque
 }
 
 /// `GET /tx/{id}`.
-pub(super) async fn state(State(context): Shared, Path(text): Path<String>) -> Answer {
+pub(super) async fn state(State(context): Shared, Segment(text): Segment) -> Answer {
     let id: TxId = text.parse().map_err(|error| ApiError::bad_request(format!("transaction id: {error}")))?;
     let stored = || read(&context, move |context| context.blocks.find_transaction(id));
     let mut found = stored().await?;

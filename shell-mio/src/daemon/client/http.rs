@@ -120,6 +120,11 @@ impl Api {
         body: impl AsRef<[u8]>,
     ) -> Result<Answer, NoAnswer> {
         let answer = self.exchange(method, path, body)?;
+        self.accepted(answer)
+    }
+
+    /// Takes only success for an answer.
+    pub(crate) fn accepted(&self, answer: Answer) -> Result<Answer, NoAnswer> {
         if (200..300).contains(&answer.status) {
             return Ok(answer);
         }

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
+use super::short;
+
 /// What a masternode has to do with another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
@@ -108,9 +110,14 @@ fn list<'a>(matrix: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
 fn findings(matrix: &Value, nodes: &[(&str, &str)]) -> String {
     let addr = |id: &Value| {
         let id = id.as_str().unwrap_or("?");
-        nodes.iter().find(|(known, _)| *known == id).map_or(id, |(_, addr)| *addr).to_owned()
+        let known = nodes.iter().find(|(known, _)| *known == id);
+        known.map_or_else(|| id.to_owned(), |(_, addr)| format!("{addr} ({})", short(id)))
     };
     let mut out = String::new();
+    let absent = |node: &Value| list(matrix, "absent").any(|id| *id == node["node_id"]);
+    for node in list(matrix, "nodes").filter(|node| node["heard_ms"].is_null() && !absent(node)) {
+        let _ = writeln!(out, "silent: {}: no heartbeat within 35 s", addr(&node["node_id"]));
+    }
     for (key, words) in [("missing", "missing"), ("one_sided", "one-sided"), ("split", "split")] {
         for pair in list(matrix, key) {
             let _ = writeln!(out, "{words}: {} - {}", addr(&pair["a"]), addr(&pair["b"]));
@@ -138,9 +145,9 @@ mod tests {
     fn nodes_are_in_numeric_order_and_findings_name_pairs() {
         let matrix = json!({
             "nodes": [
-                { "node_id": "aa", "addr": "10.0.0.10:1" },
-                { "node_id": "bb", "addr": "10.0.0.9:1" },
-                { "node_id": "cc", "addr": "10.0.0.11:1" },
+                { "node_id": "aa", "addr": "10.0.0.10:1", "heard_ms": 0 },
+                { "node_id": "bb", "addr": "10.0.0.9:1", "heard_ms": 7 },
+                { "node_id": "cc", "addr": "10.0.0.11:1", "heard_ms": null },
             ],
             "links": [{ "a": "aa", "b": "bb", "dialer": "bb" }],
             "missing": [{ "a": "bb", "b": "cc" }],
@@ -153,8 +160,9 @@ mod tests {
             grid(&matrix),
             "               1 2 3\n1 10.0.0.9:1   . > -\n2 10.0.0.10:1  < . 1\n3 10.0.0.11:1  - 1 .\n\
              > dialed  < was dialed  - no link  1 one-sided  S split\n1/3 links\n\
-             missing: 10.0.0.9:1 - 10.0.0.11:1\none-sided: 10.0.0.10:1 - 10.0.0.11:1\n\
-             duplicate: 10.0.0.11:1 holds 1 too many\n"
+             silent: 10.0.0.11:1 (cc): no heartbeat within 35 s\n\
+             missing: 10.0.0.9:1 (bb) - 10.0.0.11:1 (cc)\none-sided: 10.0.0.10:1 (aa) - 10.0.0.11:1 (cc)\n\
+             duplicate: 10.0.0.11:1 (cc) holds 1 too many\n"
         );
     }
 }

@@ -6,9 +6,11 @@ mod drain;
 mod http;
 mod matrix;
 mod table;
+mod why;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
@@ -115,10 +117,65 @@ pub(crate) fn status(args: &ClientArgs) -> Result<ExitCode, Failure> {
                     size(number(&status["mempool"]["bytes"]))
                 ),
             ),
+            ("places", places(&status["slots"])),
+            ("handshakes", handshakes(status)),
+            ("bans", bans_in_short(status)),
+            ("rate limits", rates(&status["counters"])),
             ("clock offset", format!("{} ms", status["clock_offset_ms"])),
             ("last tick", format!("{} ms ago", status["last_tick_age_ms"])),
         ])
     })
+}
+
+/// How the places for links are used.
+fn places(slots: &Value) -> String {
+    let of = |class: &str| format!("{class} {} used, {} free", slots[class]["used"], slots[class]["free"]);
+    ["masternode", "reserved", "observer"].map(of).join("; ")
+}
+
+fn handshakes(status: &Value) -> String {
+    let under_way = &status["handshakes"];
+    format!(
+        "{} unauthenticated, {} waiting for their turn, {} own dials; {} deferred since the start",
+        under_way["unauthenticated"],
+        under_way["deferred"],
+        under_way["dialing"],
+        status["counters"]["handshakes_deferred"],
+    )
+}
+
+/// What is counted by kind: the kinds that are not zero.
+fn kinds(counts: &Value) -> String {
+    let counted = counts.as_object().into_iter().flatten().filter(|(_, count)| number(count) > 0);
+    counted.map(|(kind, count)| format!("{kind} {count}")).collect::<Vec<_>>().join(", ")
+}
+
+fn total(counts: &Value) -> u64 {
+    counts.as_object().into_iter().flatten().map(|(_, count)| number(count)).sum()
+}
+
+fn with_kinds(counts: &Value) -> String {
+    match total(counts) {
+        0 => "0".to_owned(),
+        total => format!("{total} ({})", kinds(counts)),
+    }
+}
+
+fn bans_in_short(status: &Value) -> String {
+    format!(
+        "{} in force; since the start {} set, {} connections refused",
+        with_kinds(&status["bans_by_cause"]),
+        with_kinds(&status["counters"]["bans"]),
+        status["counters"]["inbound_banned"],
+    )
+}
+
+fn rates(counters: &Value) -> String {
+    format!(
+        "{} messages beyond one; {} beyond one that is only observed",
+        with_kinds(&counters["rate_exceeded"]),
+        with_kinds(&counters["rate_observed"]),
+    )
 }
 
 /// `timed peers`.
@@ -205,44 +262,18 @@ pub(crate) fn masternodes(args: &ClientArgs) -> Result<ExitCode, Failure> {
 
 /// `timed why`.
 pub(crate) fn why(args: &PeerArgs) -> Result<ExitCode, Failure> {
-    ask(&args.client, (Method::Get, &format!("/why/{}", path_segment(&args.peer)), ""), |why| {
-        let next = match why["next"]["action"].as_str() {
-            Some(action) => format!("{action} in {} ms", why["next"]["in_ms"]),
-            None => "-".to_owned(),
-        };
-        let mut lines = vec![
-            ("peer", cell(&why["node_id"])),
-            ("address", cell(&why["addr"])),
-            ("decision", cell(&why["decision"])),
-            ("because", cell(&why["text"])),
-            ("rule", cell(&why["rule"])),
-            ("since", cell(&why["since"])),
-            ("next", next),
-            ("session", cell(&why["session"]["session"])),
-        ];
-        if why["ban"].is_object() {
-            let end = match why["ban"]["until"].as_str() {
-                Some(until) => format!("until {until}"),
-                None => "until it is lifted".to_owned(),
-            };
-            lines.push((
-                "ban",
-                format!("on {}, by {}, {end}", cell(&why["ban"]["target"]), cell(&why["ban"]["cause"])),
-            ));
-        }
-        let mut out = facts(&lines);
-        let rows = rows(&why["attempts"], |attempt| {
-            let end = match attempt["end"]["reason"].as_str() {
-                Some(reason) => format!("{reason} (by {})", cell(&attempt["end"]["by"])),
-                None => "live".to_owned(),
-            };
-            vec![cell(&attempt["at"]), cell(&attempt["direction"]), cell(&attempt["intent"]), end]
-        });
-        if !rows.is_empty() {
-            out.push_str(&format!("\n{}", aligned(&["ATTEMPT", "DIRECTION", "INTENT", "END"], &rows)));
-        }
-        out
-    })
+    let path = format!("/why/{}", path_segment(&args.peer));
+    let api = Api::of(&args.client)?;
+    let answer = api.exchange(Method::Get, &path, "")?;
+    // Nobody knows the peer: that is an answer too, and a failure.
+    let unknown = answer.status == 404 && answer.json["decision"].is_string();
+    let answer = if unknown { answer } else { api.accepted(answer)? };
+    say(&if args.client.json {
+        format!("{}\n", answer.text.trim_end())
+    } else {
+        why::screen(&answer.json, SystemTime::now())
+    })?;
+    Ok(if unknown { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// A text as one segment of a path.
@@ -255,9 +286,15 @@ fn path_segment(text: &str) -> String {
 
 /// The result of an order, with the peer where one is named.
 fn result(answer: &Value) -> String {
-    match answer["node_id"].as_str() {
-        Some(id) => format!("{} {id}\n", cell(&answer["result"])),
-        None => format!("{}\n", cell(&answer["result"])),
+    let done = cell(&answer["result"]);
+    match (answer["node_id"].as_str(), answer["claimed_by"].as_str()) {
+        (Some(id), _) => format!("{done} {id}\n"),
+        (None, Some(id)) => {
+            format!(
+                "{done}; {id}, which is linked already, says that it listens there: the dial shows whether it does\n"
+            )
+        }
+        (None, None) => format!("{done}\n"),
     }
 }
 

@@ -1,4 +1,6 @@
-//! Text in aligned columns.
+//! Text in aligned columns, and how numbers and spans read.
+
+use std::time::Duration;
 
 /// Rows under a head, each column as wide as its widest cell.
 pub(crate) fn aligned(head: &[&str], rows: &[Vec<String>]) -> String {
@@ -32,6 +34,19 @@ pub(crate) fn span(seconds: u64) -> String {
         60..3_600 => format!("{}m {}s", seconds / 60, seconds % 60),
         3_600..86_400 => format!("{}h {}m", seconds / 3_600, seconds / 60 % 60),
         _ => format!("{}d {}h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// A span in words, as a sentence has it: `0.4 s`, `1.7 s`, `12 s`, `5 min 3 s`, `2 h 0 min`, `3 d 4 h`.
+pub(crate) fn in_words(span: Duration) -> String {
+    // To the nearest second: a ban of two hours that was set a moment ago ends in two hours.
+    let seconds = span.saturating_add(Duration::from_millis(500)).as_secs();
+    match seconds {
+        0..10 => format!("{:.1} s", span.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
     }
 }
 
@@ -78,6 +93,9 @@ mod tests {
     #[test]
     fn spans_and_sizes_read_well() {
         assert_eq!([span(5), span(65), span(3_700), span(90_000)], ["5s", "1m 5s", "1h 1m", "1d 1h"]);
+        let words =
+            [400, 9_400, 59_400, 303_000, 7_199_999, 273_600_000].map(Duration::from_millis).map(in_words);
+        assert_eq!(words, ["0.4 s", "9.4 s", "59 s", "5 min 3 s", "2 h 0 min", "3 d 4 h"]);
         assert_eq!([size(10), size(10_240), size(20 << 20)], ["10 B", "10 KiB", "20 MiB"]);
         assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }

@@ -1,5 +1,6 @@
 //! A TOML file with the position of everything in it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -85,6 +86,23 @@ pub(crate) fn shown(value: &DeValue<'_>) -> String {
         DeValue::Datetime(time) => time.to_string(),
         DeValue::Array(_) => "a list".to_owned(),
         DeValue::Table(_) => "a table".to_owned(),
+    }
+}
+
+/// A value in full, as it reads in a file; texts without their quotes, as in the environment.
+pub(crate) fn in_full(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Array(items) => {
+            items.iter().map(|item| in_full(item.get_ref())).collect::<Vec<_>>().join(", ")
+        }
+        DeValue::Table(fields) => {
+            let field = |(key, value): (&Spanned<Cow<'_, str>>, &Located<'_>)| {
+                format!("{} = {}", key.get_ref(), in_full(value.get_ref()))
+            };
+            format!("{{ {} }}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+        }
+        other => shown(other),
     }
 }
 

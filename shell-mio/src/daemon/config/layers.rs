@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
-use super::document::{Document, shown};
+use super::document::{Document, in_full, shown};
 use super::problem::{Place, Problem, did_you_mean};
 use super::schema::{KEYS, SECTIONS, Standard, find};
 use super::setting::{Given, Setting};
@@ -81,6 +81,10 @@ impl<'a> Layers<'a> {
         for (place, given) in self.look_up(section, name) {
             let value = T::read(given).map_err(|expected| {
                 let text = format!("found {given}, expected {expected}");
+                let place = match (self.file, T::part_at_fault(given)) {
+                    (Some(document), Some(part)) => document.place(part),
+                    _ => place,
+                };
                 self.problems.push(Problem { place, key: Some(format!("{section}.{name}")), text });
             });
             highest.get_or_insert(value.ok());
@@ -100,6 +104,14 @@ impl<'a> Layers<'a> {
             Some((document.place(value.span()), Given::Toml(value.get_ref())))
         });
         [flag, variable, line].into_iter().flatten().collect()
+    }
+
+    /// What a key is set to, as it reads in a file.
+    pub(crate) fn text(&self, section: &str, name: &str) -> Option<String> {
+        self.look_up(section, name).into_iter().next().map(|(_, given)| match given {
+            Given::Toml(value) => in_full(value),
+            Given::Text(text) => text.to_owned(),
+        })
     }
 
     /// The value of a key that has a default.

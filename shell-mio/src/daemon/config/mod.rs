@@ -5,6 +5,7 @@ mod layers;
 mod problem;
 mod schema;
 mod setting;
+mod settings;
 mod template;
 
 use std::net::{IpAddr, SocketAddr};
@@ -14,10 +15,12 @@ use timed_core::{AddrScope, CanonicalAddr, Limits, NetworkName, RateLimit, RateU
 
 pub(crate) use document::{Document, Located, shown};
 pub(crate) use layers::Flag;
+use problem::Problem;
 pub(crate) use problem::{Problem as SettingProblem, did_you_mean, lines};
 #[cfg(test)]
 pub(crate) use schema::{KEYS, SECTIONS, Standard};
 pub(crate) use setting::{Auto, Enforce, Given, LogFormat, LogLevel, PeerEntry, Setting};
+pub(crate) use settings::{Change, Settings};
 pub(crate) use template::commented;
 
 use layers::Layers;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use timed_core::{CanonicalAddr, NetworkName, NodeId};
 use toml::de::DeValue;
 
 use super::document::shown;
+use super::problem::did_you_mean;
 
 /// A value as it was given.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +58,20 @@ pub(crate) type Expected = String;
 pub(crate) trait Setting: Sized {
     /// Reads a value; the error says what is expected.
     fn read(given: Given<'_>) -> Result<Self, Expected>;
+
+    /// The part of a value in a file that cannot be read, where it is not the whole.
+    fn part_at_fault(_: Given<'_>) -> Option<Range<usize>> {
+        None
+    }
+}
+
+/// One of these words, with the one that was probably meant.
+fn one_of(given: Given<'_>, words: &[&'static str]) -> Expected {
+    let listed = words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(" ");
+    match given.text().and_then(|text| did_you_mean(text, words.iter().copied())) {
+        Some(meant) => format!("one of {listed}; did you mean {meant:?}?"),
+        None => format!("one of {listed}"),
+    }
 }
 
 fn parsed<T: FromStr>(given: Given<'_>, expected: &str) -> Result<T, Expected> {
@@ -191,7 +207,11 @@ impl<T: Setting> Setting for Auto<T> {
         if given.text() == Some("auto") {
             return Ok(Self::Auto);
         }
-        T::read(given).map(Self::Set).map_err(|expected| format!("\"auto\" or {expected}"))
+        T::read(given).map(Self::Set).map_err(|expected| {
+            let meant = given.text().and_then(|text| did_you_mean(text, ["auto"]));
+            let hint = if meant.is_some() { "; did you mean \"auto\"?" } else { "" };
+            format!("\"auto\" or {expected}{hint}")
+        })
     }
 }
 
@@ -289,6 +309,12 @@ impl<T: Setting> Setting for Vec<T> {
                 .collect(),
         }
     }
+
+    fn part_at_fault(given: Given<'_>) -> Option<Range<usize>> {
+        let Given::Toml(DeValue::Array(items)) = given else { return None };
+        let wrong = items.iter().find(|item| T::read(Given::Toml(item.get_ref())).is_err());
+        wrong.map(toml::Spanned::span)
+    }
 }
 
 macro_rules! words {
@@ -308,7 +334,7 @@ macro_rules! words {
             fn read(given: Given<'_>) -> Result<Self, Expected> {
                 match given.text() {
                     $(Some($text) => Ok(Self::$variant),)*
-                    _ => Err(["one of", $(concat!(" \"", $text, "\"")),*].concat()),
+                    _ => Err(one_of(given, &[$($text),*])),
                 }
             }
         }
@@ -357,7 +383,7 @@ impl Setting for Enforce {
         match given.text() {
             Some("on") => Ok(Self::On),
             Some("observe") => Ok(Self::Observe),
-            _ => Err("\"on\" or \"observe\"".to_owned()),
+            _ => Err(one_of(given, &["on", "observe"])),
         }
     }
 }
@@ -385,10 +411,26 @@ impl<T: Setting> Setting for Limit<T> {
             match key.get_ref().as_ref() {
                 "max" => limit.max = Some(T::read(given).map_err(in_place)?),
                 "enforce" => limit.enforce = Enforce::read(given).map_err(in_place)?,
-                other => return Err(format!("the keys max and enforce only, not {other:?}")),
+                other => {
+                    let meant = did_you_mean(other, ["max", "enforce"]);
+                    let hint = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+                    return Err(format!("the keys max and enforce only, not {other:?}{hint}"));
+                }
             }
         }
         Ok(limit)
+    }
+
+    fn part_at_fault(given: Given<'_>) -> Option<Range<usize>> {
+        let Given::Toml(DeValue::Table(table)) = given else { return None };
+        table.iter().find_map(|(key, value)| {
+            let given = Given::Toml(value.get_ref());
+            match key.get_ref().as_ref() {
+                "max" => T::read(given).is_err().then(|| value.span()),
+                "enforce" => Enforce::read(given).is_err().then(|| value.span()),
+                _ => Some(key.span()),
+            }
+        })
     }
 }
 

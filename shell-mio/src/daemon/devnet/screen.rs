@@ -204,7 +204,7 @@ impl Scene<'_> {
         if let Some((blocks, slots)) = self.made {
             figures.push(Figure::new("blocks", format!("{blocks} in {slots} slots")));
         }
-        let rates: Vec<u64> = self.known.iter().filter_map(|known| known.sent.per_second()).collect();
+        let rates: Vec<u64> = self.known.iter().filter_map(sends).collect();
         if !rates.is_empty() {
             figures.push(Figure::new("traffic", format!("{}/s", size(rates.iter().sum()))));
         }
@@ -248,7 +248,7 @@ impl Scene<'_> {
             }
             cells.extend([
                 said(&|said| said.active.to_string().into()),
-                known.sent.per_second().map_or_else(Cell::unknown, |rate| format!("{}/s", size(rate)).into()),
+                sends(known).map_or_else(Cell::unknown, |rate| format!("{}/s", size(rate)).into()),
                 Cell::from(node.pid.to_string()),
                 last.get(index).cloned().flatten().map_or_else(Cell::unknown, Cell::from),
             ]);
@@ -281,6 +281,11 @@ impl Scene<'_> {
         });
         Grid { rows: rows.collect(), columns }
     }
+}
+
+/// What a node that answers sends, in bytes a second.
+fn sends(known: &Known) -> Option<u64> {
+    known.said.and_then(|_| known.sent.per_second())
 }
 
 fn state_of(node: &Running, known: &Known) -> (String, Tone) {

@@ -79,6 +79,14 @@ pub(super) fn words(fact: &Fact, names: &Names) -> Option<(String, Tone)> {
             true => (format!("masternode {} is active", who("node_id")), Tone::Good),
             false => (format!("masternode {} is no longer active", who("node_id")), Tone::Bad),
         },
+        "absence" => match fields["state"].as_str() {
+            Some("announced") => {
+                let lasts = fields["lasts_s"].as_u64().map(span).unwrap_or_default();
+                (format!("{} announces to be away for up to {lasts}", who("node_id")), Tone::Quiet)
+            }
+            Some("taken_back") => (format!("{} stays after all", who("node_id")), Tone::Quiet),
+            _ => (format!("{} is away for longer than it announced", who("node_id")), Tone::Bad),
+        },
         "block" => {
             let payload = match fields["payload_bytes"].as_u64() {
                 Some(0) | None => "empty".to_owned(),

@@ -24,6 +24,11 @@ function inWords(name, data, who) {
       return line('links', 'quiet', `probed ${peer} at ${data.addr}: ${data.reason}`);
     case 'peer_check':
       return line('links', data.up < data.expected ? 'odd' : 'quiet', `check of links: ${data.up} of ${data.expected}`);
+    case 'absence': {
+      const text = { announced: `announces to be away for up to ${data.lasts_s} s`, taken_back: 'stays after all' };
+      const word = text[data.state] ?? 'is away for longer than it announced';
+      return line('links', data.state === 'overdue' ? 'bad' : 'quiet', `${peer} ${word}`);
+    }
     case 'activity':
       return line('links', data.active ? 'good' : 'bad', `masternode ${peer} is ${data.active ? 'active' : 'no longer active'}`);
     case 'heartbeat':
