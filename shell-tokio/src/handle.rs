@@ -466,7 +466,8 @@ impl Handle {
     }
 
     /// Announces to every peer that this node is about to be away, for so long at most: whole seconds, a second to a day
-    /// (rule L-5). It takes no more transactions from then on, and takes part in everything else until it is stopped.
+    /// (rule L-5). It takes no more transactions from then on, and takes part in everything else until it is stopped. One
+    /// such order a second is taken.
     ///
     /// # Errors
     /// As [`Handle::request`], and if those who are left could not decide blocks, unless that is accepted.
