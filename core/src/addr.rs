@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// An address with its port, IPv4-mapped IPv6 folded to IPv4, scope and flow dropped.
 ///
 /// Ordered numerically: IPv4 before IPv6, then the octets, then the port (rule D-1 of `core/PROTOCOL.md`).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub struct CanonicalAddr {
     ip: IpAddr,
     port: u16,
@@ -99,7 +99,7 @@ pub enum AddrClass {
 }
 
 /// Which addresses of other nodes a node believes, dials on hearsay and tells (rule P-3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum AddrScope {
     /// Those that can be reached from everywhere.
     Global,

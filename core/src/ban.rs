@@ -9,14 +9,14 @@ use crate::ids::NodeId;
 use crate::time::Wall;
 
 /// A block of addresses: a prefix of IPv4 or IPv6, its host bits zero, mapped IPv6 folded to IPv4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub struct IpNet {
     ip: IpAddr,
     bits: u8,
 }
 
 /// Whom a ban concerns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub enum BanTarget {
     /// One node, wherever it is.
     Key(NodeId),
@@ -128,7 +128,7 @@ impl FromStr for BanTarget {
 }
 
 /// What an operator writes beside a ban: at most 120 bytes without control characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct BanNote(String);
 
 impl BanNote {
@@ -150,7 +150,7 @@ impl BanNote {
 }
 
 /// Who decided on a ban.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub enum BanCause {
     /// The operator.
     Operator,
@@ -189,7 +189,7 @@ impl BanCause {
 }
 
 /// A ban in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Ban {
     /// Whom it concerns.
     pub target: BanTarget,
@@ -204,7 +204,7 @@ pub struct Ban {
 }
 
 /// Why a ban ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub enum BanEnd {
     /// Its time was over.
     Expired,

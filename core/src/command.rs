@@ -12,7 +12,7 @@ use crate::time::{Mono, Wall};
 use crate::wire::block::FinalBlock;
 
 /// One command, taken in order from [`Node::next_command`](crate::Node::next_command).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub enum Command {
     /// Open a connection; answer with [`Input::Dialed`](crate::Input::Dialed) or
     /// [`Input::Closed`](crate::Input::Closed).
@@ -118,7 +118,7 @@ pub enum Command {
 }
 
 /// How soon a commit is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum CommitPace {
     /// Consensus goes on when it is durable.
     Live,
@@ -127,7 +127,7 @@ pub enum CommitPace {
 }
 
 /// Whether a connection is to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Reading {
     /// Read as bytes come.
     Resume,

@@ -11,7 +11,7 @@ use crate::registry::Registry;
 use crate::time::Wall;
 
 /// The network's name: 1 to 32 characters of `a–z`, `0–9` and `-`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct NetworkName(String);
 
 impl NetworkName {
@@ -33,7 +33,7 @@ impl NetworkName {
 }
 
 /// A peer to start from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Bootstrap {
     /// Where it listens.
     pub addr: CanonicalAddr,
@@ -44,7 +44,7 @@ pub struct Bootstrap {
 /// A peer to start from that is known by a name, which the shell resolves whenever it is told to
 /// ([`Command::Resolve`](crate::Command::Resolve)). Its place in [`Config::seeds`] is its
 /// [`SeedId`](crate::SeedId).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Seed {
     /// The key that it must prove, if known.
     pub id: Option<NodeId>,
@@ -53,7 +53,7 @@ pub struct Seed {
 }
 
 /// A list of peers in the configuration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum PeerList {
     /// Peers to start from.
     #[default]
@@ -63,7 +63,7 @@ pub enum PeerList {
 }
 
 /// What an operator may change while the node runs; everything else is as it was at the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Reconfiguration {
     /// As [`Config::bootstrap`]. A link to a peer that is on no list any more stays as long as it stands.
     pub bootstrap: Vec<Bootstrap>,
@@ -78,7 +78,7 @@ pub struct Reconfiguration {
 }
 
 /// A name after a change of the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct NewSeed {
     /// Its number: as before for a name that stays, else one that no other name ever had in this process. A late
     /// answer for a number that is gone is ignored.
@@ -90,7 +90,7 @@ pub struct NewSeed {
 }
 
 /// Schedules and time-outs (`core/PROTOCOL.md`, "Times").
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Timings {
     /// A dial that is not answered by then has failed.
     pub dial_timeout: Duration,
@@ -154,7 +154,7 @@ impl Default for Timings {
 }
 
 /// How blocks are made. The interval and the time of the first slot are the same at every node of a network.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct ChainConfig {
     /// Start of the first slot; slots follow without a gap (rule C-6).
     pub genesis_time: Wall,
@@ -167,7 +167,7 @@ pub struct ChainConfig {
 }
 
 /// When this node proposes (rule C-14).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum MinPeers {
     /// When live links, this node included, reach a quorum.
     Auto,
@@ -176,7 +176,7 @@ pub enum MinPeers {
 }
 
 /// Everything a node is told at its start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub struct Config {
     /// The network's name.
     pub network: NetworkName,
@@ -209,7 +209,7 @@ pub struct Config {
 }
 
 /// Whether this node acts as a masternode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum MasternodeMode {
     /// If and only if its key is in the registry.
     Auto,

@@ -6,7 +6,7 @@ use crate::ids::Ticket;
 
 /// Values parked behind tickets. Records become durable in order, so an answer releases everything parked
 /// behind its ticket and the earlier ones.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub struct Gate<T> {
     next: u64,
     durable: u64,
@@ -14,7 +14,7 @@ pub struct Gate<T> {
     parked: VecDeque<(Ticket, T)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 enum State {
     Sound,
     /// A write failed: nothing passes any more.

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
+use crate::witness;
+
 /// Writes bytes as lower-case hex.
 fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -33,8 +35,8 @@ fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], BadHex> {
 macro_rules! byte_id {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub [u8; $len]);
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        pub struct $name(#[serde(with = "crate::recorded::octets")] pub [u8; $len]);
 
         impl Default for $name {
             fn default() -> Self {
@@ -123,7 +125,7 @@ impl TxId {
     /// The id of a transaction (rule X-1).
     #[must_use]
     pub fn of(transaction: &[u8]) -> Self {
-        Self(Sha256::digest(transaction).into())
+        Self(witness::hashed(Sha256::digest(transaction).into()))
     }
 }
 
@@ -133,7 +135,9 @@ macro_rules! number_id {
     };
     ($(#[$doc:meta])* $name:ident, $number:ty) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+        )]
         pub struct $name(pub $number);
 
         impl fmt::Display for $name {
@@ -199,7 +203,7 @@ impl Round {
 
 /// One connection, from dial or accept to `Closed`. Allocated by the core only; an index is used again
 /// only under a new generation, so a stale id never names another connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub struct ConnId {
     index: u32,
     generation: u32,
@@ -233,51 +237,67 @@ impl fmt::Display for ConnId {
     }
 }
 
-/// A slab whose keys are [`ConnId`]s.
-#[derive(Clone, Debug)]
+/// A slab whose keys are [`ConnId`]s. Which index is used next is part of a recorded state.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct ConnSlab<T> {
-    slots: slab::Slab<(u32, T)>,
+    slots: Vec<Option<(u32, T)>>,
+    /// Indices to be used again, the last first.
+    free: Vec<u32>,
     next_generation: u32,
 }
 
 impl<T> ConnSlab<T> {
     pub(crate) const fn new() -> Self {
-        Self { slots: slab::Slab::new(), next_generation: 1 }
+        Self { slots: Vec::new(), free: Vec::new(), next_generation: 1 }
     }
 
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(ConnId) -> T) -> ConnId {
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
-        let entry = self.slots.vacant_entry();
-        let id = ConnId { index: u32::try_from(entry.key()).unwrap_or(u32::MAX), generation };
-        entry.insert((generation, make(id)));
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        let id = ConnId { index, generation };
+        let value = make(id);
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            *slot = Some((generation, value));
+        }
         id
     }
 
+    fn slot(&self, index: u32) -> Option<&(u32, T)> {
+        self.slots.get(index as usize)?.as_ref()
+    }
+
     pub(crate) fn get(&self, id: ConnId) -> Option<&T> {
-        self.slots.get(id.index as usize).filter(|slot| slot.0 == id.generation).map(|slot| &slot.1)
+        self.slot(id.index).filter(|slot| slot.0 == id.generation).map(|slot| &slot.1)
     }
 
     pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut T> {
-        self.slots.get_mut(id.index as usize).filter(|slot| slot.0 == id.generation).map(|slot| &mut slot.1)
+        let slot = self.slots.get_mut(id.index as usize)?.as_mut();
+        slot.filter(|slot| slot.0 == id.generation).map(|slot| &mut slot.1)
     }
 
     pub(crate) fn remove(&mut self, id: ConnId) -> Option<T> {
         self.get(id)?;
-        self.slots.try_remove(id.index as usize).map(|slot| slot.1)
+        let removed = self.slots.get_mut(id.index as usize)?.take()?;
+        self.free.push(id.index);
+        Some(removed.1)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.len()
+        self.slots.len() - self.free.len()
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.slots.iter_mut().map(|(_, slot)| &mut slot.1)
+        self.slots.iter_mut().flatten().map(|(_, slot)| slot)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnId, &T)> {
-        self.slots.iter().map(|(index, slot)| {
-            (ConnId { index: u32::try_from(index).unwrap_or(u32::MAX), generation: slot.0 }, &slot.1)
+        (0..).zip(&self.slots).filter_map(|(index, slot)| {
+            let (generation, value) = slot.as_ref()?;
+            Some((ConnId { index, generation: *generation }, value))
         })
     }
 }

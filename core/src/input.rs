@@ -13,7 +13,7 @@ use crate::ids::{BlockHash, ConnId, Height, LoadId, NodeId, RequestId, Round, Se
 use crate::registry::Masternode;
 
 /// One input to [`Node::handle`](crate::Node::handle).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Input<'a> {
     /// The deadline has passed, or nothing else is to be told. Harmless at any time.
     Tick,
@@ -24,7 +24,8 @@ pub enum Input<'a> {
         /// Our end of the socket.
         local: SocketAddr,
     },
-    /// Bytes arrived, in any chunking.
+    /// Bytes arrived, in any chunking. A recording holds them by themselves.
+    #[serde(skip)]
     Data {
         /// The connection they arrived on.
         conn: ConnId,
@@ -94,7 +95,7 @@ pub enum Input<'a> {
 }
 
 /// What the application says of a proposed payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum PayloadVerdict {
     /// This node may vote for it.
     Valid,
@@ -103,7 +104,7 @@ pub enum PayloadVerdict {
 }
 
 /// A change of the registry that a block brings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum RegistryChange {
     /// A masternode joins, or a registered one moves to another address.
     Put(Masternode),
@@ -112,7 +113,7 @@ pub enum RegistryChange {
 }
 
 /// A final block as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct StoredBlock {
     /// Its height.
     pub height: Height,
@@ -121,7 +122,7 @@ pub struct StoredBlock {
 }
 
 /// How the operator names a peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum PeerRef {
     /// By its key.
     Id(NodeId),
@@ -137,7 +138,7 @@ pub enum PeerRef {
 }
 
 /// What becomes of an order that takes the quorum away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum QuorumLoss {
     /// It is refused.
     Refused,
@@ -146,7 +147,7 @@ pub enum QuorumLoss {
 }
 
 /// A question or an order from the operator or the application.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub enum Request {
     /// This node in short.
     Status,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::ids::TxId;
 
 /// The key of a durable record. A later record of a key replaces the earlier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 #[non_exhaustive]
 pub enum RecordKey {
     /// The highest boot epochs used and confirmed with this key (rule E-1).
@@ -63,7 +63,7 @@ impl RecordKey {
 }
 
 /// A durable record as a shell gives it back at the next start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Record {
     /// Its key.
     pub key: RecordKey,

@@ -85,6 +85,7 @@
 //! | `node` | [`Node`]: routes inputs to the machines and applies their effects; no policy of its own |
 //! | `masternode` | heartbeats with witnesses, the active set, the link matrix |
 //! | [`net`] | who dials, which duplicate survives, knocks, back-off, epochs, the pool of peers |
+//! | [`flight`] | the recorder: what a node did, and the same again |
 //! | `link` | one connection: opening, signed words, lanes out, liveness |
 //! | [`crypto`] | the traits of a provider, and Noise with ed25519 |
 //! | [`wire`] | records, frames, messages, their encoding, and the bytes that are signed |
@@ -106,6 +107,7 @@ mod command;
 mod config;
 pub mod crypto;
 mod event;
+pub mod flight;
 mod gate;
 mod ids;
 mod input;
@@ -115,12 +117,14 @@ mod link;
 mod masternode;
 pub mod net;
 mod node;
+mod recorded;
 mod registry;
 mod rng;
 mod seats;
 mod time;
 mod timers;
 pub mod wire;
+mod witness;
 
 /// The consensus of one height as plain data: what the exploration and the oracle in `tests` run. No part of the
 /// interface: nothing here is promised to stay.

@@ -185,7 +185,7 @@ pub(crate) const fn holding(what: &'static str, held: usize, bound: usize) -> Ho
 
 /// Bounds that may differ from node to node; see [`Limits::worst_case_bytes`] for what they add up to. A lane's
 /// bytes are those that its frames hold in memory, a little more than what goes out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Limits {
     /// Live sessions at most.
     pub max_peers: usize,
@@ -240,7 +240,7 @@ pub struct Limits {
 }
 
 /// How fast a peer may send of a class of traffic of its own accord (rule A-1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct RateLimit {
     /// Messages a second, or bytes where the class is counted in bytes; 0 counts as 1. `None`: four times what the
     /// schedules of an honest peer make at worst.
@@ -250,7 +250,7 @@ pub struct RateLimit {
 }
 
 /// A rate for each class of traffic.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct RateLimits([RateLimit; TrafficClass::ALL.len()]);
 
 impl RateLimits {

@@ -7,12 +7,13 @@ use std::net::IpAddr;
 
 use crate::addr::CanonicalAddr;
 use crate::ids::{NodeId, RegistryTag};
+use crate::witness;
 
 /// Most masternodes that a registry may hold.
 pub const MAX_MASTERNODES: usize = 128;
 
 /// One registered masternode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Masternode {
     /// Its key.
     pub id: NodeId,
@@ -21,11 +22,13 @@ pub struct Masternode {
 }
 
 /// Position of a masternode in the registry, which is ordered by key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub struct MasternodeIndex(pub u8);
 
 /// SHA-256 over the registry's canonical bytes.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize,
+)]
 pub struct RegistryHash(pub [u8; 32]);
 
 impl RegistryHash {
@@ -67,7 +70,7 @@ pub enum RegistryError {
 }
 
 /// The masternodes in force at one height, ordered by key: 1 to 128 of them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Registry {
     entries: Vec<Masternode>,
 }
@@ -163,7 +166,8 @@ impl Registry {
             }
             hasher.update(entry.addr.port().to_le_bytes());
         }
-        RegistryHash(hasher.finalize().into())
+        // Of addresses, too: where they are replaced it stays what it was.
+        RegistryHash(witness::hashed(hasher.finalize().into()))
     }
 }
 

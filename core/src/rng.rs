@@ -17,6 +17,20 @@ impl fmt::Debug for Rng {
     }
 }
 
+/// Nothing: whoever has the stream knows what will be drawn.
+impl serde::Serialize for Rng {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_unit()
+    }
+}
+
+/// The stream of a replay: whatever it gives, the recorded draw is taken.
+impl<'de> serde::Deserialize<'de> for Rng {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        <()>::deserialize(from).map(|()| Self::new([0; 32]))
+    }
+}
+
 impl Rng {
     /// Starts the stream.
     #[must_use]
@@ -27,10 +41,10 @@ impl Rng {
 
     /// The next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
-        self.0.next_u64()
+        crate::witness::drawn(self.0.next_u64())
     }
 
-    /// Fills a buffer, for keys.
+    /// Fills a buffer, for keys: no recorder hears of these.
     pub fn fill(&mut self, out: &mut [u8]) {
         self.0.fill_bytes(out);
     }

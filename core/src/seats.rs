@@ -3,7 +3,9 @@
 use crate::registry::MasternodeIndex;
 
 /// A set of registry positions. A registry has at most 128 entries, so it is one `u128`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize,
+)]
 pub struct SeatSet(pub u128);
 
 impl SeatSet {

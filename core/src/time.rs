@@ -6,15 +6,19 @@ use std::ops::{Add, Sub};
 use std::time::Duration;
 
 /// Monotonic time in nanoseconds from any origin. Every time-out uses it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize,
+)]
 pub struct Mono(pub u64);
 
 /// Unix time in milliseconds. Used only inside signed values and for slots, never for a time-out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize,
+)]
 pub struct Wall(pub u64);
 
 /// Both clocks, sampled together once per wake-up by the shell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Now {
     /// Monotonic reading.
     pub mono: Mono,
@@ -84,7 +88,7 @@ pub(crate) const FREEZE_FORGIVEN: Duration = Duration::from_secs(60);
 pub(crate) const FREEZE_WINDOW: Duration = Duration::from_secs(600);
 
 /// What a clock reading told about ourselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Reading {
     /// Time went on as expected.
     Regular,
@@ -98,7 +102,7 @@ pub(crate) enum Reading {
 ///
 /// All deadlines in the core are in protocol time. A freeze therefore shifts every one of them at once,
 /// and nobody is declared dead for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Clock {
     now: Now,
     shell: Mono,

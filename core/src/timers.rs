@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::time::Mono;
 
 /// A table of deadlines. Arming a key again replaces its deadline, so there is nothing to cancel or leak.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+#[serde(bound(deserialize = "K: serde::Deserialize<'de> + Ord"))]
 pub(crate) struct Timers<K> {
     by_key: BTreeMap<K, Mono>,
     by_time: BTreeSet<(Mono, K)>,

@@ -87,8 +87,17 @@ impl Setting {
     }
 }
 
+/// What a node is made from.
+pub(crate) type Parts = (Config, Box<dyn Provider>, [u8; 32]);
+
 /// Starts a node.
 pub(crate) fn node(member: &Member, setting: Setting, now: Now) -> Node {
+    let (config, provider, seed) = parts(member, setting, now);
+    Node::new(config, provider, seed, [], now).expect("a good configuration")
+}
+
+/// What a node of this setting is made from.
+pub(crate) fn parts(member: &Member, setting: Setting, now: Now) -> Parts {
     let limits = Limits {
         max_peers: setting.max_peers,
         known_peers: setting.max_peers + 1024,
@@ -127,7 +136,7 @@ pub(crate) fn node(member: &Member, setting: Setting, now: Now) -> Node {
     let mut seed = [0; 32];
     seed[..4].copy_from_slice(&member.key.to_le_bytes());
     let provider = Counting::new(provider(member.key));
-    Node::new(config, Box::new(provider), seed, [], now).expect("a good configuration")
+    (config, Box::new(provider), seed)
 }
 
 fn provider(key: u32) -> NoiseProvider {

@@ -11,14 +11,14 @@ use crate::wire::block::{Outline, chunk_hash};
 use crate::wire::message::Chunk;
 
 /// The payloads of the height under way: the newest proposals' and the one that must not be lost.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Assembly {
     /// At most [`PAYLOADS`], oldest first.
     payloads: Vec<Payload>,
 }
 
 /// One payload, whole or growing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 struct Payload {
     height: Height,
     block: BlockHash,
@@ -26,18 +26,19 @@ struct Payload {
     state: State,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 enum State {
     /// One bit a chunk that is missing. The buffer is made with the first chunk.
     Partial {
         missing: u128,
+        #[serde(with = "crate::recorded::buffer")]
         buffer: Vec<u8>,
     },
     Whole(Bytes),
 }
 
 /// What a chunk brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[must_use]
 pub(crate) enum Progress {
     /// Its payload is not sought: another block, or an evicted one.

@@ -18,7 +18,7 @@ use crate::wire::message::{Chunk, Proposal};
 pub(crate) const ROUNDS_AHEAD: u32 = 4;
 
 /// One proposed block, but for its payload.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Candidate {
     /// Its header.
     pub(crate) header: Header,
@@ -35,7 +35,7 @@ pub(crate) struct Candidate {
 }
 
 /// What the application was asked about a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Word {
     /// Nothing.
     Unasked,
@@ -46,7 +46,7 @@ pub(crate) enum Word {
 }
 
 /// How the missing part of a payload is being sought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Fetch {
     /// When something last happened.
     pub(crate) since: Mono,
@@ -55,7 +55,7 @@ pub(crate) struct Fetch {
 }
 
 /// The candidates of the height under way.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Candidates {
     height: Height,
     blocks: BTreeMap<BlockHash, Candidate>,
@@ -65,7 +65,7 @@ pub(crate) struct Candidates {
 }
 
 /// What a round's leader was heard to propose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Heard {
     /// Nothing yet.
     Nothing,

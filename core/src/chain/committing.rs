@@ -10,7 +10,7 @@ use crate::limits::{COMMITS_UNDER_WAY, Holding, holding};
 use crate::wire::block::{Certificate, FinalBlock, Header};
 
 /// A final block, as far as it is kept once it is on its way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Final {
     /// What the next block is a child of.
     pub(crate) parent: Parent,
@@ -44,7 +44,7 @@ impl Final {
 }
 
 /// A block that is durable and with the application.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Done {
     /// The block.
     pub(crate) block: Final,
@@ -53,7 +53,7 @@ pub(crate) struct Done {
 }
 
 /// A block under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 struct UnderWay {
     block: Final,
     disk: Disk,
@@ -61,14 +61,14 @@ struct UnderWay {
 }
 
 /// What is known of a block's record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 enum Disk {
     Written,
     Durable,
 }
 
 /// The tip, and the blocks above it that are final but not yet taken in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Commits {
     tip: Option<Final>,
     under_way: VecDeque<UnderWay>,

@@ -16,7 +16,7 @@ use crate::wire::message::{Message, Proposal, Vote};
 pub(crate) type Effects = Vec<Effect>;
 
 /// One thing to do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Effect {
     /// Queue a message on the link to one peer, if there is one.
     Send(NodeId, Message),
@@ -46,7 +46,7 @@ pub(crate) enum Effect {
 }
 
 /// Which live links a message goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Recipients {
     /// Every registered masternode.
     Masternodes,
@@ -61,7 +61,7 @@ pub(crate) enum Recipients {
 }
 
 /// Own statements of one moment, which share a record.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Said {
     /// A proposal: its payload goes with it, and the polka that it refers to in front of it.
     pub(crate) proposal: Option<Box<Proposal>>,
@@ -70,7 +70,7 @@ pub(crate) struct Said {
 }
 
 /// What waits for a record to be durable (rule C-13).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Binding {
     /// What this node has signed: then it is sent, and its votes are counted like everybody's.
     Said(Box<Said>),

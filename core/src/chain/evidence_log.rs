@@ -8,7 +8,7 @@ use crate::limits::{EVIDENCE_KEPT, Holding, holding};
 const VERSION: u8 = 1;
 
 /// The proofs that this node holds, in the order in which they were found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct EvidenceLog {
     proofs: Vec<Evidence>,
 }

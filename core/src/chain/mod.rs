@@ -85,7 +85,7 @@ use crate::time::{Mono, Now, Wall};
 use crate::wire::message::{Boot, Message, Proposal, Role};
 
 /// The newest block that is durable here and with the application; all zero for the genesis.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Tip {
     /// Its height.
     pub(crate) height: Height,
@@ -121,7 +121,7 @@ impl Default for Overview {
 }
 
 /// What is known of a live peer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 struct Linked {
     /// The newest block that it is known to have, or to have been told of.
     tip: Height,
@@ -130,7 +130,7 @@ struct Linked {
 }
 
 /// Counts since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Counts {
     /// Votes that were verified.
     pub(crate) votes: u64,
@@ -147,7 +147,7 @@ pub(crate) struct Counts {
 }
 
 /// The chain of one node.
-#[derive(Debug)]
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Chain {
     genesis: GenesisHash,
     node: NodeId,

@@ -9,7 +9,7 @@ use crate::time::{Mono, Now, Wall};
 const GRAIN: Duration = Duration::from_millis(2);
 
 /// The deadline of a slot's start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Pacing {
     at: Option<Mono>,
 }

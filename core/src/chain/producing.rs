@@ -19,7 +19,7 @@ const MOST_HALVINGS: u32 = 6;
 /// may be more than the links bear in a round, while each round adds another payload to what is still on its way:
 /// from then on it is half as much each round, which is sooner than the time-outs grow. The next height begins
 /// with what was enough, and each that needs no second round allows twice as much.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct PayloadLimit {
     halvings: u32,
 }
@@ -41,7 +41,7 @@ impl PayloadLimit {
 }
 
 /// Whether this node has a part in making blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Part {
     /// It acts as a masternode that is registered at the height under way.
     Masternode,

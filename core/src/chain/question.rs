@@ -9,7 +9,7 @@ use crate::ids::{BootEpoch, Height, NodeId};
 use crate::registry::MAX_MASTERNODES;
 
 /// The question whether there are lives of this key that its disk does not know of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Question {
     /// The highest boot epoch of this key that its disk knew when the question came up.
     known: BootEpoch,

@@ -15,7 +15,7 @@ const VERSION: u8 = 1;
 const MOST_RECORDED: usize = 3;
 
 /// A registry with what is asked of it at every height.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct InForce {
     /// The registry.
     pub(crate) registry: Registry,
@@ -24,7 +24,7 @@ pub(crate) struct InForce {
 }
 
 /// Which registry is in force at which height, as far as the blocks that were taken in tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Registries {
     /// By the first height at which each is in force.
     since: BTreeMap<Height, InForce>,

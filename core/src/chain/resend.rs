@@ -16,7 +16,7 @@ use crate::wire::message::{self, Held, Message};
 pub(crate) const HELD_A_SLOT: u32 = 10;
 
 /// When to tell what is held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(super) struct Resend {
     next: Option<Mono>,
     last: Option<Mono>,

@@ -13,7 +13,7 @@ use crate::wire::block::VoteKind;
 pub type Polka = (Round, BlockHash);
 
 /// The state of the algorithm for one height (lines 2 to 9).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub(crate) struct RoundMachine {
     round: Round,
     step: Step,
@@ -23,7 +23,7 @@ pub(crate) struct RoundMachine {
 }
 
 /// What is done "for the first time" only, in the present round.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 struct Done {
     /// Line 34.
     prevotes: bool,

@@ -23,7 +23,7 @@ use crate::wire::message::{Message, Proposal, Vote};
 use crate::wire::signing;
 
 /// A proposal that this node owes as the leader of a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(super) struct Owed {
     round: Round,
     /// The block to be proposed again.
@@ -32,7 +32,7 @@ pub(super) struct Owed {
 }
 
 /// How far it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 enum Making {
     /// The gate was closed so far.
     NotBegun,

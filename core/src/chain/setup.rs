@@ -59,7 +59,7 @@ pub(crate) struct Setup<'a> {
 }
 
 /// Whether a registered key is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Conduct {
     /// To propose and to vote.
     Acts,

@@ -14,7 +14,7 @@ const MOST_TOLERANCE: Duration = Duration::from_secs(2);
 const LATE_BEYOND: Duration = Duration::from_secs(4);
 
 /// The starts of all slots: the same at every node of a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Grid {
     genesis: u64,
     /// Milliseconds, at least one.
@@ -22,7 +22,7 @@ pub(crate) struct Grid {
 }
 
 /// How a slot compares with a wall clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Timeliness {
     /// Near enough.
     Timely,

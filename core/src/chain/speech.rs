@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PATIENCE_WITHOUT_RECORD: Duration = Duration::from_secs(20);
 
 /// What this process knows of its key's past, and what follows from it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Speech {
     /// Until when links to a quorum are waited for; none when it was asked after that.
     patience: Option<Mono>,
@@ -35,14 +35,14 @@ pub(crate) struct Speech {
 }
 
 /// Whether something was learned since the question was asked last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 enum News {
     None,
     Some,
 }
 
 /// How far it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 enum State {
     /// Nothing may be said yet.
     Waiting,
@@ -51,7 +51,7 @@ enum State {
 }
 
 /// What changes with something that was learned, or with an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[must_use]
 pub(crate) enum Change {
     /// Nothing.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::ids::{Height, Round};
 
 /// What has timed out: each kind once a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub enum Timeout {
     /// No acceptable proposal came (line 57).
     Propose,
@@ -16,7 +16,7 @@ pub enum Timeout {
 }
 
 /// A time-out to come: it names its height and round, so that one of a decided height does nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Timer {
     /// Of which height.
     pub height: Height,

@@ -12,7 +12,7 @@ use crate::wire::block::{Block, Certificate, Header, Outline, VoteKind};
 use crate::wire::message::Proposal;
 
 /// What the block before tells of the next one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Parent {
     /// Its height; 0 is the genesis.
     pub(crate) height: Height,
@@ -43,7 +43,7 @@ pub(crate) struct Context<'a> {
 }
 
 /// Why a block cannot stand at its height, or a proposal gets no vote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Flaw {
     /// It is of another height than its parent's child.
     #[error("it is of another height")]

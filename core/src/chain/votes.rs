@@ -29,7 +29,7 @@ pub(crate) const LATER_ROUNDS: usize = 2;
 pub(crate) const OLD_POLKAS: usize = 4;
 
 /// The votes of one height.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Votes {
     height: Height,
     registry: Arc<Registry>,
@@ -44,7 +44,7 @@ pub(crate) struct Votes {
     commit: Option<Certificate>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 struct RoundVotes {
     prevotes: Tally,
     precommits: Tally,

@@ -23,7 +23,7 @@ const VERSION_OPEN: u8 = 2;
 const _: () = assert!(OWN_PROPOSALS == PAST_ROUNDS as usize + 1 && OWN_VOTES == 2 * OWN_PROPOSALS);
 
 /// What is written before a statement leaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct VotingRecord {
     /// What this key has said at the height that it works on, and its lock.
     pub(crate) said: Record,
@@ -193,7 +193,7 @@ fn is_coherent(said: &Record) -> bool {
 
 /// A block that a quorum has prevoted, with the proof: whoever is locked on it must be able to propose it again
 /// and to show why, or the chain may stop.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct ValidBlock {
     /// The block.
     pub(crate) block: Block,
@@ -235,7 +235,7 @@ pub(crate) struct Past<'a> {
 }
 
 /// Whether a masternode proposes and votes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Voice {
     /// It does.
     Speaks,

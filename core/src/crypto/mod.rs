@@ -8,6 +8,9 @@ use zeroize::Zeroizing;
 use crate::ids::{NodeId, SessionHash, Signature};
 
 pub mod noise;
+mod witnessed;
+
+pub(crate) use witnessed::{replayed_handshake, replayed_provider, replayed_session, witnessed};
 
 /// Length of the dialer's first handshake message: an ephemeral key.
 pub const HANDSHAKE_INIT: usize = 32;

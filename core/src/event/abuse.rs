@@ -1,7 +1,9 @@
 //! What is counted against a peer, and what its traffic is measured by.
 
 /// Whether a limit on behaviour is enforced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize,
+)]
 pub enum Enforce {
     /// An excess is counted and told, nothing else.
     Observe,
@@ -24,7 +26,9 @@ impl Enforce {
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident $text:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+        )]
         pub enum $name {
             $($(#[$vdoc])* $variant,)*
         }
@@ -138,7 +142,7 @@ impl TrafficClass {
 }
 
 /// What is done about traffic that is too much.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Handling {
     /// It is counted, nothing else.
     Observed,
@@ -161,7 +165,7 @@ impl Handling {
 }
 
 /// What a live peer sends too much of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Excessive {
     /// Of which class.
     pub class: TrafficClass,

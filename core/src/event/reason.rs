@@ -4,13 +4,15 @@
 use std::fmt;
 
 /// The number of a [`CloseReason`] of a later version; never that of a known one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub struct UnknownCode(u16);
 
 macro_rules! reason_codes {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $code:literal $text:literal $hint:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+        )]
         #[non_exhaustive]
         pub enum $name {
             $($(#[$vdoc])* #[doc = concat!("Code ", stringify!($code), ", `", $text, "`: ", $hint, ".")] $variant,)*
@@ -112,7 +114,7 @@ reason_codes! {
 }
 
 /// Why a socket is gone, as the shell saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum TransportCause {
     /// The shell closed it, as commanded.
     Commanded,
@@ -149,7 +151,7 @@ impl TransportCause {
 }
 
 /// Who ended a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum ClosedBy {
     /// This node.
     Us,
@@ -172,7 +174,7 @@ impl ClosedBy {
 }
 
 /// Who opened a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub enum Direction {
     /// The peer dialed us.
     Inbound,
@@ -192,7 +194,7 @@ impl Direction {
 }
 
 /// Why a session was dialed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub enum DialedBecause {
     /// The direction rule says so (rule D-1).
     Canonical,

@@ -10,12 +10,13 @@ use crate::event::{
     MempoolInfo, Offence, Producing, SlotClass, SlotCounts, SyncState, TrafficClass, TxState,
 };
 use crate::ids::{BlockHash, BootEpoch, Height, LinkTag, NodeId, TxId};
+use crate::recorded::Word;
 use crate::registry::MasternodeIndex;
 use crate::time::Wall;
 use crate::wire::message::Lane;
 
 /// What health checks and scrapes read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Summary {
     /// Masternodes active in this node's view, itself included if it is one.
     pub active_masternodes: usize,
@@ -46,7 +47,7 @@ pub struct Summary {
 }
 
 /// What the address book holds (rule P-3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct AddressCounts {
     /// Addresses of others that this node reached itself.
     pub tried: usize,
@@ -57,7 +58,7 @@ pub struct AddressCounts {
 }
 
 /// Links of one node, counted from its one pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct LinkCounts {
     /// How many should stand.
     pub expected: usize,
@@ -74,7 +75,7 @@ pub struct LinkCounts {
 }
 
 /// The answer to a [`Request`](crate::Request).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 #[non_exhaustive]
 pub enum Reply {
     /// To `Status`.
@@ -144,11 +145,11 @@ pub enum Reply {
     /// The request names this very node.
     IsSelf,
     /// The order cannot be carried out now.
-    Refused(&'static str),
+    Refused(#[serde(deserialize_with = "crate::recorded::word")] Word),
 }
 
 /// This node in short.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub struct Status {
     /// Its key.
     pub node: NodeId,
@@ -173,7 +174,7 @@ pub struct Status {
 }
 
 /// What is under way at one moment: connections that are no sessions yet, and bytes that peers have not taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Pending {
     /// Inbound connections that have not proven an identity.
     pub unauthenticated: usize,
@@ -189,7 +190,7 @@ pub struct Pending {
 }
 
 /// Totals since the start: every one only grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Counters {
     /// Dials made, knocks and probes included.
     pub dials: u64,
@@ -269,7 +270,7 @@ pub struct Counters {
 }
 
 /// One live session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub struct PeerInfo {
     /// The peer's key.
     pub node: NodeId,
@@ -312,7 +313,7 @@ pub struct PeerInfo {
 }
 
 /// One end of a link as its owner signed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct MatrixLink {
     /// The end with the lower registry index.
     pub a: NodeId,
@@ -323,7 +324,7 @@ pub struct MatrixLink {
 }
 
 /// A pair of masternodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
 pub struct Pair {
     /// The end with the lower registry index.
     pub a: NodeId,
@@ -332,7 +333,7 @@ pub struct Pair {
 }
 
 /// A masternode in the matrix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct MatrixNode {
     /// Its key.
     pub node: NodeId,
@@ -344,7 +345,7 @@ pub struct MatrixNode {
 }
 
 /// The whole network's links as this node knows them from signed heartbeats (rule M-5).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub struct Matrix {
     /// All masternodes, as in the registry.
     pub nodes: Vec<MatrixNode>,
@@ -389,7 +390,7 @@ impl Matrix {
 }
 
 /// What a planned absence of this node means, at the moment it was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Drain {
     /// For how long at most the node has announced to be away; none if it stays.
     pub absence: Option<Duration>,
@@ -402,7 +403,7 @@ pub struct Drain {
 }
 
 /// A registered masternode and what this node knows of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub struct MasternodeInfo {
     /// Its position in the registry.
     pub index: MasternodeIndex,
@@ -431,25 +432,29 @@ pub struct MasternodeInfo {
 }
 
 /// Why this node is, or is not, connected to a peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub struct Why {
     /// The peer, where it is known.
     pub peer: Option<NodeId>,
     /// Where it would be dialed.
     pub addr: Option<CanonicalAddr>,
     /// Stable name of the decision in force.
-    pub decision: &'static str,
+    #[serde(deserialize_with = "crate::recorded::word")]
+    pub decision: Word,
     /// The decision in words.
     pub text: String,
     /// The rule of `core/PROTOCOL.md` that it follows.
-    pub rule: &'static str,
+    #[serde(deserialize_with = "crate::recorded::word")]
+    pub rule: Word,
     /// That rule in a few words.
-    pub rule_text: &'static str,
+    #[serde(deserialize_with = "crate::recorded::word")]
+    pub rule_text: Word,
     /// Its position in the registry, if it is a masternode.
     pub masternode: Option<MasternodeIndex>,
     /// For whose sake this node seeks a link: `registry`, `configured`, `ordered`, `named`; empty if it takes one
     /// that the peer makes and seeks none.
-    pub sought_by: Vec<&'static str>,
+    #[serde(deserialize_with = "crate::recorded::words")]
+    pub sought_by: Vec<Word>,
     /// When it came into force, if that is known.
     pub since: Option<Wall>,
     /// The ban that keeps the two apart, if that is it.
@@ -463,23 +468,25 @@ pub struct Why {
 }
 
 /// What happens next between two nodes if nothing changes before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Next {
     /// In words.
-    pub action: &'static str,
+    #[serde(deserialize_with = "crate::recorded::word")]
+    pub action: Word,
     /// In how long; `None` if it waits for an event and not for a time.
     pub within: Option<Duration>,
 }
 
 /// One attempt to connect, and its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Attempt {
     /// When it ended, or when it became live.
     pub at: Wall,
     /// Who dialed.
     pub direction: Direction,
     /// The intent it was dialed with: `canonical`, `fallback`, `manual` or `knock`.
-    pub intent: &'static str,
+    #[serde(deserialize_with = "crate::recorded::word")]
+    pub intent: Word,
     /// How it ended; `None` while it is live.
     pub end: Option<(CloseReason, ClosedBy)>,
 }

@@ -1,7 +1,7 @@
 //! Who holds a place among the live links, and how many places there are.
 
 /// What a peer's place among the live links is held by (rule S-3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub enum SlotClass {
     /// A key of the registry.
     Masternode,
@@ -27,7 +27,7 @@ impl SlotClass {
 }
 
 /// Places of one class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct SlotCount {
     /// Live links.
     pub used: usize,
@@ -36,7 +36,7 @@ pub struct SlotCount {
 }
 
 /// All places of a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct SlotCounts {
     /// Registered masternodes.
     pub masternode: SlotCount,

@@ -16,7 +16,7 @@ use crate::wire::record::RecordReader;
 use crate::wire::signing;
 
 /// What this node says of itself in every handshake.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Identity {
     pub(crate) node: NodeId,
     pub(crate) advertised: Option<CanonicalAddr>,
@@ -254,7 +254,7 @@ pub(crate) fn compose_ack(
 }
 
 /// What a signed word turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Word {
     /// Proven, and of our network.
     Proven,

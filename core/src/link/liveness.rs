@@ -4,7 +4,7 @@ use crate::config::Timings;
 use crate::time::Mono;
 
 /// What is known of a live link's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Vitals {
     /// When the last record opened.
     pub heard: Mono,

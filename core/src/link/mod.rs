@@ -28,7 +28,7 @@ use crate::wire::record::RecordReader;
 pub(crate) const REPLY: usize = PREAMBLE + HANDSHAKE_REPLY_OVERHEAD + PREAMBLE;
 
 /// Whose idea a connection was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Origin {
     /// We dialed.
     Dialed {
@@ -42,8 +42,9 @@ pub(crate) enum Origin {
 }
 
 /// An established channel and what it is reading.
-#[derive(Debug)]
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Channel {
+    #[serde(skip, default = "crate::crypto::replayed_session")]
     pub(crate) session: Box<dyn Session>,
     pub(crate) hash: SessionHash,
     pub(crate) theirs: Preamble,
@@ -79,7 +80,7 @@ impl Channel {
 }
 
 /// What a live link knows beyond its channel.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Peering {
     pub(crate) peer: NodeId,
     pub(crate) boot: Boot,
@@ -102,14 +103,14 @@ pub(crate) struct Peering {
 }
 
 /// A live link that is not read for a while, because its peer sends too much.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Pause {
     pub(crate) since: Mono,
     pub(crate) until: Mono,
 }
 
 /// Whether both ends are known to hold a link as live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Confirmed {
     /// The acceptor has answered and heard nothing yet.
     NotYet,
@@ -118,12 +119,12 @@ pub(crate) enum Confirmed {
 }
 
 /// How far a connection has come.
-#[derive(Debug)]
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Phase {
     /// We dial; the socket is not connected.
     Dialing,
     /// We dialed; our preamble and key are sent.
-    AwaitReply(Box<dyn Handshake>),
+    AwaitReply(#[serde(skip, default = "crate::crypto::replayed_handshake")] Box<dyn Handshake>),
     /// They dialed; nothing has come that is complete.
     AwaitPreamble,
     /// We dialed; the channel stands, our `Hello` waits for a durable boot record.
@@ -141,7 +142,7 @@ pub(crate) enum Phase {
 }
 
 /// One connection.
-#[derive(Debug)]
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Link {
     pub(crate) conn: ConnId,
     pub(crate) remote: SocketAddr,

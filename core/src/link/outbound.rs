@@ -22,8 +22,10 @@ const LEAST_ROOM: usize = 256;
 const QUEUE_KEPT: usize = 64;
 
 /// Frame buffers used again once no link holds them any more, so that steady traffic allocates nothing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct FramePool {
+    /// Empty in a recorded state, and in the node whose state it is.
+    #[serde(skip)]
     ring: Vec<Frame>,
     next: usize,
     bound: usize,
@@ -36,6 +38,13 @@ impl FramePool {
 
     pub(crate) fn holding(&self) -> Holding {
         holding("free frame buffers", self.ring.len(), self.bound)
+    }
+
+    /// Drops the free buffers. A recorded state is without them, and which of them would be used again decides how
+    /// much memory a frame counts for.
+    pub(crate) fn forget(&mut self) {
+        self.ring.clear();
+        self.next = 0;
     }
 
     /// Encodes a message once, for any number of links.
@@ -74,8 +83,9 @@ impl FramePool {
     }
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 struct LaneQueue {
+    #[serde(with = "crate::recorded::frames")]
     frames: VecDeque<Frame>,
     /// Bytes of the first frame that went out already.
     sent: usize,
@@ -104,7 +114,7 @@ pub(crate) enum Queued {
 }
 
 /// The lanes of one link.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Outbound {
     control: LaneQueue,
     payload: LaneQueue,

@@ -17,7 +17,7 @@ const LATE_AT_MOST: u8 = 30;
 
 /// What was seen of the live link to a peer. It decides nothing about who is linked to whom but where an observer
 /// has a choice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Quality {
     /// The round trip, smoothed over some eight pings.
     pub(crate) rtt: Option<Duration>,

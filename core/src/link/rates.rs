@@ -25,7 +25,7 @@ const COUNTED_EVERY: Duration = Duration::from_secs(1);
 const RECENT: Duration = Duration::from_secs(10);
 
 /// What a class of traffic may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Rate {
     /// At once, in units.
     pub(crate) capacity: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Rate {
 }
 
 /// A class's rate, and whether it is enforced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Row {
     pub(crate) rate: Rate,
     pub(crate) enforce: Enforce,
@@ -44,7 +44,7 @@ pub(crate) struct Row {
 pub(crate) type Rows = [Row; TrafficClass::ALL.len()];
 
 /// What something is charged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Toll {
     /// Its class, and how much of it in the class's units; none for what only the total knows.
     pub(crate) class: Option<(TrafficClass, u64)>,
@@ -116,7 +116,7 @@ pub(crate) fn frame_cost(body: usize) -> u64 {
 }
 
 /// How much of a rate is used, in parts of a unit, as of when the meter was settled.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 struct Bucket {
     used: u64,
 }
@@ -157,7 +157,7 @@ pub(crate) struct Excess {
 }
 
 /// Whether an excess continues another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum News {
     First,
     Further,
@@ -176,7 +176,7 @@ pub(crate) enum Passage {
 }
 
 /// What one live link has used of all rates.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Meter {
     buckets: [Bucket; TrafficClass::ALL.len()],
     /// As of when.

@@ -10,7 +10,7 @@ use crate::seats::SeatSet;
 use crate::time::Mono;
 
 /// What keeps one masternode active.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Presence {
     session: Option<LinkTag>,
     heard: Option<Mono>,
@@ -18,7 +18,7 @@ pub(crate) struct Presence {
 }
 
 /// The active set of one node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct ActiveSet {
     own: Option<MasternodeIndex>,
     lasts: Duration,

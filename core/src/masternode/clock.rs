@@ -13,7 +13,7 @@ pub(crate) const TOLERANCE: Duration = Duration::from_secs(60);
 pub(crate) const WARN_EVERY: Duration = Duration::from_secs(600);
 
 /// What one masternode's heartbeats say about its clock.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Reading {
     /// Its wall time minus ours when its newest genuine heartbeats arrived, in milliseconds, newest first.
     offsets: [Option<(Mono, i64)>; 2],
@@ -23,7 +23,7 @@ pub(crate) struct Reading {
 }
 
 /// The others' clocks against ours.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Clocks {
     seats: Vec<Reading>,
     fresh_for: Duration,
@@ -34,7 +34,7 @@ pub(crate) struct Clocks {
 }
 
 /// Whether a signed wall time is near enough to ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Timeliness {
     Timely,
     Off,

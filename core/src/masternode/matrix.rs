@@ -19,7 +19,7 @@ pub(crate) struct Statement<'a> {
 }
 
 /// What the two ends' words make of a pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 enum Standing {
     /// Up, and dialed by whom, as the first end says.
     Up(Direction),

@@ -82,7 +82,7 @@ impl OwnLinks {
 }
 
 /// What is known of one masternode from its heartbeats.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 struct Seat {
     /// The highest (epoch, sequence) of a genuine heartbeat.
     mark: (BootEpoch, u64),
@@ -109,7 +109,7 @@ impl Seat {
 }
 
 /// The heartbeats, active set and matrix of one node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Masternode {
     network: NetworkId,
     node: NodeId,

@@ -9,7 +9,7 @@ use crate::wire::message::Heartbeat;
 const REMEMBERED: usize = 8;
 
 /// What this process has signed since its start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct OwnBeats {
     epoch: BootEpoch,
     sequence: u64,

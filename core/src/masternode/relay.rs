@@ -6,7 +6,7 @@ use crate::registry::MasternodeIndex;
 use crate::seats::SeatSet;
 
 /// Who still has to hear an item, as seen from the node that just verified it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Audience {
     author: MasternodeIndex,
     /// Whom the author says it is linked to.

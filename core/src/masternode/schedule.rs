@@ -10,7 +10,7 @@ use crate::time::Mono;
 const EARLY_PER_INTERVAL: u8 = 2;
 
 /// The schedule of one process's heartbeats. All spans are fractions of the interval (10 s).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Schedule {
     interval: Duration,
     /// How long links must have been quiet before an early heartbeat: 1/20 of the interval, jittered by a

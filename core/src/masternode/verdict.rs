@@ -19,7 +19,7 @@ pub(crate) const SPACINGS: u32 = 10;
 
 /// How much of its signer's allowance is used (rule M-3). Only genuine heartbeats are charged, so nobody can
 /// use up another's.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Allowance {
     used_until: Mono,
 }
@@ -37,7 +37,7 @@ impl Allowance {
 }
 
 /// What became of a received heartbeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[must_use]
 pub(crate) enum Verdict {
     /// Verified for the first time: its signer is active. Forward it.
@@ -70,7 +70,7 @@ impl Verdict {
 }
 
 /// Why a heartbeat is invalid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Flaw {
     /// Made for another network.
     WrongNetwork,

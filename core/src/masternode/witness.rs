@@ -16,7 +16,7 @@ pub(crate) const fn needed(registered: usize) -> usize {
 }
 
 /// What is remembered of one verified heartbeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Kept {
     pub(crate) epoch: BootEpoch,
     pub(crate) sequence: u64,
@@ -30,7 +30,7 @@ pub(crate) struct Kept {
 }
 
 /// The newest heartbeats of one masternode, newest first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Track {
     kept: [Option<Kept>; KEPT],
 }

@@ -8,7 +8,7 @@ use crate::time::{Mono, Now, Wall};
 pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The announced absence of one peer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Absence {
     /// None is announced, or it is over.
     #[default]

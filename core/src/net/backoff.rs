@@ -6,7 +6,7 @@ use crate::rng::Rng;
 use crate::time::Mono;
 
 /// When a peer may be dialed again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Backoff {
     failures: u32,
     refusals: u32,
@@ -15,7 +15,7 @@ pub struct Backoff {
 }
 
 /// What is waited for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 enum Cause {
     /// Better luck.
     #[default]

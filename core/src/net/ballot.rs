@@ -37,7 +37,7 @@ pub enum Admission {
 
 /// The highest ballot ever live with one peer; forgotten once no link of the pair has been live for twice the
 /// handshake time-out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Register {
     highest: Option<Ballot>,
     /// Set while no link is live.

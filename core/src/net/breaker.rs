@@ -23,12 +23,12 @@ pub(crate) const fn suspicious(others: usize) -> usize {
 }
 
 /// One for each offence, in the order of [`Offence::ALL`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Breaker {
     watches: [Watch; Offence::ALL.len()],
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 struct Watch {
     /// Registered masternodes whose scores reached the bound, and when they last did.
     reached: BTreeMap<NodeId, Mono>,

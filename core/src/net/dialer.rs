@@ -26,7 +26,7 @@ pub enum Flight {
 }
 
 /// Whether this node seeks a link of its own accord.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Wanted {
     /// It does.
     Yes,
@@ -35,7 +35,7 @@ pub enum Wanted {
 }
 
 /// What is known of where to dial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Place {
     /// An address.
     Known,
@@ -66,7 +66,7 @@ pub enum Side {
 }
 
 /// Somebody asks for a dial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Order {
     /// Nobody.
     None,
@@ -79,7 +79,7 @@ pub enum Order {
 }
 
 /// Where the passive side stands in its cycle: wait, knock, fall back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Passive {
     /// Knock at this time, unless a session stands by then.
     KnockAt(Mono),
@@ -117,7 +117,7 @@ pub struct Situation {
 }
 
 /// What to do about a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Decision {
     /// Nothing: a session stands.
     Connected,

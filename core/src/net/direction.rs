@@ -5,7 +5,7 @@ use crate::ids::NodeId;
 
 /// One end of a pair, as both ends know it: for a masternode the registry's address, for others the one
 /// they advertise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct End {
     /// The node.
     pub id: NodeId,

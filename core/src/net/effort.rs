@@ -15,7 +15,7 @@ const STEP_EVERY: Duration = Duration::from_micros(2_500);
 const STEPS_AT_ONCE: u32 = 32;
 
 /// Whether a step may be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Step {
     /// It may, and is counted.
     Now,
@@ -25,14 +25,14 @@ pub(crate) enum Step {
 
 /// What has been spent. Sources in the registry, and of reserved peers, have an account of their own: no crowd of
 /// strangers makes them wait.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Effort {
     strangers: Account,
     registered: Account,
 }
 
 /// The time at which everything that was granted is paid for: ahead of the clock by as much as is owed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 struct Account(Mono);
 
 impl Account {

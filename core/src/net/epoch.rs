@@ -14,7 +14,7 @@ pub const MAX_EPOCH_LEAD: Duration = Duration::from_secs(24 * 3600);
 pub const MAX_RAISES: u32 = 3;
 
 /// What earlier starts of this key left behind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Past {
     /// The highest epoch ever said to anybody.
     pub used: BootEpoch,
@@ -57,7 +57,7 @@ pub fn next_epoch(past: Past, wall: Wall) -> BootEpoch {
 }
 
 /// Whether a link with the key in question is live here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Presence {
     /// Yes.
     Live,
@@ -97,7 +97,7 @@ pub fn may_supersede(other: Boot, ours: Boot, wall: Wall) -> bool {
 }
 
 /// Whether this process ever had a link that both ends confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Standing {
     /// It had.
     Confirmed,
@@ -115,7 +115,7 @@ pub enum Source {
 }
 
 /// Whose word it is that another boot of our key was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Witness {
     /// A registered masternode's.
     Registered,

@@ -16,7 +16,7 @@ const ASKED_OFTEN: Duration = Duration::from_secs(180);
 const TOLD_EVERY: Duration = Duration::from_secs(120);
 
 /// What has passed between this node and one peer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Exchange {
     /// When to ask, if addresses are of use then.
     pub(crate) ask_at: Mono,

@@ -7,7 +7,7 @@ use crate::event::{CloseReason, KnockAnswer};
 use crate::wire::message::{Ballot, Boot};
 
 /// The link that we hold as live with the knocker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Held {
     /// Its ballot.
     pub ballot: Ballot,
@@ -16,7 +16,7 @@ pub struct Held {
 }
 
 /// The answer, and what becomes of the link that we hold as live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Verdict {
     /// What to answer.
     pub answer: KnockAnswer,
@@ -40,7 +40,7 @@ pub fn judge(held: Option<Held>, knocker: Boot, register: Option<Ballot>) -> Ver
 }
 
 /// Where a knocker would be dialed, and what is known of that place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Place {
     /// The address.
     pub addr: CanonicalAddr,

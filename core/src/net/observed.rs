@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 /// What was learned so far. Votes are not kept here: each linked masternode has the one that its handshake
 /// brought, so it ends with the link and is replaced by the next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Observed {
     learned: Option<IpAddr>,
 }

@@ -58,7 +58,7 @@ pub(crate) enum Outcome {
 }
 
 /// The dialing side of a peer or of a bare address.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Dialing {
     pub(crate) backoff: Backoff,
     pub(crate) in_flight: Option<ConnId>,
@@ -213,14 +213,14 @@ impl Dialing {
 }
 
 /// A live link as its peer's record sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct LiveLink {
     pub(crate) conn: ConnId,
     pub(crate) since: Mono,
 }
 
 /// Whether the present link, or the dial under way, is to a peer that this node has chosen by itself (rule S-5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Chosen {
     /// It is not.
     No,
@@ -229,7 +229,7 @@ pub(crate) enum Chosen {
 }
 
 /// One peer, known by its key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Peer {
     pub(crate) id: NodeId,
     pub(crate) masternode: Option<MasternodeIndex>,

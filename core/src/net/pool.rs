@@ -29,7 +29,7 @@ const FIRST_DIALS_WITHIN: Duration = Duration::from_millis(200);
 const FIRST_KNOCKS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(1500));
 
 /// A dial's destination: a known node, or an address whose node is yet to be learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Destination {
     /// A node.
     Peer(NodeId),
@@ -38,14 +38,14 @@ pub(crate) enum Destination {
 }
 
 /// An address without a key, until its node is learned.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 struct Target {
     wishes: Wishes,
     dialing: Dialing,
 }
 
 /// The table of peers and of bare addresses.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Pool {
     me: End,
     /// Boxed: the nodes of a tree are a third empty, and there may be thousands of peers.

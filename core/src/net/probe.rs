@@ -20,7 +20,7 @@ pub const UNDER_WAY: usize = 4;
 pub const A_MINUTE: u32 = 30;
 
 /// What is remembered of the probes of one peer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Probes {
     asked: Option<Mono>,
     failures: u32,
@@ -82,7 +82,7 @@ pub fn next_probe(s: &Situation) -> Option<Mono> {
 }
 
 /// A rate: so many at once, then one in each part of a minute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Allowance {
     /// When all of it is there again.
     full: Mono,

@@ -10,14 +10,14 @@ use crate::limits::SEED_ADDRESSES;
 use crate::registry::Registry;
 
 /// The list, as it was configured, and what the names on it stand for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Reserved {
     entries: Vec<Bootstrap>,
     /// Those that are listed by name.
     names: BTreeMap<SeedId, Name>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 struct Name {
     id: Option<NodeId>,
     addrs: Vec<CanonicalAddr>,

@@ -85,7 +85,7 @@ pub(crate) struct Charge {
 }
 
 /// A part of the bound that a score has passed on its way up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Passed {
     Quarter,
     Half,
@@ -93,7 +93,7 @@ pub(crate) enum Passed {
 }
 
 /// How the traffic of a peer is handled (rule A-6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Pace {
     /// As everybody's.
     Free,
@@ -102,7 +102,7 @@ pub(crate) enum Pace {
 }
 
 /// What is known of one key.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 struct Record {
     /// For each offence, in parts of a point, as of `at`.
     marks: [u32; Offence::ALL.len()],
@@ -177,7 +177,7 @@ const fn passed(points: u32) -> Option<Passed> {
 }
 
 /// Scores of authenticated keys: so many at most, the least worth remembering gives way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Scores {
     records: BTreeMap<NodeId, Record>,
     bound: usize,

@@ -15,7 +15,7 @@ use crate::time::Mono;
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 
 /// The names that were configured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Seeds {
     names: Vec<Name>,
     /// Addresses that are sought because a name gives, or gave, them.
@@ -23,7 +23,7 @@ pub(crate) struct Seeds {
     longest: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 struct Name {
     number: SeedId,
     /// The key that must answer, if it was configured.
@@ -146,7 +146,7 @@ impl Name {
 }
 
 /// To whom links are live, and where these nodes are.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Linked {
     pub(crate) ids: BTreeSet<NodeId>,
     pub(crate) addrs: BTreeSet<CanonicalAddr>,

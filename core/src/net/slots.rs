@@ -30,7 +30,7 @@ pub enum Company {
 }
 
 /// How a node's places are shared out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Places {
     /// Live links at most.
     pub all: usize,
@@ -118,7 +118,7 @@ impl Taken {
 }
 
 /// Whether a peer without a live link may have one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Verdict {
     /// A place is free.
     Free,

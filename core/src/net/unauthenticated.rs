@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use crate::ids::ConnId;
 
 /// Whether a source address belongs to a registered masternode or a reserved peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Origin {
     /// It does: some places are kept for these.
     Registered,
@@ -16,7 +16,7 @@ pub enum Origin {
 }
 
 /// One inbound connection without a proven identity. Listed oldest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Waiting {
     /// The connection.
     pub conn: ConnId,

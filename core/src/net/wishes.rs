@@ -40,7 +40,7 @@ impl Wish {
 }
 
 /// All who seek the same link.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Wishes(u8);
 
 impl From<Wish> for Wishes {
@@ -77,7 +77,7 @@ impl Wishes {
 }
 
 /// The address that led to a peer, sought for its own sake and not for the peer's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Found {
     /// Where whoever is there is sought.
     pub(crate) addr: CanonicalAddr,

@@ -17,7 +17,7 @@ use crate::wire::peers;
 const ORDERS_APART: Duration = Duration::from_secs(1);
 
 /// This node's own absence.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Leave {
     announced: Option<Duration>,
     ordered: Option<Mono>,

@@ -22,7 +22,7 @@ use crate::time::{Mono, Now};
 const SAVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// What is to be written of the bans. One record is under way at most, whatever is ordered meanwhile.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Saving {
     /// When a change that nobody waits for is to be written.
     due: Option<Mono>,

@@ -17,7 +17,7 @@ use crate::time::Now;
 use crate::wire::message::{Introduction, Message};
 
 /// What the chain wants done and the node has not done yet.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Outbox {
     waiting: VecDeque<Effect>,
     door: Door,
@@ -25,7 +25,7 @@ pub(super) struct Outbox {
 
 /// Whether effects are being carried out. Doing so may end a link, of which the chain is told, so that it wants
 /// more done: that comes after what waits already, or an old record could follow a newer one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 enum Door {
     #[default]
     Idle,

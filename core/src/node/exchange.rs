@@ -38,7 +38,7 @@ const CANDIDATES: usize = 3;
 const WRITTEN_EVERY: Duration = Duration::from_secs(300);
 
 /// The book, and what is under way with it.
-#[derive(Debug)]
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
 pub(super) struct Addresses {
     book: Book,
     /// A stream of its own: what is asked and dialed here shifts no other draw.

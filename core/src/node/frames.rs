@@ -17,6 +17,7 @@ use crate::wire::codec::{decode_body, encode_body};
 use crate::wire::frame::FrameKind;
 use crate::wire::message::{Heartbeat, Kind, Lane, LinkEntry, Message, Pong, ProvenBoot};
 use crate::wire::{frame, record};
+use crate::witness;
 
 impl Node {
     pub(super) fn read(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
@@ -77,7 +78,15 @@ impl Node {
         let Some(channel) = link.channel_mut() else { return };
         let mut reader = std::mem::take(channel.reader(lane));
         loop {
-            match reader.next(lane, &mut plain) {
+            let next = reader.next(lane, &mut plain);
+            let told = witness::ask(|witness| witness.framed(&next)).flatten();
+            let next = match &told {
+                Some(told) => {
+                    told.as_ref().map(|frame| frame.as_ref().map(|(kind, body)| (*kind, &body[..])))
+                }
+                None => next.as_ref().map(|frame| *frame),
+            };
+            match next.map_err(|reason| *reason) {
                 Ok(None) => break,
                 Ok(Some((kind, body))) => self.frame(now, conn, kind, body),
                 Err(reason) => self.end_for_fault(now, conn, reason),

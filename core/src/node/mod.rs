@@ -66,7 +66,7 @@ use crate::timers::Timers;
 pub struct Refused(pub CloseReason);
 
 /// What a deadline belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
 enum TimerKey {
     /// Handshake or dial time-out, or the next look at a live link.
     Link(ConnId),
@@ -95,7 +95,7 @@ enum TimerKey {
 }
 
 /// What waits for a durable record.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 enum Parked {
     /// Our `Hello` on this connection.
     Hello(ConnId),
@@ -110,7 +110,7 @@ enum Parked {
 }
 
 /// Whether the node works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 enum Run {
     /// It does.
     Working,
@@ -122,10 +122,11 @@ enum Run {
 
 /// One node of the network: the whole protocol as one state machine. See the crate's front page for the loop
 /// that drives it.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Node {
     config: Config,
     identity: Identity,
+    #[serde(skip, default = "crate::crypto::replayed_provider")]
     crypto: Box<dyn Provider>,
     rng: Rng,
     clock: Clock,
@@ -159,9 +160,13 @@ pub struct Node {
     outbox: Outbox,
     rates: Rates,
     timers: Timers<TimerKey>,
+    /// Empty in a recorded state: it is written when all are taken.
+    #[serde(skip)]
     commands: VecDeque<Command>,
     frames: FramePool,
+    #[serde(skip)]
     arrivals: Arrivals,
+    #[serde(skip)]
     scratch: Vec<u8>,
     counters: Counters,
     summary: Option<(Mono, Summary)>,

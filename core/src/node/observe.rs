@@ -1,4 +1,4 @@
-//! What exhaustive exploration needs of a node: its state as a value to compare, and its randomness as an input.
+//! What exhaustive exploration and the recorder need of a node: its state as a value to compare, and its randomness as an input.
 
 use std::fmt::{self, Write};
 use std::hash::Hasher;
@@ -88,6 +88,11 @@ impl Node {
             let pair = (peer.seen, peer.highest, peer.register, peer.live);
             let _ = write!(feed, "{place:?}{pair:?}");
         }
+    }
+
+    /// Drops what is only kept to be used again.
+    pub(crate) fn forget_free_buffers(&mut self) {
+        self.frames.forget();
     }
 
     /// Continues with another stream of randomness, so that what is drawn next does not depend on the order

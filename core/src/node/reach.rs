@@ -15,7 +15,7 @@ use crate::time::{Mono, Now};
 use crate::wire::message::Intent;
 
 /// What is kept of it beside the records of peers.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Reach {
     pub(super) observed: Observed,
     /// Probes that may be made, and answered.

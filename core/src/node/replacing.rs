@@ -22,7 +22,7 @@ const TRIED_FOR: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(300);
 
 /// Where the replacing of poor links stands: one at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(super) enum Replacing {
     /// None is under way, and none begins before this time.
     NotBefore(Mono),

@@ -24,6 +24,14 @@ pub enum FrameKind {
     Unknown(u16),
 }
 
+impl FrameKind {
+    /// The kind of a code.
+    #[must_use]
+    pub fn of(code: u16) -> Self {
+        Kind::from_code(code).map_or(Self::Unknown(code), Self::Known)
+    }
+}
+
 /// Appends `message` as a frame to `out`.
 pub fn append_frame(message: &Message, out: &mut Vec<u8>) {
     let start = out.len();
@@ -55,8 +63,7 @@ pub fn read_header(bytes: &[u8]) -> Option<FrameHeader> {
     let (&[l0, l1, l2, l3, k0, k1], _) = bytes.split_first_chunk::<FRAME_HEADER>()?;
     let length = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
     let code = u16::from_le_bytes([k0, k1]);
-    let kind = Kind::from_code(code).map_or(FrameKind::Unknown(code), FrameKind::Known);
-    Some(FrameHeader { length, kind })
+    Some(FrameHeader { length, kind: FrameKind::of(code) })
 }
 
 /// Whether such a frame may arrive on `lane`.
@@ -77,14 +84,15 @@ pub fn check(header: &FrameHeader, lane: Lane) -> Result<(), CloseReason> {
 ///
 /// A frame that lies whole in the input is borrowed from it; only one that is cut is copied, into a buffer
 /// that grows with what has arrived, never beyond the frame, and is freed once the frame is taken.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub struct FrameReader {
     /// Header and body of the frame that was cut, as far as they have arrived.
+    #[serde(with = "crate::recorded::buffer")]
     partial: Vec<u8>,
     progress: Progress,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 enum Progress {
     #[default]
     Reading,

@@ -142,7 +142,7 @@ kinds! {
 pub const MAX_UNKNOWN_BODY: usize = MAX_DATAGRAM;
 
 /// A decoded message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Message {
     /// See [`Hello`].
     Hello(Box<Hello>),
@@ -228,7 +228,9 @@ impl Message {
 }
 
 /// One start of a key's process. A higher epoch is a later start; two nonces at one epoch are two processes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize,
+)]
 pub struct Boot {
     /// Counts the starts.
     pub epoch: BootEpoch,
@@ -237,7 +239,7 @@ pub struct Boot {
 }
 
 /// A start of a key's process, and that key's word that there was one: nobody else can make it up (rule E-7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct ProvenBoot {
     /// The start.
     pub boot: Boot,
@@ -246,7 +248,7 @@ pub struct ProvenBoot {
 }
 
 /// What a handshake is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub enum Intent {
     /// A lasting session.
     Session(DialedBecause),
@@ -269,7 +271,7 @@ impl Intent {
 }
 
 /// What a node is to the network, as it says itself; the registry decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub enum Role {
     /// Acts as a masternode.
     Masternode,
@@ -279,7 +281,7 @@ pub enum Role {
 
 /// The value that decides which of two links of a pair stays (rule B-1). Compared field by field, in this
 /// order; made only of facts that both ends signed, hence the same at both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Ballot {
     /// Boot epoch of the end with the lower key, then of the other.
     pub epochs: (BootEpoch, BootEpoch),
@@ -292,7 +294,7 @@ pub struct Ballot {
 }
 
 /// Who dialed, as a ballot ranks it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub enum DialerRank {
     /// The other side: a fallback or an operator's dial.
     Other,
@@ -301,7 +303,7 @@ pub enum DialerRank {
 }
 
 /// What both ends tell of themselves in the handshake.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Introduction {
     /// The node's key.
     pub node: NodeId,
@@ -336,7 +338,7 @@ pub struct Introduction {
 }
 
 /// The dialer's proof of identity (rule H-3).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Hello {
     /// Who dials.
     pub from: Introduction,
@@ -353,7 +355,7 @@ pub struct Hello {
 }
 
 /// The acceptor's proof of identity, and its answer (rule H-4).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct HelloAck {
     /// Who answers.
     pub from: Introduction,
@@ -366,7 +368,7 @@ pub struct HelloAck {
 }
 
 /// What a `Hello` is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Answer {
     /// The link is live at the acceptor.
     Accepted,
@@ -381,7 +383,7 @@ pub enum Answer {
 }
 
 /// The last frame of a side that closes in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Goodbye {
     /// Why it closes.
     pub reason: CloseReason,
@@ -390,21 +392,21 @@ pub struct Goodbye {
 }
 
 /// Asks for a sign of life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Ping {
     /// Repeated in the answer.
     pub token: u64,
 }
 
 /// A sign of life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Pong {
     /// The ping's.
     pub token: u64,
 }
 
 /// A masternode's signed statement that it lives, what it is linked to, and whom it has heard (rule M-1).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Heartbeat {
     /// The network.
     pub network: NetworkId,
@@ -433,7 +435,7 @@ pub struct Heartbeat {
 }
 
 /// A live link as one end signs it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
 pub struct LinkEntry {
     /// The other end.
     pub peer: MasternodeIndex,
@@ -446,7 +448,7 @@ pub struct LinkEntry {
 }
 
 /// Another masternode's heartbeat that the signer verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
 pub struct Witness {
     /// Its signer.
     pub signer: MasternodeIndex,
@@ -460,7 +462,7 @@ pub struct Witness {
 pub const MAX_ROUNDS_HELD: usize = 4;
 
 /// What the leader of a round proposes (rule C-8).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Proposal {
     /// The proposed block's header. Its round is earlier than the proposal's if the block is proposed again.
     pub header: Header,
@@ -477,7 +479,7 @@ pub struct Proposal {
 }
 
 /// One vote of a masternode (rule C-9).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Vote {
     /// Prevote or precommit.
     pub kind: VoteKind,
@@ -494,7 +496,7 @@ pub struct Vote {
 }
 
 /// What the sender holds of the height that it works on (rule C-12). The receiver sends what is missing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Held {
     /// The height.
     pub height: Height,
@@ -507,7 +509,7 @@ pub struct Held {
 }
 
 /// Whose votes of one round somebody holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct RoundHeld {
     /// The round.
     pub round: Round,
@@ -518,7 +520,7 @@ pub struct RoundHeld {
 }
 
 /// The sender's newest final block, told when it changes to whoever may not know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Tip {
     /// Its height.
     pub height: Height,
@@ -527,7 +529,7 @@ pub struct Tip {
 }
 
 /// Asks for chunks of a payload whose outline the sender has (rule C-8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct GetPayload {
     /// The block's height.
     pub height: Height,
@@ -538,7 +540,7 @@ pub struct GetPayload {
 }
 
 /// One chunk of a proposed payload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Chunk {
     /// The block's height.
     pub height: Height,
@@ -551,7 +553,7 @@ pub struct Chunk {
 }
 
 /// Asks for final blocks (rule Y-2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct GetBlocks {
     /// Repeated in the answers.
     pub id: u64,
@@ -564,7 +566,7 @@ pub struct GetBlocks {
 }
 
 /// A part of an encoded final block, in answer to [`GetBlocks`]. Parts come in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct BlockPart {
     /// The request's.
     pub id: u64,
@@ -579,7 +581,7 @@ pub struct BlockPart {
 }
 
 /// The last answer to [`GetBlocks`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct BlocksEnd {
     /// The request's.
     pub id: u64,
@@ -588,7 +590,7 @@ pub struct BlocksEnd {
 }
 
 /// How a [`GetBlocks`] was served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Served {
     /// Every block from the first one up to the last one asked for, the sender's tip, the bytes asked for or
     /// the bytes that the sender serves at once, whichever comes first: one block at least.

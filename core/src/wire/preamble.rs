@@ -15,11 +15,11 @@ const MAGIC_REJECT: [u8; 4] = *b"TMD\x00";
 pub const VERSION: Version = Version(1);
 
 /// A version of the wire protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Version(pub u16);
 
 /// A range of versions, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub struct VersionRange {
     /// The lowest.
     pub min: Version,
@@ -40,7 +40,7 @@ impl VersionRange {
 }
 
 /// The first four bytes of the SHA-256 of `timed-network-v1` and the network's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub struct NetworkId(pub [u8; 4]);
 
 impl NetworkId {
@@ -57,7 +57,7 @@ impl NetworkId {
 }
 
 /// What each side sends first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Preamble {
     /// The network.
     pub network: NetworkId,

@@ -56,9 +56,10 @@ pub fn frames(scratch: &[u8]) -> &[u8] {
 }
 
 /// Cuts a connection's bytes into records and opens them. Holds bytes only while a record is incomplete.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub struct RecordReader {
     /// Prefix and sealed part, as far as they have arrived.
+    #[serde(with = "crate::recorded::buffer")]
     partial: Vec<u8>,
     /// The largest sealed part that is taken.
     largest: usize,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use timed_core::{
-    Command, ConnId, Event, Input, Mono, Node, NodeId, Now, PeerRef, Refused, Request, RequestId, Transmit,
+    Command, ConnId, Event, Input, Mono, NodeId, Now, PeerRef, Refused, Request, RequestId, Transmit,
 };
 use timed_mio::{Core, Exit, Remote, Shell, Store};
 
@@ -81,7 +81,7 @@ pub(crate) enum Role {
 
 /// The core with an application at its door.
 pub(crate) struct Application {
-    node: Node,
+    node: Box<dyn Core + Send>,
     role: Role,
     shared: Arc<Shared>,
     message: Bytes,
@@ -95,7 +95,7 @@ pub(crate) struct Application {
 const OWN: RequestId = RequestId(u64::MAX);
 
 impl Application {
-    pub(crate) fn new(node: Node, role: Role, waiting: usize, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(node: Box<dyn Core + Send>, role: Role, waiting: usize, shared: Arc<Shared>) -> Self {
         let message = Bytes::from(vec![5; MESSAGE]);
         Self { node, role, shared, message, waiting, received: 0, now: timed_mio::now() }
     }

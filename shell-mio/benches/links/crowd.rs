@@ -82,7 +82,7 @@ impl Hub {
         // The first of the swarm is the one to talk to.
         let first = Member::new(1, SocketAddr::from(([127, 2, 0, 1], 1)));
         let role = Role::Hub { peers: vec![first], busy: 1 };
-        let application = Application::new(node, role, 1, Arc::clone(&shared));
+        let application = Application::new(Box::new(node), role, 1, Arc::clone(&shared));
         let (remote, thread) = application.spawn(shell, stores.path());
         Self { addr, shared, remote, thread: Some(thread), _stores: stores }
     }

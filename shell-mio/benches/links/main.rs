@@ -13,6 +13,7 @@ mod idle;
 mod loopback;
 #[path = "../../../core/benches/measure/mod.rs"]
 mod measure;
+mod recorder;
 mod refused;
 mod star;
 mod swarm;
@@ -38,6 +39,9 @@ fn main() {
     }
     if wanted("delivery") {
         delivery::print();
+    }
+    if wanted("recorder") {
+        recorder::print();
     }
     if wanted("idle") {
         idle::print();

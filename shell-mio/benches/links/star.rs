@@ -8,11 +8,15 @@ use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use timed_mio::{Remote, Shell, ShellConfig};
+use timed_core::flight::Recorder;
+use timed_mio::{Core, Remote, Shell, ShellConfig};
 
 use crate::application::{Application, Order, Role, Shared, wait_for};
-use crate::measure::network::{Member, Setting, node};
+use crate::measure::network::{Member, Setting, node, parts};
 use crate::traffic::Traffic;
+
+/// Room of a recorder, as in the daemon.
+const RECORDED: usize = 32 << 20;
 
 /// Whether the peers are masternodes that the hub knows beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,29 @@ impl Star {
 
     /// As [`Star::new`], with traffic on the first `busy` links only.
     pub(crate) fn with_busy(peers: u32, busy: usize, waiting: usize, kind: Peers) -> Self {
+        Self::of(peers, busy, waiting, kind, |member, setting| {
+            Box::new(node(member, setting, timed_mio::now()))
+        })
+    }
+
+    /// As [`Star::new`], with a flight recorder in every node.
+    pub(crate) fn recorded(peers: u32, waiting: usize, kind: Peers) -> Self {
+        Self::of(peers, peers as usize, waiting, kind, |member, setting| {
+            let now = timed_mio::now();
+            let (config, provider, seed) = parts(member, setting, now);
+            Box::new(
+                Recorder::start(config, provider, seed, [], now, RECORDED).expect("a good configuration"),
+            )
+        })
+    }
+
+    fn of(
+        peers: u32,
+        busy: usize,
+        waiting: usize,
+        kind: Peers,
+        machine: impl Fn(&Member, Setting) -> Box<dyn Core + Send>,
+    ) -> Self {
         let stores = TempDir::new().expect("there is room for temporary files");
         let shared = Arc::new(Shared::default());
         let shells: Vec<Shell> = (0..=peers).map(|index| bind(source(index))).collect();
@@ -63,7 +90,7 @@ impl Star {
                 (Peers::Registered, _) => vec![hub.entry(), member.entry()],
             };
             let role = if index == 0 { Role::Hub { peers: members[1..].to_vec(), busy } } else { Role::Peer };
-            let node = node(member, Setting::knowing(registry), timed_mio::now());
+            let node = machine(member, Setting::knowing(registry));
             let application = Application::new(node, role, waiting, Arc::clone(&shared));
             let (remote, thread) = application.spawn(shell, star._stores.path());
             star.remotes.push(remote);

@@ -64,6 +64,7 @@ fn drive(plan: &Plan<'_>) -> Result<Driving, Failure> {
     let node = Node::spawn_core(surroundings, plan.id(), Arc::clone(&store), application, make);
     let (handle, events) = runtime.block_on(node).map_err(|error| failed(&error))?;
     Ok(Driving {
+        recording: None,
         remote: Remote::to(Door::new(handle.clone(), runtime.handle().clone())),
         blocks: Arc::new(Shelf::new(&store)),
         listen: handle.local_addr().unwrap_or(listen),

@@ -268,6 +268,26 @@ pub(crate) struct ConnectArgs {
     pub(crate) client: ClientArgs,
 }
 
+/// `timed replay`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// A recording, as record or SIGUSR2 has written it
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Replace addresses, payloads and names first, each by the same one everywhere
+    #[arg(long)]
+    pub(crate) redact: bool,
+    /// Write the recording there instead of running it; never overwrites
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print every command of the core, not only the events of /events
+    #[arg(long)]
+    pub(crate) commands: bool,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `timed ban`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct BanArgs {

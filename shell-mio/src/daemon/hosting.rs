@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use timed_core::NodeId;
 use timed_core::crypto::Provider;
+use timed_core::flight::Recording;
 
 use super::arguments::RunArgs;
 use super::assembly::Assembly;
@@ -90,7 +91,9 @@ pub struct Driving {
     pub blocks: Arc<dyn Blocks>,
     /// Where it listens, with the port that port 0 became.
     pub listen: SocketAddr,
-    /// Reports what happens, and takes SIGTERM, SIGINT and SIGHUP, until the node has ended. Called once, on the main
+    /// What is recorded of it, if anything is.
+    pub recording: Option<Recording>,
+    /// Reports what happens, and takes SIGTERM, SIGINT, SIGHUP and SIGUSR2, until the node has ended. Called once, on the main
     /// thread.
     pub run: Box<dyn FnOnce(Reporter) -> Exit>,
 }

@@ -1,9 +1,12 @@
 //! `timed run`: one node in the foreground, from its files to its exit code.
 
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use std::thread;
 
+use timed_core::flight::{Recorder, Recording};
 use timed_core::{Event, Fatal, Mono, Node};
 use tracing::{info, warn};
 
@@ -20,6 +23,7 @@ use super::keys::{fill_random, hex};
 use super::logging::{self, Introduction, LogSink};
 use super::metrics::Totals;
 use super::names::HostNames;
+use super::recordings::{Cause, Recordings};
 use super::reload::{Reload, Running};
 use super::service::{ServiceManager, ServiceNews};
 use crate::{EventSink, NameService, Shell, ShellConfig, ShellEvent, SocketOptions, Store, StoreError};
@@ -38,8 +42,14 @@ fn drive(plan: &Plan<'_>) -> Result<Driving, Failure> {
     let mut seed = zeroize::Zeroizing::new([0; 32]);
     fill_random(&mut *seed)?;
     let (store, journal) = Store::open(plan.dir.store()).map_err(|error| store_failure(&error))?;
-    let node = Node::new(plan.core_config(), plan.crypto(), *seed, journal, crate::now())
-        .map_err(|error| Failure::config(error.to_string()))?;
+    let (config_of_core, crypto, now) = (plan.core_config(), plan.crypto(), crate::now());
+    let node = if config.recorder.enabled {
+        Recorder::start(config_of_core, crypto, *seed, journal, now, config.recorder.memory)
+            .map(Machine::Recorded)
+    } else {
+        Node::new(config_of_core, crypto, *seed, journal, now).map(Machine::Plain)
+    };
+    let node = node.map_err(|error| Failure::config(error.to_string()))?;
     drop(seed);
 
     let mut shell = Shell::bind(shell_config(config)).map_err(|error| Failure::failed(error.to_string()))?;
@@ -49,8 +59,28 @@ fn drive(plan: &Plan<'_>) -> Result<Driving, Failure> {
         remote: shell.remote(),
         blocks: Arc::new(store.reader()),
         listen: shell.local_addr(),
-        run: Box::new(move |reporter| shell.run(node, store, reporter)),
+        recording: node.recording(),
+        run: Box::new(move |reporter| match node {
+            Machine::Plain(node) => shell.run(node, store, reporter),
+            Machine::Recorded(recorder) => shell.run(recorder, store, reporter),
+        }),
     })
+}
+
+/// A node, recorded or not.
+#[allow(clippy::large_enum_variant)] // There is one.
+enum Machine {
+    Plain(Node),
+    Recorded(Recorder),
+}
+
+impl Machine {
+    fn recording(&self) -> Option<Recording> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Recorded(recorder) => Some(recorder.recording()),
+        }
+    }
 }
 
 /// Runs a node that something drives: everything of the daemon around it.
@@ -72,13 +102,14 @@ pub(super) fn host(
     let peers = Arc::new(HostNames::of(config));
     let names = Arc::new(ApiNames::new(config.node.name.clone(), config.api.hosts.clone()));
     let plan = Plan { assembly: &assembly, dir: &dir, names: Arc::clone(&peers) };
-    let Driving { remote, blocks, listen, run } = drive(&plan)?;
+    let Driving { remote, blocks, listen, recording, run } = drive(&plan)?;
+    let recordings = Recordings::new(recording, &dir, config.recorder.keep);
     let totals = Arc::new(Totals::new());
     let api = if config.api.enabled {
         let listener = bind_api(config.api.listen)?;
         let token = write_cookie(&dir)?;
-        let (names, peers) = (Arc::clone(&names), Arc::clone(&peers));
-        let facts = ApiFacts::new(&assembly, &dir, token, Arc::clone(&totals), names, peers);
+        let (names, peers, recordings) = (Arc::clone(&names), Arc::clone(&peers), recordings.clone());
+        let facts = ApiFacts::new(&assembly, &dir, token, Arc::clone(&totals), names, peers, recordings);
         Some(api::start(listener, facts, remote.clone(), blocks)?)
     } else {
         None
@@ -113,7 +144,8 @@ pub(super) fn host(
     let (feed, handle) = api.map(|api| (api.feed, api.handle)).unzip();
     let service = manager.map(ServiceNews::new);
     let keeper = keeper(&dir, &assembly);
-    let exit = run(Reporter { log, feed, service, keeper });
+    let reporter = Reporter { log, feed, service, keeper, recordings: recordings.clone() };
+    let exit = recorded(&recordings, || run(reporter));
 
     if let Some(handle) = handle {
         handle.stop();
@@ -123,12 +155,29 @@ pub(super) fn host(
     outcome(exit)
 }
 
+/// Runs the node; if it does not end well, what led to it is written down.
+fn recorded(recordings: &Recordings, run: impl FnOnce() -> crate::Exit) -> crate::Exit {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(exit) => {
+            if matches!(exit, crate::Exit::Fatal(_) | crate::Exit::Io(_)) {
+                recordings.write_and_tell(Cause::Fatal);
+            }
+            exit
+        }
+        Err(panic) => {
+            recordings.write_and_tell(Cause::Panic);
+            resume_unwind(panic)
+        }
+    }
+}
+
 /// Tells the log, those who listen to `/events`, and the service manager. Give it every event of the core and the
 /// shell, in order, and every turn.
 pub struct Reporter {
     log: LogSink,
     feed: Option<Feed>,
     service: Option<ServiceNews>,
+    recordings: Recordings,
     keeper: Option<Keeper>,
 }
 
@@ -147,6 +196,12 @@ impl EventSink for Reporter {
     }
 
     fn shell_event(&mut self, event: &ShellEvent) {
+        if matches!(event, ShellEvent::Record) {
+            // On a thread of its own: the caller is the event loop.
+            let recordings = self.recordings.clone();
+            thread::spawn(move || recordings.write_and_tell(Cause::Signal));
+            return;
+        }
         // The manager first: what it hears of a reload is its beginning, then its end.
         if let Some(service) = &mut self.service {
             service.shell_event(event);

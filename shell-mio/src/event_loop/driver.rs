@@ -230,6 +230,7 @@ impl<C: Core, S: EventSink> Driver<C, S> {
         for order in orders {
             match order {
                 Order::Reload => self.sink.shell_event(&ShellEvent::Reload),
+                Order::Record => self.sink.shell_event(&ShellEvent::Record),
                 Order::Stop => self.order_stop(StopCause::Signal),
             }
         }

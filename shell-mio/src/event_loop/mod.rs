@@ -14,7 +14,7 @@
 //! | `latencies` | durations counted by bounds |
 //! | `inbox` | requests, stop orders and durable tickets from other threads; the snapshot they read |
 //! | `remote` | the handle that other threads hold |
-//! | `signals` | SIGTERM, SIGINT, SIGHUP |
+//! | `signals` | SIGTERM, SIGINT, SIGHUP, SIGUSR2 |
 //! | `sink` | where events go |
 //! | `token` | names of event sources at the poll |
 //! | `clock` | the two clocks |
@@ -200,8 +200,8 @@ impl Shell {
         self.remote.clone()
     }
 
-    /// From now on SIGTERM and SIGINT stop this shell (a second one at once), and SIGHUP becomes
-    /// [`ShellEvent::Reload`]. For the one shell of a process; without it, signals keep their meaning.
+    /// From now on SIGTERM and SIGINT stop this shell (a second one at once), SIGHUP becomes [`ShellEvent::Reload`] and
+    /// SIGUSR2 [`ShellEvent::Record`]. For the one shell of a process; without it, signals keep their meaning.
     ///
     /// # Errors
     /// If the handlers cannot be installed.
@@ -222,7 +222,7 @@ impl Shell {
 
     /// Runs the loop on the calling thread until the core has stopped, halted, or the second order to stop.
     ///
-    /// `core` is a [`timed_core::Node`], made with a reading of [`now`]. `store` gets its records and blocks; when the
+    /// `core` is a [`timed_core::Node`] or a [`timed_core::flight::Recorder`], made with a reading of [`now`]. `store` gets its records and blocks; when the
     /// run ends every acknowledged record is durable and the store is closed. `sink` is called on this thread
     /// and must not block.
     pub fn run(self, core: impl Core, store: Store, sink: impl EventSink) -> Exit {

@@ -1,4 +1,4 @@
-//! SIGTERM, SIGINT, SIGHUP as events of the loop.
+//! SIGTERM, SIGINT, SIGHUP, SIGUSR2 as events of the loop.
 
 use std::fmt;
 use std::io;
@@ -16,6 +16,8 @@ pub(super) enum Order {
     Stop,
     /// SIGHUP.
     Reload,
+    /// SIGUSR2.
+    Record,
 }
 
 /// The installed handlers.
@@ -28,16 +30,21 @@ impl fmt::Debug for Signals {
 }
 
 impl Signals {
-    /// Takes the three signals from their default meaning.
+    /// Takes the four signals from their default meaning.
     pub(super) fn install(registry: &Registry) -> io::Result<Self> {
-        let mut signals = hook::Signals::new([Signal::TERM, Signal::INT, Signal::HUP].map(Signal::as_raw))?;
+        let taken = [Signal::TERM, Signal::INT, Signal::HUP, Signal::USR2];
+        let mut signals = hook::Signals::new(taken.map(Signal::as_raw))?;
         registry.register(&mut signals, Source::Signals.into(), mio::Interest::READABLE)?;
         Ok(Self(signals))
     }
 
     /// What has been asked for since the last call.
     pub(super) fn pending(&mut self) -> impl Iterator<Item = Order> {
-        let hangup = Signal::HUP.as_raw();
-        self.0.pending().map(move |signal| if signal == hangup { Order::Reload } else { Order::Stop })
+        let (hangup, user) = (Signal::HUP.as_raw(), Signal::USR2.as_raw());
+        self.0.pending().map(move |signal| match signal {
+            signal if signal == hangup => Order::Reload,
+            signal if signal == user => Order::Record,
+            _ => Order::Stop,
+        })
     }
 }

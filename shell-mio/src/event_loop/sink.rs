@@ -39,6 +39,8 @@ impl<F: FnMut(&Event)> EventSink for F {
 pub enum ShellEvent {
     /// SIGHUP: the operator wants the configuration read again.
     Reload,
+    /// SIGUSR2: the operator wants what is recorded written down.
+    Record,
     /// The core is asked to stop; there are 8 s for it.
     Stopping(StopCause),
     /// No connection can be accepted for now: this machine is out of descriptors or memory. Those who

@@ -309,7 +309,7 @@ impl Script {
                 self.stop();
             }
             Input::Request { id, .. } => {
-                self.emit(Event::Reply { id, reply: Reply::Dialing { claimed_by: None } })
+                self.emit(Event::Reply { id, reply: Reply::Dialing { claimed_by: None } });
             }
         }
     }

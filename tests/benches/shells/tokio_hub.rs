@@ -61,7 +61,7 @@ impl Hub {
         // The first of the swarm is the one to talk to.
         let first = Member::new(1, SocketAddr::from(([127, 2, 0, 1], 1)));
         let role = Role::Hub { peers: vec![first], busy: 1 };
-        let application = Application::new(core, role, 1, Arc::clone(&shared));
+        let application = Application::new(Box::new(core), role, 1, Arc::clone(&shared));
         Self { addr, shared, running: Some(Running::start(member, application)) }
     }
 

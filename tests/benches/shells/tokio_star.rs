@@ -131,7 +131,10 @@ impl TokioStar {
                 (vec![hub.entry(), member.entry()], Role::Peer)
             };
             let core = node(member, Setting::knowing(registry), timed_mio::now());
-            nodes.push(Running::start(*member, Application::new(core, role, waiting, Arc::clone(&shared))));
+            nodes.push(Running::start(
+                *member,
+                Application::new(Box::new(core), role, waiting, Arc::clone(&shared)),
+            ));
         }
         wait_for(&shared.up, u64::from(peers) * 2);
         // Knocks and other first-second business are over then.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use timed_core::crypto::Provider;
 use timed_core::{
-    Config, ConfigError, ConnId, Fatal, Height, Node, NodeId, Reading, RecordKey, Reply, Request, RequestId,
+    Config, ConfigError, ConnId, Fatal, Height, NodeId, Reading, RecordKey, Reply, Request, RequestId,
     TransportCause,
 };
 
@@ -15,6 +15,7 @@ use super::clock::{HostClock, SimTime};
 use super::context::Context;
 use super::dial_rules::DialRules;
 use super::disk::Disk;
+use super::machine::{Machine, Recording};
 use super::net::Net;
 use super::observe::Seen;
 use super::promises::Promises;
@@ -117,6 +118,8 @@ pub struct Host {
     pub(crate) replies: BTreeMap<RequestId, Reply>,
     /// How fast its processes read.
     pub(crate) reads: Reads,
+    /// Whether what its next process does is recorded.
+    pub recording: Recording,
     /// When something last befell it from outside.
     pub(crate) disturbed_at: SimTime,
 }
@@ -124,7 +127,7 @@ pub struct Host {
 /// A running node and its shell's part.
 #[derive(Debug)]
 pub(crate) struct Process {
-    pub(crate) node: Node,
+    pub(crate) node: Machine,
     pub(crate) run: RunState,
     pub(crate) sockets: BTreeMap<ConnId, Socket>,
     pub(crate) conns: BTreeMap<(TcpId, Side), ConnId>,
@@ -230,8 +233,9 @@ impl Host {
         }
         self.application.restart();
         let now = self.clock.read(cx.now);
-        let mut node = Node::new(self.config.clone(), provider, seed, self.disk.journal(), now)?;
-        if self.version == Version::Next {
+        let (config, journal) = (self.config.clone(), self.disk.journal());
+        let mut node = Machine::new(self.recording, config, provider, seed, journal, now)?;
+        if let Some(node) = node.plain().filter(|_| self.version == Version::Next) {
             node.pass_for_next_version();
         }
         cx.trace.note(cx.now, Some(self.id), What::Started);

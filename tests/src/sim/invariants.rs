@@ -145,7 +145,7 @@ pub(crate) fn sweep(hosts: &[Host], net: &Net, cx: &mut Context) {
 /// No table holds more than its bound (contract C8).
 fn tables_are_bounded(host: &Host, cx: &mut Context) {
     let Some(process) = &host.process else { return };
-    for Holding { what, held, bound } in process.node.holdings() {
+    for Holding { what, held, bound } in process.node.node().holdings() {
         if held > bound {
             cx.violate(format!("{}: {what}: {held} are held, {bound} is the bound", host.id));
         }

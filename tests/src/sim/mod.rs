@@ -44,6 +44,7 @@ mod faults;
 mod host;
 mod invariants;
 mod ledger;
+mod machine;
 mod net;
 #[cfg(test)]
 mod net_tests;
@@ -71,6 +72,7 @@ pub use clock::{HostClock, SimTime, WALL_AT_START};
 pub use disk::{Disk, DiskHealth, Snapshot};
 pub use faults::{Fault, Swarm};
 pub use host::{Exit, Host, HostId, MakeProvider, NodeKey, Role, Version};
+pub use machine::Recording;
 pub use net::Power;
 pub use notary::{StatementKind, Subject};
 pub use observe::{LiveLink, Seen};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
+use timed_core::flight::Flight;
 use timed_core::{DialedBecause, Direction, Holding, LinkTag, NodeId};
 
 use super::clock::SimTime;
@@ -136,7 +137,16 @@ impl World {
     /// How full the tables of a host's process are; nothing if none runs.
     #[must_use]
     pub fn holdings(&self, host: HostId) -> Vec<Holding> {
-        self.hosts[host.0].process.as_ref().map(|process| process.node.holdings()).unwrap_or_default()
+        self.hosts[host.0].process.as_ref().map(|process| process.node.node().holdings()).unwrap_or_default()
+    }
+
+    /// What is recorded of a host's process, and every command that it gave, written out.
+    #[must_use]
+    pub fn flight(&self, host: HostId) -> Option<(Flight, Vec<String>)> {
+        let host = &self.hosts[host.0];
+        let now = host.clock.read(self.cx.now);
+        let (flight, said) = host.process.as_ref()?.node.flight(now)?;
+        Some((flight, said.to_vec()))
     }
 
     /// The length of everything that a host's process holds, written out: what grows without a row in
@@ -153,7 +163,7 @@ impl World {
         let mut length = Length(0);
         if let Some(process) = &self.hosts[host.0].process {
             // Counting cannot fail.
-            let _ = write!(length, "{:?}", process.node);
+            let _ = write!(length, "{:?}", process.node.node());
         }
         length.0
     }

@@ -15,6 +15,7 @@ use super::disk::Disk;
 use super::faults::Fault;
 use super::host::{Host, HostId, MakeProvider, Reads, Role, RunState, Version};
 use super::invariants::{self, SWEEP_EVERY};
+use super::machine::Recording;
 use super::net::{Net, Power};
 use super::observe::Seen;
 use super::path::{Dials, Packets, Profile, Strain};
@@ -119,6 +120,7 @@ impl World {
             process: None,
             replies: BTreeMap::new(),
             reads: Reads::Promptly,
+            recording: Recording::Off,
             disturbed_at: self.cx.now,
         });
         id
@@ -434,8 +436,10 @@ impl World {
     /// Has a host's node send a frame of any kind to every live peer.
     pub fn say_anything(&mut self, host: HostId, lane: Lane, kind: u16, body: &[u8]) {
         let known = &mut self.hosts[host.0];
-        if let Some(process) = &mut known.process {
-            process.node.say_anything(lane, kind, body);
+        if let Some(process) = &mut known.process
+            && let Some(node) = process.node.plain()
+        {
+            node.say_anything(lane, kind, body);
         }
         known.wake(&mut self.net, &mut self.cx, None);
         self.check();

@@ -8,7 +8,7 @@ use crate::ids::Round;
 use crate::wire::block::Certificate;
 
 /// Whether this node says anything at a height.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub enum Voice {
     /// It proposes and votes, if it is registered.
     Speaks,
@@ -17,7 +17,7 @@ pub enum Voice {
 }
 
 /// Whether a block is valid, as this node has found out: its payload is complete and the application agrees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub enum Verdict {
     /// It is.
     Valid,
@@ -26,7 +26,7 @@ pub enum Verdict {
 }
 
 /// Whether the slot of a fresh proposal fitted this node's clock when it came (rule C-6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub enum Timeliness {
     /// It did, or the block is proposed again, and then it does not matter.
     Timely,

@@ -34,7 +34,7 @@ pub use own::{OwnProposal, OwnVote, Record};
 use proposals::Proposals;
 
 /// The consensus of one height.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Consensus {
     height: Height,
     registry: Arc<Registry>,
@@ -52,7 +52,7 @@ pub struct Consensus {
 }
 
 /// How far the decision is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 enum Decision {
     Open,
     /// A quorum has precommitted a block that is not known to be valid here.

@@ -9,7 +9,7 @@ use crate::wire::block::VoteKind;
 use crate::wire::message::Vote;
 
 /// A vote of this node's. Signing it again gives the same bytes, so no signature is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub struct OwnVote {
     /// Prevote or precommit.
     pub kind: VoteKind,
@@ -20,7 +20,7 @@ pub struct OwnVote {
 }
 
 /// A proposal of this node's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct OwnProposal {
     /// The round.
     pub round: Round,
@@ -32,7 +32,7 @@ pub struct OwnProposal {
 
 /// The voting record. The valid block is no part of it: it is stored with its polka, see
 /// [`Act::Valid`](super::Act::Valid).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Record {
     /// The height.
     pub height: Height,
@@ -52,7 +52,7 @@ pub struct Record {
 }
 
 /// Everything said: at most one proposal a round, and one vote a round and kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub(super) struct Own {
     proposals: BTreeMap<Round, OwnProposal>,
     votes: BTreeMap<(Round, VoteKind), OwnVote>,

@@ -14,14 +14,14 @@ use crate::registry::Registry;
 const JUDGED: usize = 32;
 
 /// The first proposal of each round, and the validity of blocks.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub(super) struct Proposals {
     heard: BTreeMap<Round, Heard>,
     judged: BTreeMap<BlockHash, Verdict>,
 }
 
 /// A proposal. Its height and its author are those of the round.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub(super) struct Heard {
     pub(super) block: BlockHash,
     pub(super) valid_round: Option<Round>,

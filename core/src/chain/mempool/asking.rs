@@ -17,14 +17,14 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 pub(super) const MAX_WANTED: usize = MAX_OFFERED;
 
 /// Who delivers a transaction, and who would.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 struct Wanted {
     of: NodeId,
     other: Option<NodeId>,
 }
 
 /// A peer that owes transactions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 struct Debtor {
     owes: usize,
     /// When it began to owe.
@@ -42,7 +42,7 @@ impl Debtor {
 }
 
 /// What to tell the peer that made an offer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(super) enum Answer {
     /// These are wanted; none: go on.
     Want(Vec<TxId>),
@@ -51,7 +51,7 @@ pub(super) enum Answer {
 }
 
 /// All that was asked for and has not come.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Asking {
     wanted: BTreeMap<TxId, Wanted>,
     debtors: BTreeMap<NodeId, Debtor>,

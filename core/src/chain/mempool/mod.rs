@@ -58,7 +58,7 @@ pub(crate) enum Brought {
 }
 
 /// What waits to be in a block, and who is to be told of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Mempool {
     role: Role,
     waiting: Waiting,

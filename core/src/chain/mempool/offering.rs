@@ -22,7 +22,7 @@ pub(crate) const PASS: Duration = Duration::from_secs(5);
 pub(super) const SERVED_WINDOW: Duration = Duration::from_secs(10);
 
 /// A masternode on a live link, and how far it has been told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 struct Told {
     /// The next place to offer.
     at: Place,
@@ -37,7 +37,7 @@ struct Told {
 }
 
 /// What a want is answered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Served {
     /// These at once.
     pub(super) transactions: Vec<Bytes>,
@@ -46,7 +46,7 @@ pub(super) struct Served {
 }
 
 /// The masternodes that are told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(super) struct Offering {
     peers: BTreeMap<NodeId, Told>,
     /// Bytes served at once.

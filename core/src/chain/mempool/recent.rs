@@ -6,7 +6,7 @@ use crate::ids::TxId;
 use crate::limits::{Holding, holding};
 
 /// So many of the newest ids. Whether an older one is in a block is the application's to know.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(super) struct Recent {
     bound: usize,
     known: BTreeSet<Short>,

@@ -17,7 +17,7 @@ use crate::limits::{Holding, TRANSACTION_COST, holding};
 const FRAMING: usize = 4;
 
 /// On whose share a transaction counts; who gives way first comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
 pub(super) enum Holder {
     /// A peer that is not registered brought it.
     Other(NodeId),
@@ -28,7 +28,7 @@ pub(super) enum Holder {
 }
 
 /// How a transaction's record stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(super) enum Record {
     /// It has none: whoever brought it keeps it.
     None,
@@ -39,7 +39,9 @@ pub(super) enum Record {
 }
 
 /// Where a transaction stands in the order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize,
+)]
 pub(super) struct Place(u64);
 
 impl Place {
@@ -56,7 +58,7 @@ impl Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 struct Entry {
     bytes: Bytes,
     holder: Holder,
@@ -65,14 +67,14 @@ struct Entry {
     place: Option<Place>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 struct Share {
     memory: usize,
     places: BTreeSet<Place>,
 }
 
 /// The table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(super) struct Waiting {
     bound: usize,
     by_id: BTreeMap<TxId, Entry>,

@@ -44,7 +44,7 @@ pub(super) enum Sources {
 }
 
 /// What this node has heard of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(super) struct Heard {
     own: NodeId,
     /// The registered masternodes, this one excepted.

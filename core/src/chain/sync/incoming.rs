@@ -12,7 +12,7 @@ use crate::wire::message::BlockPart;
 const MAX_PARTS: usize = MAX_FINAL_BLOCK.div_ceil(PART);
 
 /// A request that is not answered to its end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(super) struct Incoming {
     pub(super) id: u64,
     /// The height whose parts come next: everything asked for below it has come.
@@ -29,11 +29,12 @@ pub(super) struct Incoming {
 }
 
 /// A block of which not all parts have come.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 struct Begun {
     count: u16,
     next: u16,
     /// `None` if the block is here already.
+    #[serde(with = "crate::recorded::some_bytes")]
     bytes: Option<Vec<u8>>,
 }
 
@@ -49,7 +50,7 @@ pub(super) enum Arrival {
 }
 
 /// What is wrong with an answer. The peer is not asked for a while; nobody is charged for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(super) enum Flaw {
     /// Another part than the next one, or more than was asked for.
     Order,

@@ -49,7 +49,7 @@ use wanted::Wanted;
 use window::Window;
 
 /// What the scheduler is told once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Settings {
     /// How long votes are given to bring a single missing block: min(1 s, interval / 4) at a masternode, zero
     /// at an observer, which gets no votes.
@@ -73,7 +73,7 @@ pub(crate) struct Fetched {
 }
 
 /// What catching up has come to since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Counts {
     /// Requests sent.
     pub(crate) requests: u64,
@@ -100,7 +100,7 @@ pub(crate) struct Counts {
 }
 
 /// A block that was given out to be verified.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 struct Handed {
     height: Height,
     from: NodeId,
@@ -108,7 +108,7 @@ struct Handed {
 }
 
 /// The scheduler of catching up: one a node, the only one that asks for blocks (SYNC-01a).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Sync {
     settings: Settings,
     rng: Rng,

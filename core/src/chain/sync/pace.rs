@@ -8,7 +8,7 @@ use crate::time::Mono;
 const BURST: Duration = Duration::from_millis(250);
 
 /// Bytes a second, with a burst of a quarter of a second.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 pub(super) struct Pace {
     rate: u64,
     used_until: Mono,

@@ -23,7 +23,7 @@ const LONGEST_DISTRUST: Duration = Duration::from_secs(600);
 pub(super) const MAX_DISTRUSTED: usize = 64;
 
 /// A live peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(super) struct Peer {
     /// The newest height that it has told on this session and not failed to serve.
     pub(super) tip: Height,
@@ -70,10 +70,10 @@ impl Peer {
 
 /// Peers whose blocks did not verify, remembered across sessions. The list is bounded: the one that would be
 /// asked again first makes room.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Distrusted(BTreeMap<NodeId, Distrust>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, serde::Serialize)]
 struct Distrust {
     until: Mono,
     times: u32,

@@ -47,7 +47,7 @@ enum Urgency {
 }
 
 /// Which requests are raced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 enum Reach {
     /// The one for the very next block: nothing can be applied before it comes.
     Next,

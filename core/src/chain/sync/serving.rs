@@ -45,7 +45,7 @@ const fn lane_cost(bytes: usize) -> usize {
 }
 
 /// What serving has come to since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct ServingCounts {
     /// Requests taken.
     pub(crate) requests: u64,
@@ -62,7 +62,7 @@ pub(crate) struct ServingCounts {
 }
 
 /// Everything that this node serves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Serving {
     bound: usize,
     lane: usize,
@@ -83,7 +83,7 @@ pub(crate) struct Serving {
 }
 
 /// A live peer that has asked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 struct Client {
     job: Job,
     /// A request that came while a read for it was under way.
@@ -96,7 +96,7 @@ struct Client {
 /// Memory of one, with its places in line and in turns.
 pub(super) const CLIENT: usize = size_of::<(NodeId, Client)>() + 3 * size_of::<NodeId>();
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 enum Job {
     Idle,
     /// In line, since when.
@@ -107,7 +107,7 @@ enum Job {
 }
 
 /// Loaded blocks on their way out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 struct Answer {
     id: u64,
     /// What has not been handed out; of the first one, the parts from `index` on.

@@ -24,7 +24,7 @@ impl Span {
 }
 
 /// The heights that nobody is asked for: all from the frontier on, and below it what was given back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(super) struct Wanted {
     /// First to last of each range given back: disjoint, never adjacent, all below the frontier.
     returned: BTreeMap<Height, Height>,

@@ -7,14 +7,14 @@ use bytes::Bytes;
 use crate::ids::{Height, NodeId};
 
 /// An encoded block and who served it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(super) struct Kept {
     pub(super) bytes: Bytes,
     pub(super) from: NodeId,
 }
 
 /// The blocks, at most one a height: the first that came.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Window {
     blocks: BTreeMap<Height, Kept>,
     bytes: usize,

@@ -8,7 +8,7 @@ use crate::registry::MasternodeIndex;
 use crate::seats::SeatSet;
 
 /// What one masternode has voted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub(super) struct Cast {
     pub(super) block: Option<BlockHash>,
     pub(super) signature: Signature,
@@ -26,7 +26,7 @@ pub(super) enum Counted {
 }
 
 /// The first vote of each masternode.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub(super) struct Tally {
     casts: BTreeMap<MasternodeIndex, Cast>,
     /// How many of them there are for each block, ordered by block: the question is asked at every vote.

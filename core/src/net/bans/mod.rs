@@ -17,7 +17,7 @@ use crate::limits::{BAN_BYTES, Holding, holding};
 use crate::time::{Mono, Now, Wall};
 
 /// A ban as far as a decision depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Hold {
     /// What is banned.
     pub target: BanTarget,
@@ -39,7 +39,7 @@ pub struct Grounds {
 }
 
 /// What the grounds come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub enum Verdict {
     /// Nothing speaks against it.
     Clear,
@@ -64,7 +64,7 @@ pub fn verdict(now: Mono, grounds: &Grounds) -> Verdict {
 }
 
 /// A ban, but for what it is on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 struct Kept {
     cause: BanCause,
     since: Wall,
@@ -97,7 +97,7 @@ pub(crate) struct Set {
 }
 
 /// The table of bans: so many at most, at most one on each target. This node's own give way to the operator's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Bans {
     kept: BTreeMap<BanTarget, Kept>,
     /// The widths of the blocks that are banned, of IPv4 and of IPv6: what a search looks at.

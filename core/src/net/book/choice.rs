@@ -9,7 +9,7 @@ use crate::time::Now;
 use crate::wire::peers::PeerAddress;
 
 /// A node that may be dialed, at an address that may be right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Candidate {
     /// Whom to expect.
     pub(crate) id: NodeId,

@@ -29,14 +29,17 @@ impl Group {
     /// The lowest address of the group in the order of addresses; `None` for the one that begins with the
     /// unspecified address, where nobody is.
     pub(crate) fn first(self) -> Option<CanonicalAddr> {
-        let ip = match self.0 {
+        CanonicalAddr::new(SocketAddr::new(self.lowest(), 1)).ok()
+    }
+
+    fn lowest(self) -> IpAddr {
+        match self.0 {
             [4, a, b, ..] => IpAddr::V4(Ipv4Addr::new(a, b, 0, 0)),
             [_, a, b, c, d] => {
                 let high = u128::from(u32::from_be_bytes([a, b, c, d])) << 96;
                 IpAddr::V6(Ipv6Addr::from_bits(high))
             }
-        };
-        CanonicalAddr::new(SocketAddr::new(ip, 1)).ok()
+        }
     }
 
     /// The durable form.
@@ -50,6 +53,19 @@ impl Group {
             [4, _, _, 0, 0] | [6, ..] => Some(Self(bytes)),
             _ => None,
         }
+    }
+}
+
+/// In a recorded state it is the lowest address of the group, so that it is redacted with the addresses.
+impl serde::Serialize for Group {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.lowest().serialize(to)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Group {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        IpAddr::deserialize(from).map(Self::of)
     }
 }
 

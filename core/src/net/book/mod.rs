@@ -59,7 +59,7 @@ const DISPLACED: Duration = Duration::from_secs(3600);
 const TOMBSTONE: Duration = Duration::from_secs(24 * 3600);
 
 /// Seconds since the book was opened, negative before: monotonic, and able to tell of earlier processes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Moment(i64);
 
 impl Moment {
@@ -100,7 +100,7 @@ pub(crate) enum Failure {
 }
 
 /// What became of hearsay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) enum Heard {
     /// It is new to the book.
     New,
@@ -122,16 +122,18 @@ pub(crate) enum Standing {
 }
 
 /// Whether the book differs from its last record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 enum Ink {
     Dry,
     Wet,
 }
 
 /// The address book. Every table is bounded by [`Limits::address_book`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Book {
     scope: AddrScope,
+    /// In no recorded state: what it decides is recorded instead.
+    #[serde(skip)]
     secret: [u8; 16],
     opened: Mono,
     tried: Table,
@@ -401,7 +403,9 @@ impl Book {
         let hasher = Sha256::new().chain_update(self.secret);
         let hash = parts.iter().fold(hasher, |hasher, part| hasher.chain_update(part)).finalize();
         let number = hash.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        u16::try_from(number % u64::from(bound.max(1))).unwrap_or(0)
+        // Recorded instead of the secret: a replay has no other way to know it.
+        let drawn = crate::witness::drawn(number % u64::from(bound.max(1)));
+        u16::try_from(drawn).unwrap_or(0)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::net::book::group::Group;
 pub(crate) const BUCKETS: u16 = 64;
 
 /// A node at an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Entry {
     /// The node that is said, or proven, to be there.
     pub(crate) id: NodeId,
@@ -39,7 +39,7 @@ pub(crate) enum Placed {
 }
 
 /// A table with at most `BUCKETS` × depth entries, one an address.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Table {
     buckets: Vec<Vec<Entry>>,
     depth: usize,

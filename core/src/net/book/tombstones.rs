@@ -6,7 +6,7 @@ use crate::addr::CanonicalAddr;
 use crate::net::book::Moment;
 
 /// Bounded; each ends by itself. When full, the one that would end first gives way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Tombstones {
     until: BTreeMap<CanonicalAddr, Moment>,
     bound: usize,

@@ -43,7 +43,7 @@ const APPLICATION: u64 = 16 * 1024 * 1024;
 const LEAST_BYTES: u64 = 2 * (64 * 1024 + FRAME_COST as u64);
 
 /// The rates of all classes, and what our own requests entitle a peer to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub(in crate::node) struct Rates {
     pub(in crate::node) rows: Rows,
     /// For so many masternodes.

@@ -34,7 +34,8 @@ impl Budget {
             return response;
         }
         // One that alone is larger than all waits for all.
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(LARGE_KIB as u32);
+        let kib = usize::try_from(bytes.div_ceil(1024)).unwrap_or(LARGE_KIB).min(LARGE_KIB);
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
         match Arc::clone(&self.0).try_acquire_many_owned(kib) {
             Ok(permit) => response.map(|body| Body::new(Holding::new(body, permit))),
             Err(_) => {

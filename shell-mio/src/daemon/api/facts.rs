@@ -10,13 +10,13 @@ use super::bans::BanJson;
 use super::evidence::EvidenceJson;
 
 /// A fact with its name.
-pub(super) struct Fact {
-    pub(super) name: &'static str,
-    pub(super) data: Value,
+pub(crate) struct Fact {
+    pub(crate) name: &'static str,
+    pub(crate) data: Value,
 }
 
 /// What an event says; nothing for those that are not told.
-pub(super) fn fact(at: Wall, event: Event) -> Option<Fact> {
+pub(crate) fn fact(at: Wall, event: Event) -> Option<Fact> {
     let (name, mut data) = parts(at, event)?;
     if let Value::Object(fields) = &mut data {
         fields.insert("at".to_owned(), rfc3339(at).into());

@@ -59,8 +59,10 @@ use super::data_dir::DataDir;
 use super::failure::Failure;
 use super::metrics::Totals;
 use super::names::HostNames;
+use super::recordings::Recordings;
 use crate::{Blocks, Remote};
 use attestations::Attestations;
+pub(crate) use facts::{Fact, fact};
 pub(crate) use feed::Feed;
 use gate::Gate;
 pub(crate) use names::ApiNames;
@@ -91,6 +93,7 @@ pub(crate) struct ApiFacts {
     max_mempool: usize,
     token: Zeroizing<String>,
     totals: Arc<Totals>,
+    recordings: Recordings,
     attestations: Attestations,
 }
 
@@ -103,6 +106,7 @@ impl ApiFacts {
         totals: Arc<Totals>,
         names: Arc<ApiNames>,
         peers: Arc<HostNames>,
+        recordings: Recordings,
     ) -> Self {
         let config = &assembly.config;
         let registry = &assembly.genesis.registry;
@@ -121,6 +125,7 @@ impl ApiFacts {
             max_mempool: config.limits.bounds.mempool,
             token,
             totals,
+            recordings,
             attestations: Attestations::of(Some(dir.path().to_owned())),
         }
     }
@@ -143,6 +148,7 @@ impl ApiFacts {
             max_mempool: timed_core::Limits::default().mempool,
             token: Zeroizing::new(token.to_owned()),
             totals: Arc::new(Totals::new()),
+            recordings: Recordings::none(),
             attestations: Attestations::of(None),
         }
     }

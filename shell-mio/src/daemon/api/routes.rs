@@ -15,6 +15,7 @@ use timed_core::{BanCause, CanonicalAddr, Height, MasternodeInfo, NodeId, PeerRe
 use tokio::time::timeout;
 
 use super::super::metrics::{ProcessNumbers, Reading, prometheus};
+use super::super::recordings::{Cause, NotWritten};
 use super::super::rfc3339;
 use super::answers::{
     AddressesJson, CountersJson, LinksJson, MasternodeJson, MatrixJson, PeerJson, SlotsJson, WhyJson, millis,
@@ -68,6 +69,7 @@ pub(super) fn router(context: Arc<Context>, gate: Arc<Gate>) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .route("/record", post(record))
         .route("/drain", post(drain::drain).delete(drain::undrain))
         .route("/stop", post(stop))
         .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no such route") })
@@ -386,18 +388,18 @@ struct ConnectBody {
 }
 
 /// An order to dial: an address, a key, or both.
-pub(super) fn connect_request(addr: Option<String>, node_id: Option<String>) -> Result<Request, ApiError> {
+pub(super) fn connect_request(addr: Option<&str>, node_id: Option<&str>) -> Result<Request, ApiError> {
     let id = |text: &str| {
         text.parse::<NodeId>().map_err(|error| ApiError::bad_request(format!("node_id: {error}")))
     };
-    let node_id = node_id.as_deref().map(id).transpose()?;
+    let node_id = node_id.map(id).transpose()?;
     let Some(addr) = addr else {
         let known = node_id.ok_or_else(|| ApiError::bad_request("addr is missing"))?;
         return Ok(Request::ConnectKnown(PeerRef::Id(known)));
     };
     let (in_addr, addr) = match addr.split_once('@') {
         Some((text, addr)) => (Some(id(text)?), addr),
-        None => (None, addr.as_str()),
+        None => (None, addr),
     };
     if in_addr.is_some() && node_id.is_some() && in_addr != node_id {
         return Err(ApiError::bad_request("addr and node_id name different nodes"));
@@ -412,7 +414,7 @@ async fn connect(State(context): Shared, request: axum::extract::Request) -> Ans
     let body: ConnectBody = serde_json::from_slice(&body).map_err(|error| {
         ApiError::bad_request(format!("expected {{\"addr\":\"IP:PORT\",\"node_id\":\"…\"}}: {error}"))
     })?;
-    match context.ask(connect_request(body.addr, body.node_id)?).await? {
+    match context.ask(connect_request(body.addr.as_deref(), body.node_id.as_deref())?).await? {
         Reply::Dialing { claimed_by } => {
             let claimed_by = claimed_by.map(|id| id.to_string());
             let body = json!({ "result": "dialing", "claimed_by": claimed_by });
@@ -448,5 +450,24 @@ pub(super) async fn order_stop(context: &Context) {
         // A loop that does not answer is told by the other way, which needs no answer.
         Err(error) if error.code == "stopping" => {}
         Err(_) => context.remote.stop(),
+    }
+}
+
+/// `POST /record`: answered when the file is durable.
+async fn record(State(context): Shared) -> Answer {
+    let recordings = context.facts.recordings.clone();
+    let written = tokio::task::spawn_blocking(move || recordings.write(Cause::Order)).await;
+    match written.map_err(|_| unexpected())? {
+        Ok(written) => {
+            let body = json!({ "file": written.path.display().to_string(), "bytes": written.bytes });
+            Ok((StatusCode::CREATED, Json(body)).into_response())
+        }
+        Err(error @ NotWritten::Off) => {
+            Err(ApiError::new(StatusCode::CONFLICT, "recorder_off", error.to_string()))
+        }
+        Err(error @ NotWritten::Empty) => Err(ApiError::unavailable("nothing_recorded", error.to_string())),
+        Err(error @ NotWritten::Io { .. }) => {
+            Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "not_written", error.to_string()))
+        }
     }
 }

@@ -10,11 +10,11 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use super::arguments::{
     AttestExportArgs, AttestVerifyArgs, BanArgs, BlockArgs, ClientArgs, ConnectArgs, DevnetArgs, DirArgs,
-    DoctorArgs, DrainArgs, GenesisArgs, InitArgs, NodeArgs, PeerArgs, RunArgs, SubmitArgs, TransactionArgs,
-    UnbanArgs,
+    DoctorArgs, DrainArgs, GenesisArgs, InitArgs, NodeArgs, PeerArgs, ReplayArgs, RunArgs, SubmitArgs,
+    TransactionArgs, UnbanArgs,
 };
 use super::failure::Failure;
-use super::{attest, client, devnet, doctor, run, watch};
+use super::{attest, client, devnet, doctor, replay, run, watch};
 
 /// A masternode network on a fresh machine: `timed devnet`. One node: `timed init`, `timed genesis`, `timed run`.
 #[derive(Debug, Parser)]
@@ -74,6 +74,10 @@ enum Verb {
     Connect(ConnectArgs),
     /// Make a running node leave a peer, for ten minutes or until connect
     Disconnect(PeerArgs),
+    /// Make a running node write down what its flight recorder holds
+    Record(ClientArgs),
+    /// Run a recording again through the same core, print its events; exit code 1 where it differs
+    Replay(ReplayArgs),
     /// Announce that a running node is about to be stopped for a while: nobody counts that as a failure
     Drain(DrainArgs),
     /// Stop a running node
@@ -149,6 +153,8 @@ fn dispatch(verb: Verb) -> Result<ExitCode, Failure> {
         Verb::Why(args) => client::why(&args),
         Verb::Connect(args) => client::connect(&args),
         Verb::Disconnect(args) => client::disconnect(&args),
+        Verb::Record(args) => client::record(&args),
+        Verb::Replay(args) => replay::replay(&args),
         Verb::Drain(args) => client::drain(&args),
         Verb::Stop(args) => client::stop(&args),
         Verb::Watch(args) => watch::watch(&args),

@@ -310,6 +310,13 @@ pub(crate) fn disconnect(args: &PeerArgs) -> Result<ExitCode, Failure> {
     ask(&args.client, (Method::Delete, &format!("/peers/{}", path_segment(&args.peer)), ""), result)
 }
 
+/// `timed record`.
+pub(crate) fn record(args: &ClientArgs) -> Result<ExitCode, Failure> {
+    ask(args, (Method::Post, "/record", ""), |written| {
+        format!("{} ({})\n", cell(&written["file"]), size(number(&written["bytes"])))
+    })
+}
+
 /// `timed stop`.
 pub(crate) fn stop(args: &ClientArgs) -> Result<ExitCode, Failure> {
     ask(args, (Method::Post, "/stop", ""), result)

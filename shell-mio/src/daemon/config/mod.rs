@@ -9,6 +9,7 @@ mod settings;
 mod template;
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use timed_core::{AddrScope, CanonicalAddr, Limits, NetworkName, RateLimit, RateUnit, Timings, TrafficClass};
@@ -35,6 +36,7 @@ pub(crate) struct Config {
     pub(crate) block: BlockSection,
     pub(crate) api: ApiSection,
     pub(crate) limits: LimitsSection,
+    pub(crate) recorder: RecorderSection,
     pub(crate) logging: LoggingSection,
 }
 
@@ -101,6 +103,20 @@ pub(crate) struct LimitsSection {
     pub(crate) observed: Vec<&'static str>,
 }
 
+/// `[recorder]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecorderSection {
+    pub(crate) enabled: bool,
+    /// Bytes held.
+    pub(crate) memory: usize,
+    /// Files kept.
+    pub(crate) keep: usize,
+}
+
+/// Room of a recorder: below, it would hold hardly more than a state; above, writing it down takes too long.
+const RECORDER_MEMORY: RangeInclusive<usize> = 1 << 20..=1 << 30;
+const RECORDINGS: RangeInclusive<usize> = 1..=100;
+
 /// `[logging]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LoggingSection {
@@ -150,6 +166,11 @@ impl Config {
                 hosts: layers.value::<Vec<HostName>>("api", "hosts").into_iter().map(|host| host.0).collect(),
             },
             limits: limits(&mut layers),
+            recorder: RecorderSection {
+                enabled: layers.value("recorder", "enabled"),
+                memory: layers.value::<ByteSize>("recorder", "memory").0,
+                keep: layers.value("recorder", "keep"),
+            },
             logging: LoggingSection {
                 level: layers.value("logging", "level"),
                 format: layers.value("logging", "format"),
@@ -166,6 +187,12 @@ impl Config {
         {
             let text = format!("{slots} slots for masternodes are more than max_peers = {peers}");
             layers.complain("network", "masternode_slots", text);
+        }
+        if !RECORDER_MEMORY.contains(&self.recorder.memory) {
+            layers.complain("recorder", "memory", "expected 1MiB to 1GiB".to_owned());
+        }
+        if !RECORDINGS.contains(&self.recorder.keep) {
+            layers.complain("recorder", "keep", "expected 1 to 100".to_owned());
         }
         let listen = self.network.listen.ip().to_canonical();
         if let Some(local) = self.network.local_ip

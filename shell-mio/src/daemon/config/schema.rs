@@ -43,6 +43,11 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
          too much is dropped, or its sender slowed if it is a masternode. With enforce = \"observe\" they only count\n\
          and log; auto is four times what honest peers send at worst. All others bound memory and stay in force.",
     ),
+    (
+        "recorder",
+        "The flight recorder: what this node did of late, in memory, written down by SIGUSR2, `timed record`, or when\n\
+         the node halts, and run again by `timed replay`. No key is in it, but everything that was said.",
+    ),
     ("logging", "Log lines."),
 ];
 
@@ -234,6 +239,20 @@ pub(crate) const KEYS: &[Key] = &[
         "rate_total",
         Value("\"auto\""),
         "All of these and what is none of them, in bytes a second.",
+    ),
+    key("recorder", "enabled", Value("true"), "Whether it records."),
+    key(
+        "recorder",
+        "memory",
+        Value("\"32MiB\""),
+        "How much it holds, 1MiB to 1GiB, beside limits.max_memory; the oldest goes. While it is written there is a\n\
+         copy.",
+    ),
+    key(
+        "recorder",
+        "keep",
+        Value("4"),
+        "Recordings kept in the data directory, 1 to 100; the oldest is removed.",
     ),
     key("logging", "level", Value("\"info\""), "error, warn, info, debug or trace."),
     key(

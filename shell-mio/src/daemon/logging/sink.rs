@@ -438,6 +438,8 @@ impl EventSink for LogSink {
     fn shell_event(&mut self, event: &ShellEvent) {
         match event {
             ShellEvent::Reload => (self.reload)(),
+            // Whoever writes it down says so.
+            ShellEvent::Record => {}
             ShellEvent::Stopping(cause) => info!(%cause, "stopping"),
             ShellEvent::AcceptPaused { cause, retry_in } => warn!(
                 reason = %cause.reason().as_str(),

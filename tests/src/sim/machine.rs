@@ -1,0 +1,102 @@
+//! The machine that a process runs: a node, or one with a recorder in its door.
+
+use std::net::SocketAddr;
+
+use timed_core::crypto::Provider;
+use timed_core::flight::{Flight, Recorder};
+use timed_core::{Command, Config, ConfigError, ConnId, Input, Mono, Node, Now, Record, Refused, Transmit};
+
+/// Whether what a node does is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recording {
+    /// It is not.
+    Off,
+    /// It is, in a ring of so many bytes.
+    In(usize),
+}
+
+/// A node, by its door.
+#[derive(Debug)]
+pub(crate) enum Machine {
+    Plain(Box<Node>),
+    /// With every command that was taken, written out.
+    Recorded(Box<Recorder>, Vec<String>),
+}
+
+impl Machine {
+    pub(crate) fn new(
+        recording: Recording,
+        config: Config,
+        provider: Box<dyn Provider>,
+        seed: [u8; 32],
+        journal: impl IntoIterator<Item = Record>,
+        now: Now,
+    ) -> Result<Self, ConfigError> {
+        Ok(match recording {
+            Recording::Off => Self::Plain(Box::new(Node::new(config, provider, seed, journal, now)?)),
+            Recording::In(room) => {
+                let recorder = Recorder::start(config, provider, seed, journal, now, room)?;
+                Self::Recorded(Box::new(recorder), Vec::new())
+            }
+        })
+    }
+
+    /// What is recorded, and every command that was taken so far.
+    pub(crate) fn flight(&self, now: Now) -> Option<(Flight, &[String])> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Recorded(recorder, said) => Some((recorder.recording().take(now.wall), said)),
+        }
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        match self {
+            Self::Plain(node) => node,
+            Self::Recorded(recorder, _) => recorder.node(),
+        }
+    }
+
+    /// For what no door has.
+    pub(crate) fn plain(&mut self) -> Option<&mut Node> {
+        match self {
+            Self::Plain(node) => Some(node),
+            Self::Recorded(..) => None,
+        }
+    }
+
+    pub(crate) fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
+        match self {
+            Self::Plain(node) => node.accept(now, from),
+            Self::Recorded(recorder, _) => recorder.accept(now, from),
+        }
+    }
+
+    pub(crate) fn handle(&mut self, now: Now, input: Input<'_>) {
+        match self {
+            Self::Plain(node) => node.handle(now, input),
+            Self::Recorded(recorder, _) => recorder.handle(now, input),
+        }
+    }
+
+    pub(crate) fn next_command(&mut self) -> Option<Command> {
+        match self {
+            Self::Plain(node) => node.next_command(),
+            Self::Recorded(recorder, said) => {
+                let command = recorder.next_command()?;
+                said.push(format!("{command:?}"));
+                Some(command)
+            }
+        }
+    }
+
+    pub(crate) fn transmit(&mut self, now: Now, conn: ConnId, budget: usize, out: &mut Vec<u8>) -> Transmit {
+        match self {
+            Self::Plain(node) => node.transmit(now, conn, budget, out),
+            Self::Recorded(recorder, _) => recorder.transmit(now, conn, budget, out),
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Mono> {
+        self.node().deadline()
+    }
+}
