@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use timed_core::{
     Ban, BanNote, BanTarget, BlockHash, CanonicalAddr, ConsensusInfo, Drain, Evidence, FinalBlock, Height,
-    MasternodeInfo, Matrix, MempoolInfo, Mono, NodeId, PeerInfo, PeerRef, QuorumLoss, Reply, Request, Status,
-    Summary, TxId, TxState, Why,
+    MasternodeInfo, Matrix, Mono, NodeId, PeerInfo, PeerRef, QuorumLoss, Reconfiguration, Reply, Request,
+    Status, Summary, TxId, TxState, Why,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
@@ -17,69 +17,8 @@ use tokio::task::spawn_blocking;
 use crate::clock::Clock;
 use crate::driver::Exit;
 use crate::events::{Events, Ring};
-use crate::store::{Inclusion, Store, StoreError};
-
-/// Why there is no answer, or not the one that was wanted.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RequestError {
-    /// The node has ended.
-    #[error("the node has ended")]
-    Ended,
-    /// The node knows no such peer.
-    #[error("this node knows no such peer")]
-    UnknownPeer,
-    /// The request names more than one peer.
-    #[error("more than one peer has this address or these digits")]
-    AmbiguousPeer,
-    /// The request names this very node.
-    #[error("this is the node itself")]
-    IsSelf,
-    /// The order cannot be carried out now.
-    #[error("{0}")]
-    Refused(&'static str),
-    /// A transaction is empty or larger than 64 KiB.
-    #[error("a transaction has 1 to 65536 bytes, not {0}")]
-    TransactionSize(usize),
-    /// So much waits already that no more is taken.
-    #[error("{transactions} transactions of {bytes} bytes wait already", transactions = .0.transactions, bytes = .0.bytes)]
-    MempoolFull(MempoolInfo),
-    /// This node is about to be away: hand the transaction to another one.
-    #[error("this node is about to be away and takes no more transactions")]
-    Draining,
-    /// Those who are left could not decide blocks; nothing was announced.
-    #[error("{left} masternodes would be left, {quorum} decide blocks", left = .0.left, quorum = .0.quorum)]
-    QuorumLost(Drain),
-    /// No ban is on exactly this target. If it is an address: the ban that covers it.
-    #[error("no ban is on exactly this target")]
-    NotBanned(Option<BanTarget>),
-    /// The store could not be read.
-    #[error("the store could not be read: {0}")]
-    Store(StoreError),
-    /// A defect: the core has given an answer of another kind.
-    #[error("the node gave an answer of another kind")]
-    OfAnotherKind,
-}
-
-/// What became of an order to connect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connecting {
-    /// A dial has begun.
-    Dialing,
-    /// A live session stands already.
-    AlreadyConnected(NodeId),
-}
-
-/// Where a transaction is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransactionState {
-    /// In a durable block.
-    Committed(Inclusion),
-    /// It waits here to be in a block.
-    Pending,
-    /// Neither.
-    Unknown,
-}
+use crate::request::{Connecting, RequestError, TransactionState, refused};
+use crate::store::{Store, StoreError};
 
 /// A handle of a running node: cheap to clone, usable from any task and thread. When the last one is dropped the node
 /// stops as after [`Handle::shutdown`].
@@ -249,20 +188,17 @@ impl Handle {
     /// # Errors
     /// [`RequestError::Ended`], and the core's refusals.
     pub async fn request(&self, request: Request) -> Result<Reply, RequestError> {
+        refused(self.ask(request).await?)
+    }
+
+    /// The same with the core's own answer, whatever it is.
+    ///
+    /// # Errors
+    /// [`RequestError::Ended`].
+    pub async fn ask(&self, request: Request) -> Result<Reply, RequestError> {
         let (answer, reply) = oneshot::channel();
         self.0.requests.send(Asked { request, answer }).await.map_err(|_| RequestError::Ended)?;
-        match reply.await.map_err(|_| RequestError::Ended)? {
-            Reply::UnknownPeer => Err(RequestError::UnknownPeer),
-            Reply::AmbiguousPeer => Err(RequestError::AmbiguousPeer),
-            Reply::IsSelf => Err(RequestError::IsSelf),
-            Reply::Refused(why) => Err(RequestError::Refused(why)),
-            Reply::TransactionSize(bytes) => Err(RequestError::TransactionSize(bytes)),
-            Reply::Draining => Err(RequestError::Draining),
-            Reply::QuorumLost(drain) => Err(RequestError::QuorumLost(drain)),
-            Reply::MempoolFull(info) => Err(RequestError::MempoolFull(info)),
-            Reply::NotBanned(by) => Err(RequestError::NotBanned(by)),
-            reply => Ok(reply),
-        }
+        reply.await.map_err(|_| RequestError::Ended)
     }
 
     /// This node in short.
@@ -336,6 +272,28 @@ impl Handle {
         self.connecting(Request::ConnectKnown(peer)).await
     }
 
+    /// Seeks a peer no more for the sake of an earlier [`Handle::connect`]; a link stays while it stands.
+    ///
+    /// # Errors
+    /// As [`Handle::request`], and if no such peer is known or no earlier order seeks it.
+    pub async fn forget(&self, peer: PeerRef) -> Result<(), RequestError> {
+        match self.request(Request::Forget(peer)).await? {
+            Reply::Forgotten => Ok(()),
+            _ => Err(RequestError::OfAnotherKind),
+        }
+    }
+
+    /// Changes what may be changed while the node runs.
+    ///
+    /// # Errors
+    /// As [`Handle::request`], and if the core refuses it.
+    pub async fn reconfigure(&self, to: Reconfiguration) -> Result<(), RequestError> {
+        match self.request(Request::Reconfigure(Box::new(to))).await? {
+            Reply::Reconfigured => Ok(()),
+            _ => Err(RequestError::OfAnotherKind),
+        }
+    }
+
     async fn connecting(&self, request: Request) -> Result<Connecting, RequestError> {
         match self.request(request).await? {
             Reply::Dialing { .. } => Ok(Connecting::Dialing),
@@ -352,18 +310,6 @@ impl Handle {
     pub async fn disconnect(&self, peer: PeerRef) -> Result<Option<NodeId>, RequestError> {
         match self.request(Request::Disconnect(peer)).await? {
             Reply::Disconnected(id) => Ok(id),
-            _ => Err(RequestError::OfAnotherKind),
-        }
-    }
-
-    /// Announces to every peer that this node is about to be away for up to a day (rule L-5); `None` takes that back.
-    ///
-    /// # Errors
-    /// As [`Handle::request`], and [`RequestError::QuorumLost`] unless that is accepted.
-    pub async fn drain(&self, lasts: Option<Duration>, loss: QuorumLoss) -> Result<Drain, RequestError> {
-        let request = lasts.map_or(Request::Undrain, |lasts| Request::Drain { lasts, loss });
-        match self.request(request).await? {
-            Reply::Drain(drain) => Ok(drain),
             _ => Err(RequestError::OfAnotherKind),
         }
     }
@@ -515,6 +461,30 @@ impl Handle {
     pub async fn consensus(&self) -> Result<Option<ConsensusInfo>, RequestError> {
         match self.request(Request::Consensus).await? {
             Reply::Consensus(info) => Ok(info.map(|info| *info)),
+            _ => Err(RequestError::OfAnotherKind),
+        }
+    }
+
+    /// Announces to every peer that this node is about to be away, for so long at most: whole seconds, a second to a day
+    /// (rule L-5). It takes no more transactions from then on, and takes part in everything else until it is stopped. One
+    /// such order a second is taken.
+    ///
+    /// # Errors
+    /// As [`Handle::request`], and if those who are left could not decide blocks, unless that is accepted.
+    pub async fn drain(&self, lasts: Duration, loss: QuorumLoss) -> Result<Drain, RequestError> {
+        match self.request(Request::Drain { lasts, loss }).await? {
+            Reply::Drain(drain) => Ok(drain),
+            _ => Err(RequestError::OfAnotherKind),
+        }
+    }
+
+    /// Takes the announcement back.
+    ///
+    /// # Errors
+    /// As [`Handle::request`].
+    pub async fn undrain(&self) -> Result<Drain, RequestError> {
+        match self.request(Request::Undrain).await? {
+            Reply::Drain(drain) => Ok(drain),
             _ => Err(RequestError::OfAnotherKind),
         }
     }

@@ -110,6 +110,7 @@ mod handle;
 pub mod limits;
 mod network;
 mod node;
+mod request;
 pub mod store;
 mod tcp;
 
@@ -118,9 +119,10 @@ pub use clock::{Clock, SystemClock};
 pub use config::{Config, Genesis, Identity};
 pub use driver::{Core, Exit};
 pub use events::{Events, Notice, ShellEvent};
-pub use handle::{Connecting, Counters, Handle, RequestError, TransactionState};
+pub use handle::{Counters, Handle};
 pub use network::{Halves, Network};
 pub use node::{Node, SpawnError, Surroundings};
+pub use request::{Connecting, RequestError, TransactionState};
 #[cfg(feature = "redb")]
 pub use store::RedbStore;
 pub use store::{MemoryStore, Store};

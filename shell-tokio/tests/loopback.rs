@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use networks::{Network, SECOND, eventually_async, ip};
-use timed_tokio::core::{BanTarget, Direction, Event, Height, PeerRef};
+use timed_tokio::core::{BanTarget, Direction, Event, Height, PeerRef, QuorumLoss};
 use timed_tokio::{Connecting, Exit, Notice, RequestError, TransactionState};
 
 const INTERVAL: Duration = Duration::from_millis(300);
@@ -106,6 +106,16 @@ async fn orders_and_questions_reach_the_core() {
     assert_eq!(handle.why(PeerRef::Id(other)).await.unwrap().session.map(|_| ()), None);
     assert_eq!(handle.connect_known(PeerRef::Id(other)).await.unwrap(), Connecting::Dialing);
     network.until_whole().await;
+
+    handle.forget(PeerRef::Id(other)).await.unwrap();
+    assert!(matches!(handle.forget(PeerRef::Id(other)).await, Err(RequestError::NotOrdered)));
+    let hour = 3600 * SECOND;
+    assert!(matches!(handle.drain(hour, QuorumLoss::Refused).await, Err(RequestError::QuorumLost(_))));
+    assert_eq!(handle.drain(hour, QuorumLoss::Accepted).await.unwrap().absence, Some(hour));
+    assert!(matches!(handle.submit(Bytes::from_static(b"late")).await, Err(RequestError::Draining)));
+    let taken_back = async || handle.undrain().await.is_ok_and(|drain| drain.absence.is_none());
+    eventually_async("one such order a second is taken", SECOND, taken_back).await;
+    handle.submit(Bytes::from_static(b"in time")).await.unwrap();
 
     let target = BanTarget::Key(other);
     handle.ban(target, Some(60 * SECOND), None).await.unwrap();

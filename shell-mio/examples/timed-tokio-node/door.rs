@@ -3,9 +3,9 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use timed_core::{BlockHash, Height, Reply, Request, StoredBlock, Summary, TxId};
+use timed_core::{BlockHash, Height, Request, StoredBlock, Summary, TxId};
 use timed_mio::{Answer, Blocks, Busy, Driven, Inclusion, LoopCounters, StoreError};
-use timed_tokio::{Handle, RedbStore, RequestError, Store as _};
+use timed_tokio::{Handle, RedbStore, Store as _};
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::Semaphore;
 
@@ -31,7 +31,7 @@ impl Driven for Door {
         let handle = self.handle.clone();
         self.runtime.spawn(async move {
             // Dropped without a word where the node has ended.
-            if let Some(reply) = reply(handle.request(request).await) {
+            if let Ok(reply) = handle.ask(request).await {
                 answer.give(reply);
             }
             drop(place);
@@ -76,23 +76,6 @@ impl Driven for Door {
         let handle = self.handle.clone();
         self.runtime.spawn(async move { handle.shutdown().await });
     }
-}
-
-/// The core's own answer again: the handle tells its refusals apart, the API does so itself.
-fn reply(answer: Result<Reply, RequestError>) -> Option<Reply> {
-    Some(match answer {
-        Ok(reply) => reply,
-        Err(RequestError::UnknownPeer) => Reply::UnknownPeer,
-        Err(RequestError::AmbiguousPeer) => Reply::AmbiguousPeer,
-        Err(RequestError::IsSelf) => Reply::IsSelf,
-        Err(RequestError::Refused(why)) => Reply::Refused(why),
-        Err(RequestError::TransactionSize(bytes)) => Reply::TransactionSize(bytes),
-        Err(RequestError::MempoolFull(held)) => Reply::MempoolFull(held),
-        Err(RequestError::NotBanned(covered)) => Reply::NotBanned(covered),
-        Err(RequestError::Draining) => Reply::Draining,
-        Err(RequestError::QuorumLost(drain)) => Reply::QuorumLost(drain),
-        Err(_) => return None,
-    })
 }
 
 /// The blocks, as long as the node runs.

@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt;
 use tokio::task::unconstrained;
 
 use super::*;
-use crate::handle::RequestError;
+use crate::request::RequestError;
 
 /// Polls once.
 async fn begin<T>(future: impl Future<Output = T>) {
