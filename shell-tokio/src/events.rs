@@ -212,7 +212,7 @@ impl Ring {
 /// Bytes that a notice holds beside its place.
 fn weight(notice: &Notice) -> usize {
     match notice {
-        Notice::Core(Event::Datagram { payload, .. }) => payload.len(),
+        Notice::Core(Event::Datagram { payload, .. } | Event::Sample(payload)) => payload.len(),
         _ => 0,
     }
 }

@@ -116,6 +116,7 @@ impl Seen {
                 self.summary = Some(*summary);
                 return;
             }
+            Event::Sample(_) => return,
             Event::Reply { .. } => return,
             _ => {}
         }

@@ -158,7 +158,10 @@ impl Trace {
         // Frequent and of little interest to who reads a failure.
         let dull = matches!(
             &what,
-            What::Command(Command::Event(Event::Heartbeat { .. } | Event::Summary(_)) | Command::Send { .. })
+            What::Command(
+                Command::Event(Event::Heartbeat { .. } | Event::Summary(_) | Event::Sample(_))
+                    | Command::Send { .. }
+            )
         );
         if !dull {
             if self.echo == Echo::On {
