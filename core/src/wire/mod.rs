@@ -6,6 +6,7 @@ pub mod block;
 pub mod codec;
 pub mod frame;
 pub mod identity;
+pub mod lane;
 pub mod message;
 mod partial;
 pub mod peers;
