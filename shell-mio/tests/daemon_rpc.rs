@@ -55,7 +55,10 @@ fn code(network: &Network, method: &str, params: &Value) -> i64 {
     answer["error"]["code"].as_i64().unwrap()
 }
 
-fn kinds(object: &Value, fields: &[(&str, fn(&Value) -> bool)]) {
+/// A field, and whether its value is of the right kind.
+type Kind<'a> = (&'a str, fn(&Value) -> bool);
+
+fn kinds(object: &Value, fields: &[Kind<'_>]) {
     for (name, is) in fields {
         assert!(object.get(*name).is_some_and(is), "{name} is missing or of another kind: {object}");
     }

@@ -295,7 +295,10 @@ fn a_recording_of_a_node_that_failed_ends_within_the_call_that_it_failed_in() {
                 }
             }
             let at = recorder.deadline().unwrap_or(now.mono).max(now.mono);
-            now = Now { mono: at, wall: Wall(now.wall.0 + at.since(now.mono).as_millis() as u64) };
+            now = Now {
+                mono: at,
+                wall: Wall(now.wall.0 + u64::try_from(at.since(now.mono).as_millis()).unwrap_or(u64::MAX)),
+            };
             recorder.handle(now, Input::Tick);
         }
     }));

@@ -162,7 +162,7 @@ pub(super) fn play(
                 }
             }
             heard => {
-                lock().differs(format!("this run does not ask for what the recorded one had: {heard:?}"))
+                lock().differs(format!("this run does not ask for what the recorded one had: {heard:?}"));
             }
         }
         let playback = lock();

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 use timed_core::flight::{Recorder, Recording};
 use timed_core::{Event, Fatal, Mono, Node};

@@ -436,10 +436,10 @@ impl World {
     /// Has a host's node send a frame of any kind to every live peer.
     pub fn say_anything(&mut self, host: HostId, lane: Lane, kind: u16, body: &[u8]) {
         let known = &mut self.hosts[host.0];
-        if let Some(process) = &mut known.process {
-            if let Some(node) = process.node.plain() {
-                node.say_anything(lane, kind, body);
-            }
+        if let Some(process) = &mut known.process
+            && let Some(node) = process.node.plain()
+        {
+            node.say_anything(lane, kind, body);
         }
         known.wake(&mut self.net, &mut self.cx, None);
         self.check();

@@ -150,6 +150,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::rng::Rng;
 
     fn substitutes(all: &[IpAddr], seed: u8) -> Substitutes {
         let collected = Collected::default();

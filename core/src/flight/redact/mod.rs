@@ -142,7 +142,7 @@ fn rewritten(
             }
             (entry, Some(_)) => append(entry, &mut out).map_err(failed)?,
             (Entry::Accept(_) | Entry::Input(_), None) => {
-                append(&Masked(&entry, mask), &mut out).map_err(failed)?
+                append(&Masked(&entry, mask), &mut out).map_err(failed)?;
             }
             (Entry::Opened(Raw(plain)), None) => {
                 let mut bytes = vec![0; plain.len()];
