@@ -8,7 +8,8 @@ use timed_core::crypto::noise::NoiseProvider;
 use timed_core::crypto::{Authenticity, Handshake, Provider, WeakKey};
 use timed_core::flight::{Flight, FlightError, Recorder, Replayed, replay};
 use timed_core::{
-    Command, Input, Masternode, Mono, NodeId, Now, RecordKey, Registry, Request, RequestId, Rng, Signature, Wall,
+    Command, Input, Masternode, Mono, NodeId, Now, RecordKey, Registry, Request, RequestId, Rng, Signature,
+    Wall,
 };
 use timed_tests::sim::{
     Fault, HostId, NodeKey, Profile, Recording, Setup, World, base_config, derived_key, noise, null, seeds,
@@ -229,7 +230,8 @@ fn what_will_be_drawn_is_in_no_recording() {
 
 #[test]
 fn a_damaged_file_is_refused_with_the_place() {
-    let world = after_a_storm(8, &Setup::new(null).masternodes(3), 64 << 20, Duration::from_secs(1), &ON_THE_WAY);
+    let world =
+        after_a_storm(8, &Setup::new(null).masternodes(3), 64 << 20, Duration::from_secs(1), &ON_THE_WAY);
     let (flight, _) = world.flight(HostId(0)).unwrap();
     let whole = flight.encode();
     assert_eq!(Flight::decode(b"something else"), Err(FlightError::NotAFlight));
