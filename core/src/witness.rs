@@ -100,7 +100,9 @@ pub(crate) fn ask<T>(question: impl FnOnce(&mut dyn Witness) -> T) -> Option<T> 
 /// Asks whoever says what was heard: a question that a recorder has no use for.
 pub(crate) fn ask_replay<T>(question: impl FnOnce(&mut dyn Witness) -> Option<T>) -> Option<T> {
     PRESENT.with_borrow(|present| match present {
-        Some((Duty::Replay, witness)) => question(&mut *witness.lock().unwrap_or_else(PoisonError::into_inner)),
+        Some((Duty::Replay, witness)) => {
+            question(&mut *witness.lock().unwrap_or_else(PoisonError::into_inner))
+        }
         Some((Duty::Record, _)) | None => None,
     })
 }

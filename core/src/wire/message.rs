@@ -200,9 +200,7 @@ impl Message {
 }
 
 /// One start of a key's process. A higher epoch is a later start; two nonces at one epoch are two processes.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub struct Boot {
     /// Counts the starts.
     pub epoch: BootEpoch,
@@ -564,8 +562,7 @@ pub struct BlocksEnd {
 /// How a [`GetBlocks`] was served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Served {
-    /// Every block from the first one up to the last one asked for, the sender's tip, the bytes asked for or
-    /// the bytes that the sender serves at once, whichever comes first: one block at least.
+    /// Every block up to the last one or the bytes asked for, the sender's tip, or what it serves at once: one at least.
     All,
     /// The sender does not have the first block.
     Nothing,

@@ -48,8 +48,10 @@ impl Flight {
             let state = base + 24;
             let log = state + segment.state.len();
             let node = node(&segment.state, state)?;
-            let note =
-                |_: NotWritten| FlightError::Damaged { offset: state, what: "the state cannot be written".to_owned() };
+            let note = |_: NotWritten| FlightError::Damaged {
+                offset: state,
+                what: "the state cannot be written".to_owned(),
+            };
             feed(&Masked(&node, &collected), Sink::Nobody).map_err(note)?;
             let mut playback = Playback::new(Arc::clone(segment), Content::Original);
             playback.noted = Some(Noted::default());
@@ -69,8 +71,10 @@ impl Flight {
 }
 
 fn node(state: &[u8], offset: usize) -> Result<Node, FlightError> {
-    whole(state)
-        .map_err(|error: NotRead| FlightError::Damaged { offset, what: format!("the state cannot be read: {error}") })
+    whole(state).map_err(|error: NotRead| FlightError::Damaged {
+        offset,
+        what: format!("the state cannot be read: {error}"),
+    })
 }
 
 /// Plays a segment to its end and gives the playback back.
