@@ -187,7 +187,11 @@ fn live_01b_every_kind_is_sent_and_heard_from_dialer_to_acceptor_and_back() {
             _ => None,
         };
         let from: BTreeSet<NodeId> = node.events.try_iter().filter_map(datagram).collect();
-        assert_eq!(from, (0..4).filter(|other| *other != at).map(id).collect(), "node {at} was sent datagrams");
+        assert_eq!(
+            from,
+            (0..4).filter(|other| *other != at).map(id).collect(),
+            "node {at} was sent datagrams"
+        );
         node.stop();
     }
     // These come of what is rare on a sound network: the simulator brings it about (`field::network`).
