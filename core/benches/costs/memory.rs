@@ -146,7 +146,7 @@ impl Memory {
         let now = Now { mono: Mono(1), wall: BEGAN };
         let addr = |index: usize| {
             let last = u8::try_from(index + 1).expect("a small network");
-            std::net::SocketAddr::from(([10, 0, 0, last], 24100))
+            SocketAddr::from(([10, 0, 0, last], 24100))
         };
         let members: Vec<Member> =
             (0..).zip(0..size).map(|(key, index)| Member::new(key, addr(index))).collect();

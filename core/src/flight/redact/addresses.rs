@@ -169,7 +169,8 @@ mod tests {
     proptest! {
         #[test]
         fn order_prefixes_and_classes_stay(all in prop::collection::btree_set(any::<IpAddr>(), 1..40), seed: u8) {
-            let all: Vec<IpAddr> = all.into_iter().map(|ip| ip.to_canonical()).collect();
+            let all: Vec<IpAddr> =
+                all.into_iter().map(|ip| ip.to_canonical()).filter(|ip| !is_kept(*ip)).collect();
             let map = substitutes(&all, seed);
             for a in &all {
                 for b in &all {

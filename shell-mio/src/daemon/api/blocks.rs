@@ -157,10 +157,11 @@ enum Named {
 
 impl Named {
     fn read(text: &str) -> Result<Self, ApiError> {
-        let number = text.parse().map(|height| Self::At(Height(height))).ok();
-        let hash = || text.parse().map(Self::Hash).ok();
+        // The hash first: one of decimal digits alone is no height, whose digits are fewer.
+        let hash = text.parse().map(Self::Hash).ok();
+        let number = || text.parse().map(|height| Self::At(Height(height))).ok();
         let latest = (text == "latest").then_some(Self::Latest);
-        latest.or(number).or_else(hash).ok_or_else(|| {
+        latest.or(hash).or_else(number).ok_or_else(|| {
             ApiError::bad_request(format!("{text:?} names no block: give a height, a hash, or latest"))
         })
     }
