@@ -12,7 +12,7 @@ use crate::memory::{Memory, Recording};
 const HEARTBEAT: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Room, as in the daemon.
-const ROOM: usize = 32 << 20;
+const ROOM: usize = 8 << 20;
 const ROUNDS: usize = 7;
 /// Messages of the application in a round.
 const MESSAGES: u32 = 2_000;

@@ -244,7 +244,7 @@ pub(crate) const KEYS: &[Key] = &[
     key(
         "recorder",
         "memory",
-        Value("\"32MiB\""),
+        Value("\"8MiB\""),
         "How much it holds, 1MiB to 1GiB, beside limits.max_memory; the oldest goes. While it is written there is a\n\
          copy.",
     ),
