@@ -182,7 +182,7 @@ fn every_route_answers_what_the_contract_says() {
     let checks = get("/readyz?verbose")["checks"].clone();
     let names: BTreeSet<_> =
         checks.as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
-    assert_eq!(names, BTreeSet::from(["clock", "last_tick", "peers", "sync"]));
+    assert_eq!(names, BTreeSet::from(["clock", "last_tick", "peers", "staying", "sync"]));
     well_formed(get("/metrics").as_str().unwrap());
 }
 

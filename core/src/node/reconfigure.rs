@@ -9,7 +9,7 @@ use crate::time::Now;
 
 impl Node {
     /// All of it takes effect at once, or nothing does.
-    pub(super) fn reconfigure(&mut self, now: Now, new: Reconfiguration) -> Reply {
+    pub(super) fn reconfigure(&mut self, now: Now, new: &Reconfiguration) -> Reply {
         if self.run != Run::Working {
             return Reply::Refused("the node is stopping");
         }
@@ -34,7 +34,7 @@ impl Node {
         if rates_differ {
             self.rates_changed();
         }
-        self.pool.relisted(&new, &self.config.registry, self.config.masternode, now, &mut self.rng);
+        self.pool.relisted(new, &self.config.registry, self.config.masternode, now, &mut self.rng);
         self.seeds.reconfigure(&new.seeds, now.mono);
         self.forget_outdated(now);
         self.ask_for_names(now);

@@ -96,7 +96,7 @@ impl Node {
             Request::Ban { target, lasts, note } => return self.order_ban(now, id, target, lasts, note),
             Request::Unban(target) => return self.order_unban(now, id, target),
             Request::Bans => Reply::Bans(self.bans.list(now)),
-            Request::Reconfigure(new) => self.reconfigure(now, *new),
+            Request::Reconfigure(new) => self.reconfigure(now, &new),
             Request::Drain { lasts, loss } => self.order_drain(now, lasts, loss),
             Request::Undrain => self.order_undrain(now),
             Request::Stop => {

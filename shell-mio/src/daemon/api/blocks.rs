@@ -160,7 +160,7 @@ impl Named {
         let number = text.parse().map(|height| Self::At(Height(height))).ok();
         let hash = || text.parse().map(Self::Hash).ok();
         let latest = (text == "latest").then_some(Self::Latest);
-        latest.or(number).or_else(hash).ok_or_else(|| {
+        latest.or_else(hash).or(number).ok_or_else(|| {
             ApiError::bad_request(format!("{text:?} names no block: give a height, a hash, or latest"))
         })
     }
@@ -272,6 +272,13 @@ mod tests {
     fn listing(pairs: &[(&str, &str)]) -> Result<Listing, ApiError> {
         let owned: Vec<_> = pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
         Listing::read(&owned)
+    }
+
+    #[test]
+    fn a_hash_of_digits_alone_is_no_height() {
+        let hash = format!("{:064}", 1);
+        assert_eq!(Named::read(&hash).unwrap(), Named::Hash(hash.parse().unwrap()));
+        assert_eq!(Named::read("001").unwrap(), Named::At(Height(1)));
     }
 
     #[test]

@@ -386,18 +386,18 @@ struct ConnectBody {
 }
 
 /// An order to dial: an address, a key, or both.
-pub(super) fn connect_request(addr: Option<String>, node_id: Option<String>) -> Result<Request, ApiError> {
+pub(super) fn connect_request(addr: Option<&str>, node_id: Option<&str>) -> Result<Request, ApiError> {
     let id = |text: &str| {
         text.parse::<NodeId>().map_err(|error| ApiError::bad_request(format!("node_id: {error}")))
     };
-    let node_id = node_id.as_deref().map(id).transpose()?;
+    let node_id = node_id.map(id).transpose()?;
     let Some(addr) = addr else {
         let known = node_id.ok_or_else(|| ApiError::bad_request("addr is missing"))?;
         return Ok(Request::ConnectKnown(PeerRef::Id(known)));
     };
     let (in_addr, addr) = match addr.split_once('@') {
         Some((text, addr)) => (Some(id(text)?), addr),
-        None => (None, addr.as_str()),
+        None => (None, addr),
     };
     if in_addr.is_some() && node_id.is_some() && in_addr != node_id {
         return Err(ApiError::bad_request("addr and node_id name different nodes"));
@@ -412,7 +412,7 @@ async fn connect(State(context): Shared, request: axum::extract::Request) -> Ans
     let body: ConnectBody = serde_json::from_slice(&body).map_err(|error| {
         ApiError::bad_request(format!("expected {{\"addr\":\"IP:PORT\",\"node_id\":\"…\"}}: {error}"))
     })?;
-    match context.ask(connect_request(body.addr, body.node_id)?).await? {
+    match context.ask(connect_request(body.addr.as_deref(), body.node_id.as_deref())?).await? {
         Reply::Dialing { claimed_by } => {
             let claimed_by = claimed_by.map(|id| id.to_string());
             let body = json!({ "result": "dialing", "claimed_by": claimed_by });

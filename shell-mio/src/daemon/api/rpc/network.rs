@@ -150,7 +150,7 @@ pub(super) async fn add(context: &Arc<Context>, given: &Parameters<'_>) -> Done 
         };
     }
     let id = node.parse::<timed_core::NodeId>().is_ok();
-    let (addr, node_id) = if id { (None, Some(node.to_owned())) } else { (Some(node.to_owned()), None) };
+    let (addr, node_id) = if id { (None, Some(node)) } else { (Some(node), None) };
     let request = connect_request(addr, node_id).map_err(|error| {
         Fault::parameter(
             "node",
