@@ -276,6 +276,13 @@ mod tests {
     }
 
     #[test]
+    fn a_hash_of_digits_alone_is_no_height() {
+        let hash = format!("{:064}", 1);
+        assert_eq!(Named::read(&hash).unwrap(), Named::Hash(hash.parse().unwrap()));
+        assert_eq!(Named::read("001").unwrap(), Named::At(Height(1)));
+    }
+
+    #[test]
     fn a_listing_is_bounded_and_says_so() {
         for (pairs, told) in [
             (&[("limit", "0")][..], "expected 1 to 100"),

@@ -16,7 +16,7 @@ use super::error::ApiError;
 /// Answers of at most so many bytes are not counted: connections are few.
 const SMALL: u64 = 64 * 1024;
 /// What all larger ones may hold together, in KiB.
-const LARGE_KIB: usize = 32 * 1024;
+const LARGE_KIB: u32 = 32 * 1024;
 
 /// What is left for large answers.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Budget(Arc<Semaphore>);
 
 impl Budget {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(LARGE_KIB)))
+        Self(Arc::new(Semaphore::new(LARGE_KIB.try_into().unwrap_or(usize::MAX))))
     }
 
     /// Counts an answer until its reader has it, or is gone.
@@ -34,8 +34,7 @@ impl Budget {
             return response;
         }
         // One that alone is larger than all waits for all.
-        let kib = usize::try_from(bytes.div_ceil(1024)).unwrap_or(LARGE_KIB).min(LARGE_KIB);
-        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(LARGE_KIB);
         match Arc::clone(&self.0).try_acquire_many_owned(kib) {
             Ok(permit) => response.map(|body| Body::new(Holding::new(body, permit))),
             Err(_) => {
@@ -91,8 +90,9 @@ mod tests {
     #[test]
     fn large_answers_are_counted_until_they_are_gone() {
         let budget = Budget::new();
+        let large = usize::try_from(LARGE_KIB).unwrap();
         let answer = |kib: usize| budget.charge(vec![0_u8; kib * 1024].into_response());
-        let held: Vec<Response> = (0..LARGE_KIB / 8192).map(|_| answer(8192)).collect();
+        let held: Vec<Response> = (0..large / 8192).map(|_| answer(8192)).collect();
         assert!(held.iter().all(|response| response.status() == StatusCode::OK));
         assert_eq!(held[0].body().size_hint().exact(), Some(8192 * 1024));
         let refused = answer(65);
@@ -100,6 +100,6 @@ mod tests {
         assert!(refused.headers().contains_key("retry-after"));
         assert_eq!(answer(64).status(), StatusCode::OK, "small ones are never refused");
         drop(held);
-        assert_eq!(answer(LARGE_KIB + 1).status(), StatusCode::OK);
+        assert_eq!(answer(large + 1).status(), StatusCode::OK);
     }
 }
