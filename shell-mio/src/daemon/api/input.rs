@@ -1,14 +1,17 @@
 //! What a request brings along: a segment of its path, its query, its body. Each is refused in the same words.
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequestParts, Path, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use bytes::BytesMut;
 use tokio::time::timeout;
 
 use super::error::ApiError;
@@ -17,6 +20,8 @@ use super::error::ApiError;
 pub(super) const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Largest body of most routes.
 pub(super) const MAX_BODY: usize = 64 * 1024;
+/// So much of a body that is too large is read to its end, so that its sender reads the refusal.
+pub(super) const READ_IN_VAIN: usize = 1024 * 1024;
 
 /// The part of a path that names something, decoded.
 pub(super) struct Segment(pub(super) String);
@@ -103,18 +108,33 @@ pub(super) async fn read_body(request: Request) -> Result<Bytes, ApiError> {
 
 /// A body of at most so many bytes.
 pub(super) async fn read_body_of(request: Request, largest: usize) -> Result<Bytes, ApiError> {
-    let reading = axum::body::to_bytes(request.into_body(), largest);
-    match timeout(BODY_WITHIN, reading).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(_)) => Err(ApiError::new(
+    match timeout(BODY_WITHIN, read_whole(request.into_body(), largest)).await {
+        Ok(Ok(body)) if body.len() > largest => Err(ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
-            format!("the body is incomplete or larger than {largest} bytes"),
+            format!("the body is larger than {largest} bytes"),
         )),
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => Err(ApiError::bad_request("the body is incomplete")),
         Err(_) => {
             Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body did not arrive in time"))
         }
     }
+}
+
+/// Reads a body to its end, but keeps no more of it than shows that it is larger than that.
+pub(super) async fn read_whole(mut body: Body, largest: usize) -> Result<Bytes, axum::Error> {
+    let (mut kept, mut seen) = (BytesMut::new(), 0_usize);
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let Ok(piece) = frame?.into_data() else { continue };
+        seen = seen.saturating_add(piece.len());
+        let room = (largest + 1).saturating_sub(kept.len());
+        kept.extend_from_slice(&piece[..piece.len().min(room)]);
+        if seen > READ_IN_VAIN {
+            break;
+        }
+    }
+    Ok(kept.freeze())
 }
 
 #[cfg(test)]

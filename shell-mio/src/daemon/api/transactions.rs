@@ -1,6 +1,5 @@
 //! Transactions over HTTP: taking them in, and where they are.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use axum::body::{Body, HttpBody as _};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde_json::json;
 use timed_core::limits::MAX_TRANSACTION;
 use timed_core::{Reply, Request, TxId, TxState};
@@ -17,14 +16,12 @@ use tokio::time::timeout;
 
 use super::blocks::read;
 use super::error::ApiError;
-use super::input::{BODY_WITHIN, Segment};
+use super::input::{BODY_WITHIN, READ_IN_VAIN, Segment, read_whole};
 use super::routes::{Answer, Context, Shared, unexpected};
 use crate::Inclusion;
 
 /// An acknowledgement waits for the disk, which may be slow.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(5);
-/// So much of a body that is too large is read to its end, so that its sender reads the refusal.
-const READ_IN_VAIN: usize = 1024 * 1024;
 
 /// `POST /tx`: 202 once the transaction is durable here.
 pub(super) async fn submit(State(context): Shared, request: axum::extract::Request) -> Answer {
@@ -105,7 +102,7 @@ async fn read_transaction(body: Body) -> Result<Bytes, ApiError> {
     if announced.is_some_and(|bytes| bytes > READ_IN_VAIN) {
         return Err(wrong_size(announced));
     }
-    match timeout(BODY_WITHIN, read_whole(body)).await {
+    match timeout(BODY_WITHIN, read_whole(body, MAX_TRANSACTION)).await {
         Ok(Ok(whole)) if whole.is_empty() => Err(wrong_size(Some(0))),
         Ok(Ok(whole)) if whole.len() > MAX_TRANSACTION => Err(wrong_size(announced)),
         Ok(Ok(whole)) => Ok(whole),
@@ -114,21 +111,6 @@ async fn read_transaction(body: Body) -> Result<Bytes, ApiError> {
             Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body did not arrive in time"))
         }
     }
-}
-
-/// Reads a body to its end, but keeps no more of it than shows that it is too large.
-async fn read_whole(mut body: Body) -> Result<Bytes, axum::Error> {
-    let (mut kept, mut seen) = (BytesMut::new(), 0_usize);
-    while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let Ok(piece) = frame?.into_data() else { continue };
-        seen = seen.saturating_add(piece.len());
-        let room = (MAX_TRANSACTION + 1).saturating_sub(kept.len());
-        kept.extend_from_slice(&piece[..piece.len().min(room)]);
-        if seen > READ_IN_VAIN {
-            break;
-        }
-    }
-    Ok(kept.freeze())
 }
 
 #[cfg(test)]
