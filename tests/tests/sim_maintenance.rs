@@ -235,3 +235,14 @@ fn l_5_the_last_of_a_quorum_is_not_drained_unless_the_operator_insists() {
     });
     assert_eq!(downs.sum::<usize>(), 0);
 }
+
+#[test]
+fn l_5_who_died_a_moment_ago_is_not_counted_among_those_who_are_left() {
+    let mut world = network(4);
+    let hosts = world.ids();
+    world.kill(hosts[3]);
+    // Its link has ended, while by its heartbeats it is active for some time yet.
+    world.run_for(secs(2));
+    let refused = order(&mut world, hosts[0], secs(60), QuorumLoss::Refused);
+    assert!(matches!(refused, Reply::QuorumLost(Drain { left: 2, quorum: 3, .. })), "{refused:?}");
+}

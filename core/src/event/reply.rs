@@ -396,7 +396,7 @@ pub struct Drain {
     pub absence: Option<Duration>,
     /// How many live peers were told.
     pub told: usize,
-    /// Masternodes that are active beside this node and have not announced to be away.
+    /// Other active masternodes that are linked with this node and have not announced to be away.
     pub left: usize,
     /// Masternodes that decide blocks together; 0 if this node is none of them, and is not missed.
     pub quorum: usize,

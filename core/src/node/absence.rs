@@ -58,7 +58,11 @@ impl Node {
     }
 
     fn planned(&self, absence: Option<Duration>) -> Drain {
-        let stays = |id: &NodeId| self.pool.get(id).is_none_or(|peer| peer.dialing.absence == Absence::None);
+        // Who died a moment ago is still active by its heartbeats; its link tells better.
+        let stays = |id: &NodeId| {
+            let peer = self.pool.get(id);
+            peer.is_some_and(|peer| peer.live.is_some() && peer.dialing.absence == Absence::None)
+        };
         let registry = &self.config.registry;
         let acts = self.identity.role == Role::Masternode && registry.index_of(&self.identity.node).is_some();
         let quorum = if acts { registry.quorum() } else { 0 };
