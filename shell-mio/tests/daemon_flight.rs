@@ -56,7 +56,7 @@ fn without_time(mut data: serde_json::Value) -> serde_json::Value {
 
 #[test]
 fn what_a_daemon_did_is_written_by_signal_and_replayed_to_the_same_events() {
-    let mut network = Network::with_blocks(64, &[1, 2, 3, 4], SECOND);
+    let mut network = Network::with_blocks(7, &[1, 2, 3, 4], SECOND);
     network.start_all();
     network.eventually("the mesh", 20 * SECOND, || network.is_meshed(&[1, 2, 3, 4]));
     let dir = network.path(1);
@@ -141,7 +141,7 @@ fn what_a_daemon_did_is_written_by_signal_and_replayed_to_the_same_events() {
 
 #[test]
 fn without_a_recorder_the_order_is_refused_and_the_signal_only_logged() {
-    let mut network = Network::new(65, &[1]);
+    let mut network = Network::new(8, &[1]);
     let mut command = network.command(1, &network.path(1));
     network.adopt(1, command.env("TIMED_RECORDER__ENABLED", "false"));
     network.eventually("the API", 10 * SECOND, || network.get(1, "/livez").0 == 200);
