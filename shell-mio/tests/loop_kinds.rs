@@ -19,7 +19,7 @@ use timed_core::wire::message::Kind;
 use timed_core::{
     AddrScope, CanonicalAddr, ChainConfig, Config, Event, FinalBlock, GenesisHash, Height, Limits,
     Masternode, MasternodeMode, MinPeers, NetworkName, Node, NodeId, PayloadVerdict, PeerInfo, PeerRef,
-    Registry, Reply, Request, Timings, Wall,
+    QuorumLoss, Registry, Reply, Request, Timings, Wall,
 };
 use timed_mio::application::{Application, ApplicationError, Commitment, FifoPayload, Offer, Wanted};
 use timed_mio::{Exit, Remote, Shell, ShellConfig, Store, now};
@@ -179,6 +179,11 @@ fn live_01b_every_kind_is_sent_and_heard_from_dialer_to_acceptor_and_back() {
     nodes[0].as_ref().unwrap().ask(Request::Disconnect(PeerRef::Id(id(3))));
     let addr = CanonicalAddr::new(net.addrs[0]).unwrap();
     nodes[3].as_ref().unwrap().ask(Request::Connect { addr, id: None });
+    // All announce that they are about to go.
+    for node in nodes.iter().flatten() {
+        let order = Request::Drain { lasts: Duration::from_secs(60), loss: QuorumLoss::Accepted };
+        assert!(matches!(node.ask(order), Reply::Drain(_)));
+    }
     thread::sleep(Duration::from_millis(500));
     for (at, node) in nodes.into_iter().flatten().enumerate() {
         // What came out of a channel reached those whom it was for, too.
