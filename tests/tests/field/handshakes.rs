@@ -129,7 +129,7 @@ fn hs_02c_kinds_of_another_version_are_skipped_and_counted() {
     let conn = stage.live(1);
     let before = stage.counters().unknown_frames;
     let mut frames = Vec::new();
-    for kind in [6u16, 99, 999] {
+    for kind in [7u16, 99, 999] {
         let body = vec![1; usize::from(kind)];
         frames.extend(u32::try_from(body.len()).unwrap().to_le_bytes());
         frames.extend(kind.to_le_bytes());

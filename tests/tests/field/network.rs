@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use timed_core::crypto::Provider;
-use timed_core::{DialedBecause, Event, Height, PeerRef, Reply, Request};
+use timed_core::{DialedBecause, Event, Height, PeerRef, QuorumLoss, Reply, Request};
 use timed_tests::overheard::{Overheard, Overhearing};
 use timed_tests::sim::{Dials, HostId, NodeKey, Packets, Profile, Setup, World, null, seed, seeds};
 
@@ -258,7 +258,12 @@ fn live_01b_every_kind_there_is_goes_both_ways() {
             world.isolate(host, Packets::Arrive);
         }
         world.run_for(secs(8));
-        if round % 10 == 5 {
+        if round % 10 == 9 {
+            let order = |lasts| Request::Drain { lasts, loss: QuorumLoss::Accepted };
+            assert!(matches!(world.ask(host, order(secs(60))), Reply::Drain(_)));
+            world.run_for(secs(2));
+            assert!(matches!(world.ask(host, Request::Undrain), Reply::Drain(_)));
+        } else if round % 10 == 5 {
             world.kill(host);
             world.run_for(secs(10));
             world.start(host);
