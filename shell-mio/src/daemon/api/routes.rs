@@ -310,6 +310,7 @@ fn why_unknown(peer: &PeerRef, error: &ApiError) -> Response {
     let (node_id, addr) = match peer {
         PeerRef::Id(id) => (Some(id.to_string()), None),
         PeerRef::Addr(addr) => (None, Some(addr.to_string())),
+        PeerRef::Ip(ip) => (None, Some(ip.to_string())),
         _ => (None, None),
     };
     let body = json!({
@@ -383,6 +384,8 @@ async fn metrics(State(context): Shared) -> Response {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConnectBody {
+    /// Also by the name that it has in `/masternodes`.
+    #[serde(alias = "address")]
     addr: Option<String>,
     node_id: Option<String>,
 }
