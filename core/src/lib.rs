@@ -168,7 +168,7 @@ pub use input::{Input, PayloadVerdict, PeerRef, QuorumLoss, RegistryChange, Requ
 pub use journal::{Record, RecordKey};
 pub use limits::{Holding, Limits, REQUESTS_PER_WAKE, RateLimit, RateLimits};
 pub use masternode::sample_period;
-pub use node::{Node, Refused};
+pub use node::{Core, Node, Refused};
 pub use registry::{MAX_MASTERNODES, Masternode, MasternodeIndex, Registry, RegistryError, RegistryHash};
 pub use rng::Rng;
 pub use seats::SeatSet;

@@ -1,12 +1,13 @@
 //! The HTTP API of a real node: any bytes, and requests of its routes with anything in their paths, headers and
 //! bodies. Every answer is one, none is an error of the program, and nothing changes without the token.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
+use serde_json::{Value, json};
 use timed_core::{
     Command, ConnId, Event, Input, Mono, Node, Now, Refused, Reply, Request, RequestId, Transmit,
 };
@@ -16,6 +17,8 @@ use timed_mio::{Core, Shell, ShellConfig, Store};
 use timed_tests::driver::{Crypto, NODE, config};
 
 const TOKEN: &str = "0123456789abcdef";
+/// The code of JSON-RPC for a call that needs the token.
+const UNAUTHORIZED: i32 = -32_001;
 /// What one answer may take on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -46,6 +49,7 @@ enum Case<'a> {
     /// The bytes of a connection.
     Raw(&'a [u8]),
     Request(Wish<'a>),
+    Call(RemoteCall<'a>),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -72,6 +76,47 @@ enum Body<'a> {
     Bytes(&'a [u8]),
     /// A JSON object with one of the keys that routes know.
     Json(u8, &'a str),
+}
+
+/// Methods of JSON-RPC that only tell something, and those that change something.
+const READING: [&str; 15] = [
+    "getblockcount",
+    "getbestblockhash",
+    "getblockhash",
+    "getblock",
+    "getnetworkinfo",
+    "getpeerinfo",
+    "getconnectioncount",
+    "masternodelist",
+    "masternodestatus",
+    "getconsensusinfo",
+    "getattestationstats",
+    "getmempoolinfo",
+    "listbanned",
+    "uptime",
+    "help",
+];
+const CHANGING: [&str; 6] =
+    ["sendrawtransaction", "addnode", "disconnectnode", "setban", "clearbanned", "stop"];
+
+/// A call of JSON-RPC.
+#[derive(Arbitrary, Debug)]
+struct RemoteCall<'a> {
+    method: u8,
+    parameters: Vec<Parameter<'a>>,
+    token: Token,
+    batch: u8,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Parameter<'a> {
+    Null,
+    Flag(bool),
+    Number(i64),
+    Text(&'a str),
+    /// One that some method takes.
+    Known(u8),
+    Nested(u8),
 }
 
 /// A node that is not stopped by those who try it.
@@ -161,6 +206,7 @@ pub fn body(input: &[u8]) {
             let granted = (200..400).contains(&status);
             assert!(!(granted && changes && wish.token != Token::Right), "{status} for {wish:?}");
         }
+        Case::Call(call) => call.judge(),
     }
 }
 
@@ -182,10 +228,16 @@ fn exchange(bytes: &[u8], ends: bool) -> Vec<u8> {
         let _ = stream.shutdown(std::net::Shutdown::Write);
     }
     let mut answer = Vec::new();
-    // The stream of events has no end.
     let mut piece = [0; 4096];
-    while let Ok(count @ 1..) = stream.read(&mut piece) {
-        answer.extend_from_slice(&piece[..count]);
+    loop {
+        match stream.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => answer.extend_from_slice(&piece[..count]),
+            // The fuzzer's own alarm clock: a read with a time-out is not taken up again by the kernel.
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_) => break,
+        }
+        // The stream of events has no end.
         if answer.windows(17).any(|window| window == b"text/event-stream") {
             break;
         }
@@ -222,14 +274,7 @@ impl Wish<'_> {
         }
         let host = ["127.0.0.1", "localhost:1", "[::1]", "evil.example"][usize::from(self.host) % 4];
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
-        match self.token {
-            Token::None => {}
-            Token::Right => head.push_str(&format!("Authorization: Bearer {TOKEN}\r\n")),
-            Token::Wrong(at) => {
-                let wrong = &TOKEN[..usize::from(at) % TOKEN.len()];
-                head.push_str(&format!("Authorization: Bearer {wrong}\r\n"));
-            }
-        }
+        head.push_str(&self.token.header());
         let visible = |byte: &&u8| (b' '..=b'~').contains(*byte);
         let extra: String =
             self.header.iter().filter(visible).take(100).map(|byte| char::from(*byte)).collect();
@@ -246,7 +291,86 @@ impl Wish<'_> {
         head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
         let mut bytes = head.into_bytes();
         bytes.extend(body);
-        (!matches!(method, "GET" | "HEAD" | "OPTIONS"), bytes)
+        // What JSON-RPC refuses is told in the body of a 200.
+        (!matches!(method, "GET" | "HEAD" | "OPTIONS") && route != "/", bytes)
+    }
+}
+
+impl RemoteCall<'_> {
+    /// Calls, and checks every answer.
+    fn judge(&self) {
+        let place = usize::from(self.method) % (READING.len() + CHANGING.len());
+        let (method, changes) = match READING.get(place) {
+            Some(method) => (*method, false),
+            None => (CHANGING[place - READING.len()], true),
+        };
+        let parameters: Vec<Value> = self.parameters.iter().take(8).map(Parameter::value).collect();
+        let call = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": parameters });
+        // None is a call alone, more are a batch.
+        let batch = usize::from(self.batch % 4);
+        let body = if batch == 0 { call } else { json!(vec![call; batch]) }.to_string();
+        let token = self.token.header();
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{token}Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let answer = exchange(format!("{head}{body}").as_bytes(), false);
+        let status = status(&answer).unwrap_or_else(|| panic!("no answer to {self:?}"));
+        judge(status, &answer);
+        let text = String::from_utf8_lossy(&answer);
+        let said = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let said: Value =
+            serde_json::from_str(said).unwrap_or_else(|error| panic!("{self:?}: {error}: {text}"));
+        let answers = if batch == 0 { vec![said] } else { said.as_array().cloned().unwrap_or_default() };
+        assert_eq!(answers.len(), batch.max(1), "{self:?}");
+        for answer in answers {
+            assert!(answer["id"] == 7 || answer["id"].is_null(), "{self:?}: {answer}");
+            assert_ne!(answer.get("result").is_some(), answer.get("error").is_some(), "{self:?}: {answer}");
+            if changes && self.token != Token::Right {
+                assert_eq!(answer["error"]["code"], UNAUTHORIZED, "{self:?}: {answer}");
+            }
+        }
+    }
+}
+
+impl Parameter<'_> {
+    fn value(&self) -> Value {
+        const KNOWN: [&str; 12] = [
+            "add",
+            "remove",
+            "onetry",
+            "json",
+            "status",
+            "addr",
+            "attested",
+            "127.0.0.1:24100",
+            "10.0.0.0/8",
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "00",
+            "3600",
+        ];
+        match self {
+            Self::Null => Value::Null,
+            Self::Flag(flag) => json!(flag),
+            Self::Number(number) => json!(number),
+            Self::Text(text) => json!(text),
+            Self::Known(place) => json!(KNOWN[usize::from(*place) % KNOWN.len()]),
+            Self::Nested(depth) => (0..*depth % 100).fold(Value::Null, |inner, _| json!([inner])),
+        }
+    }
+}
+
+impl Token {
+    /// A line of a request's head, or nothing.
+    fn header(self) -> String {
+        match self {
+            Self::None => String::new(),
+            Self::Right => format!("Authorization: Bearer {TOKEN}\r\n"),
+            Self::Wrong(at) => {
+                let wrong = &TOKEN[..usize::from(at) % TOKEN.len()];
+                format!("Authorization: Bearer {wrong}\r\n")
+            }
+        }
     }
 }
 
@@ -262,8 +386,16 @@ pub fn seeds() -> Vec<Vec<u8>> {
         .collect();
     for route in 0..18u8 {
         for method in 0..3u8 {
-            let mut seed = vec![0, 0, 0, 0xff, method, route];
+            let mut seed = vec![0, 0, 0, 0x80, method, route];
             seed.extend((0..90u8).map(|at| at.wrapping_mul(route) ^ method));
+            seeds.push(seed);
+            seeds.push(vec![0, 0, 0, 0x80, method, route]);
+        }
+    }
+    for method in 0..21u8 {
+        for piece in 0..4u8 {
+            let mut seed = vec![0, 0, 0, 0xff, method];
+            seed.extend((0..40 * piece).map(|at| at.wrapping_mul(31) ^ method));
             seeds.push(seed);
         }
     }

@@ -39,8 +39,9 @@ mod store;
 mod threads;
 
 pub use event_loop::{
-    Answer, BindError, Busy, Core, Driven, EventSink, Exit, Latencies, LoopCounters, NoReply, PendingReply,
-    Remote, Shell, ShellConfig, ShellEvent, SocketOptions, StopCause, descriptors, now,
+    Answer, BindError, Busy, Driven, EventSink, Exit, Latencies, LoopCounters, NoReply, PendingReply, Remote,
+    Shell, ShellConfig, ShellEvent, SocketOptions, StopCause, descriptors, now,
 };
 pub use names::NameService;
 pub use store::{BlockReader, Blocks, Inclusion, Store, StoreError};
+pub use timed_core::Core;

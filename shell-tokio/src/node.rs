@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use timed_core::{ConfigError, FinalBlock, Height, NodeId, Now, Record, RecordKey};
+use timed_core::{ConfigError, Core, FinalBlock, Height, NodeId, Now, Record, RecordKey};
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::application::Application;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Identity};
-use crate::driver::{Core, Driver, Parts, Remembered, commit};
+use crate::driver::{Driver, Parts, Remembered, commit};
 use crate::events::{Events, Ring};
 use crate::handle::{Board, Doors, Handle, Ordered};
 use crate::limits::{REQUESTS, WRITE_GROUP_BYTES};
@@ -96,7 +96,7 @@ impl Node {
     ///
     /// # Errors
     /// See [`SpawnError`].
-    pub async fn spawn_core<N: Network, C: Core, S: Store, A: Application>(
+    pub async fn spawn_core<N: Network, C: Core + Send + 'static, S: Store, A: Application>(
         surroundings: Surroundings<N>,
         id: NodeId,
         store: S,

@@ -8,8 +8,8 @@ use timed_core::crypto::noise::NoiseProvider;
 use timed_core::crypto::{Authenticity, Handshake, Provider, WeakKey};
 use timed_core::flight::{Flight, FlightError, Recorder, Replayed, replay};
 use timed_core::{
-    Command, Input, Masternode, Mono, NodeId, Now, RecordKey, Registry, Request, RequestId, Rng, Signature,
-    Wall,
+    Command, Core, Input, Masternode, Mono, NodeId, Now, RecordKey, Registry, Request, RequestId, Rng,
+    Signature, Wall,
 };
 use timed_tests::sim::{
     Fault, HostId, NodeKey, Profile, Recording, Setup, World, base_config, derived_key, noise, null, seeds,

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use timed_core::flight::Recorder;
 use timed_core::{
-    Command, ConnId, Event, Height, Input, Mono, Node, Now, PayloadVerdict, PeerRef, RateLimits, Refused,
-    Request, RequestId, Transmit, TransportCause, Wall,
+    Command, ConnId, Core, Event, Height, Input, Mono, Now, PayloadVerdict, PeerRef, RateLimits, Request,
+    RequestId, Transmit, TransportCause, Wall,
 };
 
 use crate::measure::network::{Member, Setting, node, parts};
@@ -29,7 +29,7 @@ pub(crate) struct Memory {
 }
 
 struct Host {
-    node: Door,
+    node: Box<dyn Core>,
     member: Member,
     /// The other end of each connection.
     far: BTreeMap<ConnId, (usize, ConnId)>,
@@ -39,12 +39,6 @@ struct Host {
     height: Height,
 }
 
-/// A node, with a flight recorder in its door or not.
-enum Door {
-    Plain(Box<Node>),
-    Recorded(Box<Recorder>),
-}
-
 /// Whether nodes are recorded, and in how many bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recording {
@@ -52,50 +46,14 @@ pub(crate) enum Recording {
     In(usize),
 }
 
-impl Door {
-    fn new(recording: Recording, member: &Member, setting: Setting, now: Now) -> Self {
-        match recording {
-            Recording::Off => Self::Plain(Box::new(node(member, setting, now))),
-            Recording::In(room) => {
-                let (config, provider, seed) = parts(member, setting, now);
-                let recorder = Recorder::start(config, provider, seed, [], now, room);
-                Self::Recorded(Box::new(recorder.expect("a good configuration")))
-            }
-        }
-    }
-
-    fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
-        match self {
-            Self::Plain(node) => node.accept(now, from),
-            Self::Recorded(recorder) => recorder.accept(now, from),
-        }
-    }
-
-    fn handle(&mut self, now: Now, input: Input<'_>) {
-        match self {
-            Self::Plain(node) => node.handle(now, input),
-            Self::Recorded(recorder) => recorder.handle(now, input),
-        }
-    }
-
-    fn next_command(&mut self) -> Option<Command> {
-        match self {
-            Self::Plain(node) => node.next_command(),
-            Self::Recorded(recorder) => recorder.next_command(),
-        }
-    }
-
-    fn transmit(&mut self, now: Now, conn: ConnId, budget: usize, out: &mut Vec<u8>) -> Transmit {
-        match self {
-            Self::Plain(node) => node.transmit(now, conn, budget, out),
-            Self::Recorded(recorder) => recorder.transmit(now, conn, budget, out),
-        }
-    }
-
-    fn deadline(&self) -> Option<Mono> {
-        match self {
-            Self::Plain(node) => node.deadline(),
-            Self::Recorded(recorder) => recorder.deadline(),
+/// A node, with a flight recorder in its door or not.
+fn machine(recording: Recording, member: &Member, setting: Setting, now: Now) -> Box<dyn Core> {
+    match recording {
+        Recording::Off => Box::new(node(member, setting, now)),
+        Recording::In(room) => {
+            let (config, provider, seed) = parts(member, setting, now);
+            let recorder = Recorder::start(config, provider, seed, [], now, room);
+            Box::new(recorder.expect("a good configuration"))
         }
     }
 }
@@ -154,7 +112,7 @@ impl Memory {
             .iter()
             .map(|member| {
                 let registry = members.iter().take(masternodes).map(Member::entry).collect();
-                let node = Door::new(recording, member, Setting { registry, ..setting.clone() }, now);
+                let node = machine(recording, member, Setting { registry, ..setting.clone() }, now);
                 Host {
                     node,
                     member: *member,

@@ -40,7 +40,7 @@ use crate::crypto::{Provider, witnessed};
 use crate::ids::{ConnId, NodeId};
 use crate::input::Input;
 use crate::journal::Record;
-use crate::node::{Node, Refused};
+use crate::node::{Core, Node, Refused};
 use crate::time::{Mono, Now, Wall};
 use crate::wire::codec::state::{NotWritten, append};
 use crate::witness::{self, Duty, Shared};
@@ -142,12 +142,10 @@ impl Recorder {
     pub const fn node(&self) -> &Node {
         &self.node
     }
+}
 
-    /// As [`Node::accept`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
+impl Core for Recorder {
+    fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
         self.now = now.mono;
         self.recording.with(|tape| tape.call(now, &Entry::Accept(from)));
         let accepted = witness::during(Duty::Record, &self.recording.witness, || self.node.accept(now, from));
@@ -155,8 +153,7 @@ impl Recorder {
         accepted
     }
 
-    /// As [`Node::handle`].
-    pub fn handle(&mut self, now: Now, input: Input<'_>) {
+    fn handle(&mut self, now: Now, input: Input<'_>) {
         self.now = now.mono;
         // Into the recording before it is handled: what a call that never returns was told is the most wanted.
         let entry = self.recording.with(|tape| match input {
@@ -176,8 +173,8 @@ impl Recorder {
         self.recording.with(Tape::returned);
     }
 
-    /// As [`Node::next_command`]. When all are taken, a new segment may begin.
-    pub fn next_command(&mut self) -> Option<Command> {
+    /// When all are taken, a new segment may begin.
+    fn next_command(&mut self) -> Option<Command> {
         let command = self.node.next_command();
         let wants_state = self.recording.with(|tape| match &command {
             Some(command) => {
@@ -197,8 +194,7 @@ impl Recorder {
         command
     }
 
-    /// As [`Node::transmit`].
-    pub fn transmit(&mut self, now: Now, conn: ConnId, budget: usize, out: &mut Vec<u8>) -> Transmit {
+    fn transmit(&mut self, now: Now, conn: ConnId, budget: usize, out: &mut Vec<u8>) -> Transmit {
         self.now = now.mono;
         let entry = Entry::Transmit(conn, u32::try_from(budget).unwrap_or(u32::MAX));
         self.recording.with(|tape| tape.call(now, &entry));
@@ -210,9 +206,7 @@ impl Recorder {
         left
     }
 
-    /// As [`Node::deadline`].
-    #[must_use]
-    pub fn deadline(&self) -> Option<Mono> {
+    fn deadline(&self) -> Option<Mono> {
         self.node.deadline()
     }
 }

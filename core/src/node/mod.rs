@@ -4,6 +4,7 @@ mod absence;
 mod bans;
 mod chain;
 mod dialing;
+mod door;
 mod exchange;
 mod frames;
 mod handshake;
@@ -60,6 +61,8 @@ use crate::node::replacing::Replacing;
 use crate::rng::Rng;
 use crate::time::{Clock, Mono, Now, Reading};
 use crate::timers::Timers;
+
+pub use self::door::Core;
 
 /// An inbound connection that the core does not take; the shell closes the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use timed_core::{Input, SeedId};
+use timed_core::{Core, Input, SeedId};
 
-use super::core::Core;
 use super::driver::Driver;
 use super::sink::{EventSink, ShellEvent, StopCause};
 use super::workers::{Load, Loaded, Question, Resolved, Word, Worker};

@@ -3,10 +3,9 @@
 use std::net::SocketAddr;
 
 use mio::net::TcpStream;
-use timed_core::{CanonicalAddr, Command, ConnId, Event, Input, Reading, Transmit, TransportCause};
+use timed_core::{CanonicalAddr, Command, ConnId, Core, Event, Input, Reading, Transmit, TransportCause};
 
 use super::connections::{self, Health, Io, Pace, Phase, Rest, Voice};
-use super::core::Core;
 use super::driver::Driver;
 use super::linger::Room;
 use super::sink::EventSink;

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 use timed_core::{
-    ConnId, Fatal, Input, Mono, Now, REQUESTS_PER_WAKE, Reading, Reply, Request, RequestId, SeedId, Summary,
+    ConnId, Core, Fatal, Input, Mono, Now, REQUESTS_PER_WAKE, Reading, Reply, Request, RequestId, SeedId,
+    Summary,
 };
 use tokio::sync::oneshot;
 
 use super::answers::Standing;
 use super::connections::{Connections, Health, Phase};
-use super::core::Core;
 use super::inbox::{Asked, Shared, Snapshot};
 use super::linger::Lingering;
 use super::listener::{Accepted, Listener};

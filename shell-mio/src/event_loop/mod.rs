@@ -6,7 +6,6 @@
 //! | `commands` | the core's commands carried out, its bytes moved |
 //! | `answers` | what other threads do for the core: the store, the application, the loader, the resolver |
 //! | `workers` | the threads of the application, the loader and the resolver |
-//! | `core` | what the loop asks of the machine that it drives |
 //! | `connections` | the sockets by [`ConnId`](timed_core::ConnId), and what one read or write on them says |
 //! | `listener` | accepting, and waiting while the process is out of descriptors |
 //! | `linger` | the second after a close in which the last bytes arrive |
@@ -23,7 +22,6 @@ mod answers;
 mod clock;
 mod commands;
 mod connections;
-mod core;
 mod driver;
 mod inbox;
 mod latencies;
@@ -42,7 +40,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 
 use mio::{Interest, Poll, Waker};
-use timed_core::{Fatal, Limits};
+use timed_core::{Core, Fatal, Limits};
 
 use self::driver::{Driver, State};
 use self::inbox::{Asked, Shared};
@@ -54,7 +52,6 @@ use crate::names::NameService;
 use crate::store::Store;
 
 pub use self::clock::now;
-pub use self::core::Core;
 pub use self::latencies::Latencies;
 pub use self::remote::{Answer, Busy, Driven, LoopCounters, NoReply, PendingReply, Remote};
 pub use self::sink::{EventSink, ShellEvent, StopCause};

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use timed_core::{CanonicalAddr, Command, ConnId, Event, Input, Reading, SeedId, Transmit, TransportCause};
+use timed_core::{
+    CanonicalAddr, Command, ConnId, Core, Event, Input, Reading, SeedId, Transmit, TransportCause,
+};
 use tokio::sync::mpsc;
 
 use super::connections::Body;
@@ -11,14 +13,14 @@ use super::link::{Farewell, Link};
 use super::listener::Incoming;
 use super::scribe::{Job, Overloaded};
 use super::workers::{self, Answer, Load, Question};
-use super::{Arrival, Core, Driver, connection};
+use super::{Arrival, Driver, connection};
 use crate::application::{Commitment, Offer, Wanted};
 use crate::events::{Notice, ShellEvent};
 use crate::limits::{BUDGET, LAST_BYTES};
 use crate::network::{Halves, Network};
 use crate::tcp::cause;
 
-impl<N: Network, C: Core> Driver<N, C> {
+impl<N: Network, C: Core + Send + 'static> Driver<N, C> {
     /// Carries out what the core commands. Sending waits for [`Driver::settle`].
     pub(super) fn drain(&mut self) {
         while let Some(command) = self.core.next_command() {

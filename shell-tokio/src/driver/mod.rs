@@ -12,12 +12,10 @@
 //! | `listener` | accepting |
 //! | `scribe` | the store's task: order, groups, failures |
 //! | `workers` | the tasks of the application, of blocks for peers, of names |
-//! | `core` | what the driver asks of the machine that it drives |
 
 mod commands;
 mod connection;
 mod connections;
-mod core;
 mod link;
 mod listener;
 mod scribe;
@@ -30,7 +28,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use timed_core::{ConnId, Input, Now, REQUESTS_PER_WAKE, Request, RequestId, SeedId, TransportCause};
+use timed_core::{ConnId, Core, Input, Now, REQUESTS_PER_WAKE, Request, RequestId, SeedId, TransportCause};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep, sleep};
@@ -50,7 +48,6 @@ use crate::limits::{
 use crate::network::{Halves, Network};
 use crate::store::Store;
 
-pub use self::core::Core;
 pub(crate) use self::scribe::{Remembered, commit};
 pub use self::stages::Exit;
 
@@ -147,7 +144,7 @@ pub(crate) struct Parts<N: Network, S, A> {
     pub(crate) orders: watch::Receiver<Ordered>,
 }
 
-impl<N: Network, C: Core> Driver<N, C> {
+impl<N: Network, C: Core + Send + 'static> Driver<N, C> {
     /// Starts the tasks that work for it.
     pub(crate) fn start<S: Store, A: Application>(core: C, parts: Parts<N, S, A>) -> Self {
         let Parts { network, listener, clock, store, application, remembered, names, .. } = parts;

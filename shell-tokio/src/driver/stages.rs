@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use timed_core::{Fatal, Input, Mono, Request};
+use timed_core::{Core, Fatal, Input, Mono, Request};
 use tokio::time::timeout;
 
-use super::{Core, Driver};
+use super::Driver;
 use crate::events::ShellEvent;
 use crate::handle::Ordered;
 use crate::limits::{CLOSE_WITHIN, STOP_WITHIN};
@@ -59,7 +59,7 @@ impl Stage {
     }
 }
 
-impl<N: Network, C: Core> Driver<N, C> {
+impl<N: Network, C: Core + Send + 'static> Driver<N, C> {
     /// A handle has given an order, or the last one was dropped: nobody could give one any more.
     pub(super) fn ordered(&mut self, held: bool) {
         self.doors.orders = held;

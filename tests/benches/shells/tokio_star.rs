@@ -6,39 +6,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle, sleep};
 use std::time::Duration;
 
-use timed_core::{Command, ConnId, Input, Mono, Now, Refused, Request, Transmit};
-use timed_mio::Core as _;
+use timed_core::{Now, Request};
 use timed_tokio::application::FifoPayload;
-use timed_tokio::{Clock, Core, Handle, MemoryStore, Surroundings, Tcp};
+use timed_tokio::{Clock, Handle, MemoryStore, Surroundings, Tcp};
 
 use crate::application::{Application, Order, Role, Shared, wait_for};
 use crate::measure::network::{Member, Setting, node};
 use crate::traffic::Traffic;
-
-/// The application of the mio shell's benchmarks, at this shell's door.
-pub(crate) struct AtTheDoor(pub(crate) Application);
-
-impl Core for AtTheDoor {
-    fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
-        self.0.accept(now, from)
-    }
-
-    fn handle(&mut self, now: Now, input: Input<'_>) {
-        self.0.handle(now, input);
-    }
-
-    fn next_command(&mut self) -> Option<Command> {
-        self.0.next_command()
-    }
-
-    fn transmit(&mut self, now: Now, conn: ConnId, budget: usize, out: &mut Vec<u8>) -> Transmit {
-        self.0.transmit(now, conn, budget, out)
-    }
-
-    fn deadline(&self) -> Option<Mono> {
-        self.0.deadline()
-    }
-}
 
 /// The clocks that the nodes of these benchmarks are made with.
 struct SameClock;
@@ -71,7 +45,7 @@ impl Running {
                 };
                 let store = MemoryStore::new();
                 let blocks = FifoPayload::new(Arc::new(store.clone()));
-                let core = |_, _| Ok(AtTheDoor(application));
+                let core = |_, _| Ok(application);
                 let spawned =
                     timed_tokio::Node::spawn_core(surroundings, member.id, store, blocks, core).await;
                 let (handle, _) = spawned.expect("loopback has room");

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use timed_core::{Command, Config, ConnId, Event, Input, Mono, Node, Now, Refused, Reply, Request, Transmit};
+use timed_core::{
+    Command, Config, ConnId, Core, Event, Input, Mono, Node, Now, Refused, Reply, Request, Transmit,
+};
 
 /// A shell that runs one node on a thread of its own.
 pub trait Hosted: Sized + 'static {
@@ -86,34 +88,28 @@ pub(super) struct Held {
     pub(super) reins: Arc<Reins>,
 }
 
-/// The door of a core is the same in both shells, and a trait of each.
-macro_rules! held_as {
-    ($($core:path),*) => {$(
-        impl $core for Held {
-            fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
-                self.node.accept(now, from)
-            }
+impl Core for Held {
+    fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
+        self.node.accept(now, from)
+    }
 
-            fn handle(&mut self, now: Now, input: Input<'_>) {
-                self.node.handle(now, input);
-            }
+    fn handle(&mut self, now: Now, input: Input<'_>) {
+        self.node.handle(now, input);
+    }
 
-            fn next_command(&mut self) -> Option<Command> {
-                self.reins.pull();
-                self.node.next_command()
-            }
+    fn next_command(&mut self) -> Option<Command> {
+        self.reins.pull();
+        self.node.next_command()
+    }
 
-            fn transmit(&mut self, now: Now, conn: ConnId, budget: usize, out: &mut Vec<u8>) -> Transmit {
-                self.node.transmit(now, conn, budget, out)
-            }
+    fn transmit(&mut self, now: Now, conn: ConnId, budget: usize, out: &mut Vec<u8>) -> Transmit {
+        self.node.transmit(now, conn, budget, out)
+    }
 
-            fn deadline(&self) -> Option<Mono> {
-                self.node.deadline()
-            }
-        }
-    )*};
+    fn deadline(&self) -> Option<Mono> {
+        self.node.deadline()
+    }
 }
-held_as!(timed_mio::Core, timed_tokio::Core);
 
 /// What a node has told and nobody has looked at.
 #[derive(Clone, Debug, Default)]

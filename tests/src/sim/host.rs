@@ -5,7 +5,7 @@ use std::fmt;
 
 use timed_core::crypto::Provider;
 use timed_core::{
-    Config, ConfigError, ConnId, Fatal, Height, NodeId, Reading, RecordKey, Reply, Request, RequestId,
+    Config, ConfigError, ConnId, Core, Fatal, Height, NodeId, Reading, RecordKey, Reply, Request, RequestId,
     TransportCause,
 };
 

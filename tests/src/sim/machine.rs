@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use timed_core::crypto::Provider;
 use timed_core::flight::{Flight, Recorder};
-use timed_core::{Command, Config, ConfigError, ConnId, Input, Mono, Node, Now, Record, Refused, Transmit};
+use timed_core::{
+    Command, Config, ConfigError, ConnId, Core, Input, Mono, Node, Now, Record, Refused, Transmit,
+};
 
 /// Whether what a node does is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,39 +66,36 @@ impl Machine {
         }
     }
 
-    pub(crate) fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
+    fn door(&mut self) -> &mut dyn Core {
         match self {
-            Self::Plain(node) => node.accept(now, from),
-            Self::Recorded(recorder, _) => recorder.accept(now, from),
+            Self::Plain(node) => &mut **node,
+            Self::Recorded(recorder, _) => &mut **recorder,
         }
     }
+}
 
-    pub(crate) fn handle(&mut self, now: Now, input: Input<'_>) {
-        match self {
-            Self::Plain(node) => node.handle(now, input),
-            Self::Recorded(recorder, _) => recorder.handle(now, input),
-        }
+impl Core for Machine {
+    fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
+        self.door().accept(now, from)
     }
 
-    pub(crate) fn next_command(&mut self) -> Option<Command> {
-        match self {
-            Self::Plain(node) => node.next_command(),
-            Self::Recorded(recorder, said) => {
-                let command = recorder.next_command()?;
-                said.push(format!("{command:?}"));
-                Some(command)
-            }
-        }
+    fn handle(&mut self, now: Now, input: Input<'_>) {
+        self.door().handle(now, input);
     }
 
-    pub(crate) fn transmit(&mut self, now: Now, conn: ConnId, budget: usize, out: &mut Vec<u8>) -> Transmit {
-        match self {
-            Self::Plain(node) => node.transmit(now, conn, budget, out),
-            Self::Recorded(recorder, _) => recorder.transmit(now, conn, budget, out),
+    fn next_command(&mut self) -> Option<Command> {
+        let command = self.door().next_command()?;
+        if let Self::Recorded(_, said) = self {
+            said.push(format!("{command:?}"));
         }
+        Some(command)
     }
 
-    pub(crate) fn deadline(&self) -> Option<Mono> {
+    fn transmit(&mut self, now: Now, conn: ConnId, budget: usize, out: &mut Vec<u8>) -> Transmit {
+        self.door().transmit(now, conn, budget, out)
+    }
+
+    fn deadline(&self) -> Option<Mono> {
         self.node().deadline()
     }
 }

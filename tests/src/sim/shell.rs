@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use timed_core::{
-    Command, ConnId, Direction, Event, Input, KnockAnswer, Now, Reading, Request, RequestId, Ticket,
+    Command, ConnId, Core, Direction, Event, Input, KnockAnswer, Now, Reading, Request, RequestId, Ticket,
     Transmit, TransportCause, Warning,
 };
 

@@ -14,15 +14,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use timed_core::{
-    CanonicalAddr, CloseReason, Command, ConnId, Event, Input, Mono, Now, PayloadVerdict, Reading, RecordKey,
-    Refused, Reply, Request, Ticket, Transmit, TransportCause, Wall,
+    CanonicalAddr, CloseReason, Command, ConnId, Core, Event, Input, Mono, Now, PayloadVerdict, Reading,
+    RecordKey, Refused, Reply, Request, Ticket, Transmit, TransportCause, Wall,
 };
 use tokio::io::{DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use super::{Core, Driver, Parts};
+use super::{Driver, Parts};
 use crate::application::{Application, ApplicationError, Commitment, Offer, Wanted};
 use crate::clock::Clock;
 use crate::driver::Exit;
