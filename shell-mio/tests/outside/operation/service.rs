@@ -124,7 +124,7 @@ fn every_alert_fires_for_the_node_that_is_bad_alone() {
         match Command::new("promtool").args(arguments).current_dir(&here).output() {
             Ok(done) => assert!(done.status.success(), "{arguments:?}: {done:?}"),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                eprintln!("promtool is not installed: not tried")
+                eprintln!("promtool is not installed: not tried");
             }
             Err(error) => panic!("{error}"),
         }
