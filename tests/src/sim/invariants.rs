@@ -9,7 +9,7 @@ use timed_core::{BanCause, BanTarget, Command, ConnId, Event, Holding};
 use super::chain_rules;
 use super::clock::SimTime;
 use super::context::Context;
-use super::host::{Durability, Host, HostId, Links, Process, Role, RunState};
+use super::host::{Durability, Host, HostId, Links, Process, Reads, Role, RunState};
 use super::net::Net;
 
 /// Bytes that may leave on a connection before the first record of a start is durable: preambles and the
@@ -155,7 +155,8 @@ fn tables_are_bounded(host: &Host, cx: &mut Context) {
 /// Every live link that had time to settle is live at the other end too, under the same name.
 fn links_are_true(host: &Host, hosts: &[Host], cx: &mut Context) {
     let now = cx.now;
-    if !host.is_running() || !settled(host.disturbed_at, now) {
+    // Who reads little and late hears of an end only when it has read what came before.
+    if !host.is_running() || !settled(host.disturbed_at, now) || host.reads == Reads::Slowly {
         return;
     }
     for link in host.seen.live.iter().filter(|link| settled(link.since, now)) {

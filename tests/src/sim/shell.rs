@@ -349,7 +349,7 @@ impl Turn<'_> {
             }
             Command::Validate { block, payload, .. } => application.validate(now, rng, disk, block, &payload),
             Command::Commit { ticket, block, bytes, .. } => {
-                let (due, included) = application.commit(now, rng, disk, &block);
+                let (due, included) = application.commit(now, rng, &block);
                 self.write(ticket, Content::Block { height: block.block.header.height, bytes, included });
                 Some(due)
             }
