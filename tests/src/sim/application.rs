@@ -192,12 +192,7 @@ impl Application {
     }
 
     /// Given a final block. Also returns the transactions that it carries.
-    pub(crate) fn commit(
-        &mut self,
-        now: SimTime,
-        rng: &mut Rng,
-        block: &FinalBlock,
-    ) -> (SimTime, Vec<TxId>) {
+    pub(crate) fn commit(&mut self, now: SimTime, rng: &mut Rng, block: &FinalBlock) -> (SimTime, Vec<TxId>) {
         let height = block.block.header.height;
         let transactions = disassemble(&block.block.payload).unwrap_or_default();
         let included: Vec<TxId> = transactions.iter().map(|bytes| tx_id(bytes)).collect();

@@ -18,6 +18,10 @@ const STORM: u32 = 60;
 const SILENCE: Duration = Duration::from_secs(16);
 /// How long links may take to stand again, and how long they get to come to rest.
 const LINKS: Duration = Duration::from_secs(60);
+/// A run of more than so much time has fewer storms, and between them calms that show what changes slowly.
+const LONG_RUN: Duration = Duration::from_secs(6 * 3_600);
+/// The calms of such a run.
+const LONG_CALM: Duration = Duration::from_secs(300);
 /// Without faults: the time between two looks.
 const LOOK: Duration = Duration::from_secs(600);
 
@@ -159,7 +163,8 @@ impl Campaign {
         tally.storms += 1;
         self.recovers(world, &swarm, tally);
         world.run_for(LINKS);
-        self.calm(world, LINKS.max(self.interval * 3), &format!("after {swarm:?}"));
+        let calm = if self.time > LONG_RUN { LONG_CALM } else { LINKS };
+        self.calm(world, calm.max(self.interval * 3), &format!("after {swarm:?}"));
     }
 
     /// All links, and blocks again.

@@ -283,7 +283,7 @@ impl Turn<'_> {
                 Some(left) => *left -= 1,
                 None => {}
             }
-            self.note(What::Command(command.clone()));
+            self.cx.trace.command(self.cx.now, self.host.id, &command);
             invariants::command(self.host, self.process, self.cx, &command);
             chain_rules::command(self.host, self.process, self.cx, &command);
             self.carry_out(command);
