@@ -174,6 +174,10 @@ impl Trace {
                 self.sum = self.sum.bytes(&signer.0).word(*sequence).bytes(&via.0);
                 true
             }
+            Command::Event(Event::Sample(bytes)) => {
+                self.sum = self.sum.bytes(bytes);
+                true
+            }
             Command::Persist { ticket, key, record } => {
                 self.sum.spell(&format_args!("{ticket} {key:?}"));
                 self.sum = self.sum.bytes(record);
@@ -181,7 +185,7 @@ impl Trace {
             }
             other => {
                 self.sum.spell(&Spelt(other));
-                matches!(other, Command::Event(Event::Summary(_) | Event::Sample(_)))
+                matches!(other, Command::Event(Event::Summary(_)))
             }
         };
         if !dull {
