@@ -1,17 +1,20 @@
 //! A recording run again through the same core.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::command::Command;
+use crate::crypto::TAG;
 use crate::flight::digest::Digest;
 use crate::flight::entry::{Entry, Raw};
-use crate::flight::file::{Content, Flight, FlightError};
-use crate::flight::playback::Playback;
+use crate::flight::file::{Content, Flight, FlightError, Segment};
+use crate::flight::playback::{Difference, Playback};
+use crate::flight::scribe::EPOCH;
 use crate::input::Input;
 use crate::node::Node;
-use crate::time::{Mono, Now, Wall};
-use crate::wire::codec::state::{read, whole};
-use crate::witness::{self, Duty, Shared};
+use crate::time::Now;
+use crate::wire::codec::state::whole;
+use crate::wire::record;
+use crate::witness::{self, Duty};
 
 /// What a replay came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,12 +58,12 @@ pub fn replay(flight: &Flight, mut each: impl FnMut(Now, &Command)) -> Result<Re
     let mut base = Flight::header();
     let mut node: Option<Node> = None;
     for segment in &flight.segments {
-        base += 24;
+        base += Segment::HEADER;
         node = Some(at_state(node, &segment.state, base, flight.content, &mut done)?);
         base += segment.state.len();
-        let playback = Arc::new(Mutex::new(Playback::new(Arc::clone(segment), flight.content)));
         if let Some(node) = &mut node {
-            play(node, &playback, &segment.log, base, &mut done, &mut each)?;
+            let playback = Playback::new(Arc::clone(segment), flight.content);
+            play(node, playback, base, &mut done, &mut each)?;
         }
         base += segment.log.len();
     }
@@ -82,8 +85,7 @@ fn at_state(
         // What stands in a redacted state is not what a redacted run would come to: hashes are the original's.
         if content == Content::Original && before.write_state(&mut reached).is_ok() {
             if let Some(differs) = difference(&reached, state) {
-                let now = Now { mono: Mono(0), wall: Wall(0) };
-                let now = done.span.map_or(now, |(_, last)| last);
+                let now = done.span.map_or(EPOCH, |(_, last)| last);
                 let what = format!("the state of the machine is another from its byte {differs} on");
                 return Err(ReplayError::Diverged { offset: offset + differs, now, what });
             }
@@ -98,82 +100,108 @@ fn difference(a: &[u8], b: &[u8]) -> Option<usize> {
     (a.len() != b.len() || common < a.len()).then_some(common)
 }
 
-/// Plays one segment on its node.
+/// Plays one segment on its node, and gives back what was to be played.
 pub(super) fn play(
     node: &mut Node,
-    playback: &Arc<Mutex<Playback>>,
-    log: &[u8],
+    playback: Playback,
     base: usize,
     done: &mut Replayed,
     each: &mut impl FnMut(Now, &Command),
-) -> Result<(), ReplayError> {
-    let present: Shared = Arc::<Mutex<Playback>>::clone(playback);
-    let lock = || playback.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut now = Now { mono: Mono(0), wall: Wall(0) };
+) -> Result<Playback, ReplayError> {
+    let segment = Arc::clone(&playback.segment);
+    let mut now = EPOCH;
     let mut out = Vec::new();
+    // Present while the node is called, and here otherwise.
+    let mut playback = Some(Box::new(playback));
     loop {
-        let at = lock().at;
-        let Some(rest) = log.get(at..).filter(|rest| !rest.is_empty()) else { return Ok(()) };
+        let Some(here) = &mut playback else { return Err(FlightError::Empty.into()) };
+        if let Some(Difference { at, what }) = here.difference.take() {
+            return Err(ReplayError::Diverged { offset: base + at, now, what });
+        }
+        let at = here.at;
+        let rest = segment.log.get(at..).filter(|rest| !rest.is_empty() && !here.cut);
+        let Some(rest) = rest else { break };
         let unreadable = |error| FlightError::Damaged {
             offset: base + at,
             what: format!("the entry cannot be read: {error}"),
         };
-        let (entry, length) = read::<Entry<'_>>(rest).map_err(unreadable)?;
-        lock().at = at + length;
+        let (entry, length) = Entry::read(rest).map_err(unreadable)?;
+        here.at = at + length;
         done.calls += u64::from(entry.is_call());
         match entry {
-            Entry::Now(read) => {
-                now = read;
-                done.span = Some((done.span.map_or(read, |(first, _)| first), read));
+            Entry::Clocks(elapsed) => {
+                now = elapsed.since(now);
+                done.span = Some((done.span.map_or(now, |(first, _)| first), now));
             }
             Entry::Accept(from) => {
-                let accepted = witness::during(Duty::Replay, &present, || node.accept(now, from));
-                lock().digest.accepted(accepted.map_err(|refused| refused.0));
+                let accepted = witness::during(Duty::Replay, &mut playback, || node.accept(now, from));
+                digest(&mut playback, |digest| digest.accepted(accepted.map_err(|refused| refused.0)));
             }
-            Entry::Data(conn, Raw(bytes)) => {
-                let end = at + length;
-                lock().arrived = end.saturating_sub(bytes.len())..end;
-                witness::during(Duty::Replay, &present, || node.handle(now, Input::Data { conn, bytes }));
+            Entry::Data { conn, length: arrived, begun } => {
+                let following = rest.get(length..).unwrap_or_default();
+                let bytes = put_together(following, arrived, begun);
+                here.cut = bytes.len() != arrived;
+                if !bytes.is_empty() || arrived == 0 {
+                    let data = Input::Data { conn, bytes: &bytes };
+                    witness::during(Duty::Replay, &mut playback, || node.handle(now, data));
+                }
             }
-            Entry::Input(input) => witness::during(Duty::Replay, &present, || node.handle(now, input)),
+            // What the call with data was told is put together before it.
+            Entry::Rest(_) => {}
+            Entry::Input(input) => {
+                witness::during(Duty::Replay, &mut playback, || node.handle(now, input));
+            }
             Entry::Transmit(conn, budget) => {
                 out.clear();
-                let budget = usize::try_from(budget).unwrap_or(usize::MAX);
-                let left =
-                    witness::during(Duty::Replay, &present, || node.transmit(now, conn, budget, &mut out));
-                lock().digest.transmitted(out.len(), left);
+                let transmit = || node.transmit(now, conn, budget, &mut out);
+                let left = witness::during(Duty::Replay, &mut playback, transmit);
+                digest(&mut playback, |digest| digest.transmitted(out.len(), left));
             }
             Entry::Drained(commands, sum) => {
-                let mut playback = lock();
                 while let Some(command) = node.next_command() {
-                    playback.digest.command(&command, &mut out);
+                    here.digest.command(&command);
                     done.commands += 1;
                     each(now, &command);
                 }
-                let (here, reached) = std::mem::replace(&mut playback.digest, Digest::NONE).value();
-                if let Some(said) = &mut playback.said {
-                    said.push((here, reached));
-                }
-                if playback.difference.is_none() && here != commands {
-                    playback.differs(format!("{commands} commands were recorded, this run has {here}"));
-                } else if playback.difference.is_none() && playback.said.is_none() && reached != sum {
-                    playback.differs(
-                        "the commands or what is sent with them are not the recorded ones".to_owned(),
-                    );
-                }
+                here.drained(commands, sum);
             }
             heard => {
-                lock().differs(format!("this run does not ask for what the recorded one had: {heard:?}"));
+                here.differs(format!("this run does not ask for what the recorded one had: {heard:?}"));
             }
         }
-        let playback = lock();
-        if let Some(difference) = &playback.difference {
-            let (offset, what) = (base + difference.at, difference.what.clone());
-            return Err(ReplayError::Diverged { offset, now, what });
-        }
-        if playback.cut {
-            done.cut = true;
-            return Ok(());
-        }
     }
+    let playback = playback.ok_or(FlightError::Empty)?;
+    done.cut |= playback.cut;
+    Ok(*playback)
+}
+
+fn digest(playback: &mut Option<Box<Playback>>, feed: impl FnOnce(&mut Digest)) {
+    if let Some(playback) = playback {
+        feed(&mut playback.digest);
+    }
+}
+
+/// The bytes of a call with data, from what follows it: fewer than `length` if the recording ends within the call. What
+/// stood in the records that were opened is said again when they are opened; here it is zeros.
+fn put_together(mut following: &[u8], length: usize, begun: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Ok((entry, read)) = Entry::read(following) {
+        match entry {
+            Entry::Opened(Raw(plain)) => {
+                let sealed = plain.len() + TAG;
+                bytes.extend_from_slice(&record::prefix(sealed));
+                bytes.resize(bytes.len() + sealed, 0);
+            }
+            Entry::Rest(Raw(all)) if all.len() == length => return all.to_vec(),
+            Entry::Rest(Raw(rest)) => {
+                bytes.extend_from_slice(rest);
+                break;
+            }
+            Entry::Clocks(_) | Entry::Drained(..) => break,
+            call if call.is_call() => break,
+            _ => {}
+        }
+        following = following.get(read..).unwrap_or_default();
+    }
+    bytes.split_off(begun.min(bytes.len()))
 }
