@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::data_dir::{Existing, Secrecy, read_secret, write_durably};
 use super::failure::Failure;
+use super::hex::{hex, unhex};
 
 /// A node's secret.
 pub(crate) struct NodeKey {
@@ -50,14 +51,8 @@ impl NodeKey {
         };
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let digits = lines.next().ok_or_else(damaged)?;
-        if lines.next().is_some() || digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(damaged());
-        }
-        let mut seed = Zeroizing::new([0; 32]);
-        for (index, byte) in seed.iter_mut().enumerate() {
-            let pair = digits.get(2 * index..2 * index + 2).ok_or_else(damaged)?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| damaged())?;
-        }
+        let bytes = unhex(digits).filter(|_| lines.next().is_none()).ok_or_else(damaged)?;
+        let seed = Zeroizing::new(bytes.as_slice().try_into().map_err(|_| damaged())?);
         Ok(Self { seed })
     }
 
@@ -77,12 +72,6 @@ impl NodeKey {
 pub(crate) fn fill_random(buffer: &mut [u8]) -> Result<(), Failure> {
     getrandom::fill(buffer)
         .map_err(|error| Failure::failed(format!("no randomness from the system: {error}")))
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> Zeroizing<String> {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-    Zeroizing::new(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
 }
 
 #[cfg(test)]

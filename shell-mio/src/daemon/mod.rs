@@ -16,6 +16,7 @@ mod failure;
 mod genesis;
 #[cfg(test)]
 mod handbook;
+mod hex;
 pub mod hosting;
 mod keys;
 mod live;

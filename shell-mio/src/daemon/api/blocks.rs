@@ -149,7 +149,7 @@ fn describe(context: &Context, stored: &StoredBlock) -> Option<BlockJson> {
 
 /// How a request names one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Named {
+pub(super) enum Named {
     Latest,
     At(Height),
     Hash(BlockHash),
@@ -165,20 +165,26 @@ impl Named {
             ApiError::bad_request(format!("{text:?} names no block: give a height, a hash, or latest"))
         })
     }
+
+    /// The block, where it is final here, and the newest height.
+    pub(super) fn find(self, context: &Context) -> Result<(Option<StoredBlock>, Height), StoreError> {
+        let latest = context.blocks.latest()?;
+        let newest = latest.as_ref().map_or(Height(0), |latest| latest.height);
+        let at = |height| if height > newest { Ok(None) } else { context.blocks.block(height) };
+        let stored = match self {
+            Self::Latest => latest,
+            Self::At(height) => at(height)?,
+            Self::Hash(hash) => context.blocks.height_of(hash)?.map(at).transpose()?.flatten(),
+        };
+        Ok((stored, newest))
+    }
 }
 
 /// `GET /blocks/{height}`, `GET /blocks/{hash}` and `GET /blocks/latest`.
 pub(super) async fn one(State(context): Shared, Segment(text): Segment) -> Answer {
     let named = Named::read(&text)?;
     let (found, newest) = read(&context, move |context| {
-        let latest = context.blocks.latest()?;
-        let newest = latest.as_ref().map_or(Height(0), |latest| latest.height);
-        let at = |height| if height > newest { Ok(None) } else { context.blocks.block(height) };
-        let stored = match named {
-            Named::Latest => latest,
-            Named::At(height) => at(height)?,
-            Named::Hash(hash) => context.blocks.height_of(hash)?.map(at).transpose()?.flatten(),
-        };
+        let (stored, newest) = named.find(context)?;
         Ok((stored.and_then(|stored| describe(context, &stored)), newest))
     })
     .await?;

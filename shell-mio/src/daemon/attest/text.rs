@@ -9,7 +9,7 @@ use timed_core::wire::codec::decode_body;
 use timed_core::wire::message::{Heartbeat, Kind, Message};
 use timed_core::{GenesisHash, Wall};
 
-use super::super::keys::hex;
+use super::super::hex::{hex, unhex};
 
 /// The first word of the first line.
 const MAGIC: &str = "timed-attestations-v1";
@@ -56,25 +56,14 @@ pub(super) fn line(body: &[u8]) -> String {
 /// # Errors
 /// What is wrong with the line.
 pub(super) fn heartbeat(line: &str) -> Result<Box<Heartbeat>, String> {
-    let body = bytes(line).ok_or("expected an even number of hexadecimal digits in lower case")?;
+    let lower = !line.bytes().any(|byte| byte.is_ascii_uppercase());
+    let body =
+        unhex(line).filter(|_| lower).ok_or("expected an even number of hexadecimal digits in lower case")?;
     match decode_body(Kind::Heartbeat, &body) {
         Ok(Message::Heartbeat(beat)) => Ok(beat),
         Ok(_) => Err("no heartbeat".to_owned()),
         Err(error) => Err(format!("no heartbeat: {error}")),
     }
-}
-
-fn bytes(line: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let (pairs, rest) = line.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
 
 /// The sample to which a time belongs, counted from the beginning of Unix time.

@@ -14,7 +14,8 @@ use super::super::config::commented;
 use super::super::data_dir::{DataDir, Existing, Secrecy, write_durably};
 use super::super::failure::Failure;
 use super::super::genesis::Genesis;
-use super::super::keys::{NodeKey, fill_random, hex};
+use super::super::hex::hex;
+use super::super::keys::{NodeKey, fill_random};
 use super::runner::Runner;
 
 /// One node of the network, before it runs.

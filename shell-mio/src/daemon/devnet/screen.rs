@@ -1,22 +1,19 @@
 //! What a person sees: a live screen on a terminal, plain lines otherwise.
 
-use std::collections::VecDeque;
 use std::io::{self, Write as _};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use super::super::client::{size, span, thousands};
 use super::super::live::{
-    Cell, Column, Figure, Grid, Happening, Row, Terminal, Tone, View, links_cell, links_column, time_of_day,
+    BlockCells, Cell, Column, Figure, Grid, Happening, Newest, Row, Terminal, Tone, View, blocks_grid,
+    links_cell, links_column,
 };
 use super::children::Running;
 use super::chronicle::BlockLine;
 use super::layout::Member;
 use super::tail::Tail;
 use super::watch::{ChainState, Known, Marks};
-
-/// Happenings remembered, and lines kept for when the screen is gone.
-const REMEMBERED: usize = 200;
 
 /// Standard output.
 #[derive(Debug)]
@@ -31,9 +28,9 @@ pub(super) enum Screen {
 pub(super) struct Live {
     terminal: Terminal,
     tails: Vec<Tail>,
-    happenings: VecDeque<Happening>,
+    happenings: Newest<Happening>,
     /// Lines that are to stay when the screen is gone.
-    kept: VecDeque<String>,
+    kept: Newest<String>,
 }
 
 /// What there is to show of a network.
@@ -57,8 +54,8 @@ impl Screen {
             Some(terminal) => Self::Live(Box::new(Live {
                 terminal,
                 tails: members.iter().map(|member| Tail::from_here(member.log(), &names)).collect(),
-                happenings: VecDeque::new(),
-                kept: VecDeque::new(),
+                happenings: Newest::new(),
+                kept: Newest::new(),
             })),
             None => Self::Plain,
         }
@@ -69,7 +66,7 @@ impl Screen {
         if let Self::Live(live) = self {
             let at = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
             live.happened(at, text.to_owned(), tone);
-            push(&mut live.kept, text.to_owned());
+            live.kept.push(text.to_owned());
             if live.terminal.is_shown() {
                 return;
             }
@@ -93,7 +90,7 @@ impl Screen {
         }
         let last: Vec<Option<String>> =
             live.tails.iter().map(|tail| Some(tail.last.as_ref()?.text.clone())).collect();
-        live.terminal.draw(&scene.view(&last, live.happenings.make_contiguous()));
+        live.terminal.draw(&scene.view(&last, live.happenings.all()));
     }
 
     /// Lets the next drawing trust nothing that is on the screen.
@@ -116,7 +113,7 @@ impl Screen {
             let Live { terminal, kept, .. } = *live;
             let shown = terminal.is_shown();
             drop(terminal);
-            for line in kept.into_iter().filter(|_| shown) {
+            for line in kept.into_all().filter(|_| shown) {
                 say(&line);
             }
         }
@@ -126,16 +123,9 @@ impl Screen {
 impl Live {
     /// Notes it in the order of times: logs are read some moments after they were written.
     fn happened(&mut self, at: String, text: String, tone: Tone) {
-        push(&mut self.happenings, Happening { at, text, tone });
-        self.happenings.make_contiguous().sort_by(|a, b| a.at.cmp(&b.at));
+        self.happenings.push(Happening { at, text, tone });
+        self.happenings.all().sort_by(|a, b| a.at.cmp(&b.at));
     }
-}
-
-fn push<T>(list: &mut VecDeque<T>, entry: T) {
-    if list.len() == REMEMBERED {
-        list.pop_front();
-    }
-    list.push_back(entry);
 }
 
 /// Writes a line at once.
@@ -258,28 +248,17 @@ impl Scene<'_> {
     }
 
     fn blocks(&self) -> Grid {
-        let columns = vec![
-            Column::numbers("BLOCK", 0),
-            Column::words("SLOT", 1),
-            Column::words("BY", 0),
-            Column::numbers("ROUND", 0),
-            Column::numbers("TRANSACTIONS", 2),
-            Column::words("HASH", 3),
-        ];
-        let rows = self.blocks.iter().filter_map(|line| {
+        blocks_grid(self.blocks.iter().filter_map(|line| {
             let block = line.block.as_ref()?;
-            let tone = if block.round > 0 { Tone::Odd } else { Tone::Plain };
-            let cells = vec![
-                thousands(line.height).into(),
-                time_of_day(&block.slot).into(),
-                block.by.clone().into(),
-                Cell::new(block.round.to_string(), tone),
-                block.transactions.to_string().into(),
-                Cell::new(block.hash.clone(), Tone::Quiet),
-            ];
-            Some(Row { tone, cells })
-        });
-        Grid { rows: rows.collect(), columns }
+            Some(BlockCells {
+                height: line.height,
+                slot: block.slot.clone(),
+                by: block.by.clone(),
+                round: block.round,
+                transactions: block.transactions,
+                hash: block.hash.clone(),
+            })
+        }))
     }
 }
 

@@ -28,14 +28,15 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn read(dir: &DataDir, args: &NodeArgs) -> Self {
+    /// `assembly` is what they make together.
+    pub(super) fn read(dir: &DataDir, args: &NodeArgs, assembly: Option<&Assembly>) -> Self {
         Self {
             dir: dir.clone(),
             access: dir.check(),
             key: NodeKey::load(&dir.node_key()),
             config: read_config(dir, args),
             genesis: Genesis::load(&dir.genesis()),
-            fit: Assembly::load(dir, args).ok().map(|assembly| fits(&assembly)),
+            fit: assembly.map(fits),
         }
     }
 

@@ -133,11 +133,11 @@ fn lines(checks: &[Check]) -> String {
 }
 
 fn examination(dir: &DataDir, args: &DoctorArgs) -> Vec<Check> {
-    let files = Files::read(dir, &args.node);
+    let assembly = Assembly::load(dir, &args.node).ok();
+    let files = Files::read(dir, &args.node, assembly.as_ref());
     let holder = dir.holder();
     let mut checks = files.checks();
     checks.extend(files::disk(dir));
-    let assembly = Assembly::load(dir, &args.node).ok();
     if let Some(assembly) = &assembly {
         checks.extend(machine::same_key(assembly.id, &holder));
         checks.push(machine::open_files(
@@ -170,10 +170,8 @@ fn running(dir: &DataDir, files: &Files, assembly: Option<&Assembly>, process: &
         )];
     };
     if !config.api.enabled {
-        let unasked = "process {process} runs here without an API: what it knows is not known";
-        return vec![
-            Check::warn("node", unasked.replace("{process}", process)).remedy("set api.enabled = true"),
-        ];
+        let unasked = format!("process {process} runs here without an API: what it knows is not known");
+        return vec![Check::warn("node", unasked).remedy("set api.enabled = true")];
     }
     let token = match token(dir) {
         Ok(token) => token,

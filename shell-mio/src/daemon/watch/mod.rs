@@ -12,7 +12,6 @@ mod facts;
 mod scene;
 mod words;
 
-use std::collections::VecDeque;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -21,15 +20,13 @@ use std::time::{Duration, Instant};
 use super::arguments::ClientArgs;
 use super::client::Api;
 use super::failure::Failure;
-use super::live::{Happening, Order, Orders, Terminal, Tone};
+use super::live::{Happening, Newest, Order, Orders, Terminal, Tone};
 use answers::{Answered, Answers};
 use facts::Fact;
 use words::{names, words};
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const PAINT_EVERY: Duration = Duration::from_millis(500);
-/// Happenings remembered.
-const REMEMBERED: usize = 200;
 
 /// Watches a node until Ctrl-C.
 pub(crate) fn watch(args: &ClientArgs) -> Result<ExitCode, Failure> {
@@ -43,7 +40,7 @@ pub(crate) fn watch(args: &ClientArgs) -> Result<ExitCode, Failure> {
         true => Output::Json,
         false => Terminal::take().map_or(Output::Lines, |terminal| Output::Live {
             terminal: Box::new(terminal),
-            happenings: VecDeque::new(),
+            happenings: Newest::new(),
             painted: None,
         }),
     };
@@ -73,7 +70,7 @@ pub(crate) fn watch(args: &ClientArgs) -> Result<ExitCode, Failure> {
 /// Where it goes.
 enum Output {
     /// A terminal.
-    Live { terminal: Box<Terminal>, happenings: VecDeque<Happening>, painted: Option<Instant> },
+    Live { terminal: Box<Terminal>, happenings: Newest<Happening>, painted: Option<Instant> },
     /// Lines for people.
     Lines,
     /// Lines for programs.
@@ -127,10 +124,7 @@ impl Output {
         let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         match self {
             Self::Live { happenings, .. } => {
-                if happenings.len() == REMEMBERED {
-                    happenings.pop_front();
-                }
-                happenings.push_back(Happening { at: at.to_owned(), text, tone });
+                happenings.push(Happening { at: at.to_owned(), text, tone });
                 Ok(())
             }
             Self::Lines => say(&format!("{at} {text}")),
@@ -151,7 +145,7 @@ impl Output {
         if let Self::Live { terminal, happenings, painted } = self
             && painted.is_none_or(|at| at.elapsed() >= PAINT_EVERY)
         {
-            terminal.draw(&scene::view(now, happenings.make_contiguous()));
+            terminal.draw(&scene::view(now, happenings.all()));
             *painted = Some(Instant::now());
         }
     }

@@ -5,9 +5,9 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::super::client::{short, size, span, thousands};
+use super::super::client::{number, short, size, span, thousands};
 use super::super::live::{
-    Cell, Column, Figure, Grid, Happening, Row, Tone, View, links_cell, links_column, time_of_day,
+    BlockCells, Cell, Column, Figure, Grid, Happening, Row, Tone, View, blocks_grid, links_cell, links_column,
 };
 use super::answers::Answered;
 use super::words::{Names, names};
@@ -50,10 +50,6 @@ pub(super) fn view(now: &Answered, happenings: &[Happening]) -> View {
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or("-").to_owned()
-}
-
-fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or(0)
 }
 
 fn title(status: &Value) -> String {
@@ -222,26 +218,15 @@ fn of_session(session: Option<&Value>) -> [Cell; 3] {
 }
 
 fn blocks(blocks: &[Value], names: &Names) -> Grid {
-    let columns = vec![
-        Column::numbers("BLOCK", 0),
-        Column::words("SLOT", 1),
-        Column::words("BY", 0),
-        Column::numbers("ROUND", 0),
-        Column::numbers("TRANSACTIONS", 2),
-        Column::words("HASH", 3),
-    ];
-    let rows = blocks.iter().map(|block| {
+    blocks_grid(blocks.iter().map(|block| {
         let proposer = text(&block["proposer"]);
-        let tone = if number(&block["round"]) > 0 { Tone::Odd } else { Tone::Plain };
-        let cells = vec![
-            thousands(number(&block["height"])).into(),
-            time_of_day(&text(&block["time"])).into(),
-            names.get(&proposer).cloned().unwrap_or_else(|| short(&proposer).to_owned()).into(),
-            Cell::new(number(&block["round"]).to_string(), tone),
-            block["transaction_ids"].as_array().map_or(0, Vec::len).to_string().into(),
-            Cell::new(short(&text(&block["hash"])), Tone::Quiet),
-        ];
-        Row { tone, cells }
-    });
-    Grid { rows: rows.collect(), columns }
+        BlockCells {
+            height: number(&block["height"]),
+            slot: text(&block["time"]),
+            by: names.get(&proposer).cloned().unwrap_or_else(|| short(&proposer).to_owned()),
+            round: number(&block["round"]),
+            transactions: block["transaction_ids"].as_array().map_or(0, Vec::len),
+            hash: short(&text(&block["hash"])).to_owned(),
+        }
+    }))
 }

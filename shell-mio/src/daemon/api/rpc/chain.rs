@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use timed_core::{BlockHash, FinalBlock, Height, Reply, Request, StoredBlock, TxId};
+use timed_core::{BlockHash, FinalBlock, Height, StoredBlock, TxId};
 
-use super::super::blocks::read;
+use super::super::blocks::{Named, read};
 use super::super::routes::Context;
 use super::super::transactions::{self, Submitted};
 use super::Done;
@@ -14,7 +14,7 @@ use super::call::Fault;
 use super::parameters::Parameters;
 use crate::Inclusion;
 use crate::application::FifoPayload;
-use crate::daemon::keys::hex;
+use crate::daemon::hex::{hex, unhex};
 
 fn out_of_range(newest: Height) -> Fault {
     Fault::new(Fault::OUT_OF_RANGE, format!("Block height out of range: the newest is {newest}"))
@@ -69,41 +69,30 @@ impl Verbosity {
     }
 }
 
-/// How a call names a block: Bitcoin's scripts by hash, people by height.
-enum Named {
-    Hash(BlockHash),
-    At(Height),
-}
-
-impl Named {
-    fn of(given: &Parameters<'_>) -> Result<Self, Fault> {
-        let expected = || Fault::parameter("blockhash", "expected a block's hash in hex, or its height");
-        let value = given.any("blockhash").ok_or_else(expected)?;
-        let number = value.as_u64().map(|height| Self::At(Height(height)));
-        let text = || value.as_str()?.parse().ok().map(Self::Hash);
-        number.or_else(text).ok_or_else(expected)
-    }
+/// The block that a call names: Bitcoin's scripts by hash, people by height.
+fn named(given: &Parameters<'_>) -> Result<Named, Fault> {
+    let expected = || Fault::parameter("blockhash", "expected a block's hash in hex, or its height");
+    let value = given.any("blockhash").ok_or_else(expected)?;
+    let number = value.as_u64().map(|height| Named::At(Height(height)));
+    let text = || value.as_str()?.parse().ok().map(Named::Hash);
+    number.or_else(text).ok_or_else(expected)
 }
 
 /// `getblock`.
 pub(super) async fn block(context: &Arc<Context>, given: &Parameters<'_>) -> Done {
-    let (named, verbosity) = (Named::of(given)?, Verbosity::of(given)?);
-    let by_hash = matches!(named, Named::Hash(_));
+    let (named, verbosity) = (named(given)?, Verbosity::of(given)?);
     let (found, newest) = read(context, move |context| {
-        let newest = context.blocks.latest()?.map_or(Height(0), |latest| latest.height);
-        let at = match named {
-            Named::At(height) => Some(height),
-            Named::Hash(hash) => context.blocks.height_of(hash)?,
-        };
-        let Some(at) = at.filter(|height| *height <= newest) else { return Ok((None, newest)) };
-        let Some(stored) = context.blocks.block(at)? else { return Ok((None, newest)) };
-        let next = if at < newest { context.blocks.block(Height(at.0 + 1))? } else { None };
+        let (stored, newest) = named.find(context)?;
+        let Some(stored) = stored else { return Ok((None, newest)) };
+        let next = Height(stored.height.0 + 1);
+        let next = if next > newest { None } else { context.blocks.block(next)? };
         let next = next.and_then(|stored| FinalBlock::decode(&stored.bytes).ok());
         Ok((Some((stored, next.map(|block| block.certificate.block))), newest))
     })
     .await?;
-    let not_found = || {
-        if by_hash { Fault::new(Fault::NOT_FOUND, "Block not found") } else { out_of_range(newest) }
+    let not_found = || match named {
+        Named::Hash(_) => Fault::new(Fault::NOT_FOUND, "Block not found"),
+        Named::At(_) | Named::Latest => out_of_range(newest),
     };
     let (stored, next): (StoredBlock, Option<BlockHash>) = found.ok_or_else(not_found)?;
     if verbosity == Verbosity::Bytes {
@@ -143,7 +132,7 @@ fn transaction(bytes: &&[u8]) -> Value {
 /// `sendrawtransaction`.
 pub(super) async fn send(context: &Arc<Context>, given: &Parameters<'_>) -> Done {
     let text = given.required_text("hexstring")?;
-    let bytes = unhex(text).ok_or_else(|| {
+    let bytes = unhex(text).map(|bytes| Bytes::copy_from_slice(&bytes)).ok_or_else(|| {
         Fault::new(Fault::DESERIALIZATION, "TX decode failed: expected pairs of hex digits")
     })?;
     let rejected = |fault: Fault| match fault.code {
@@ -164,18 +153,6 @@ fn text(bytes: &[u8]) -> String {
     hex(bytes).as_str().to_owned()
 }
 
-fn unhex(text: &str) -> Option<Bytes> {
-    if !text.len().is_multiple_of(2) {
-        return None;
-    }
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let pair = |pair: &[u8]| match pair {
-        [high, low] => u8::try_from(digit(*high)? << 4 | digit(*low)?).ok(),
-        _ => None,
-    };
-    text.as_bytes().chunks(2).map(pair).collect::<Option<Vec<u8>>>().map(Bytes::from)
-}
-
 /// `getmempoolinfo`.
 pub(super) fn mempool(context: &Context) -> Value {
     let held = context.remote.summary().mempool;
@@ -186,28 +163,4 @@ pub(super) fn mempool(context: &Context) -> Value {
         "usage": held.bytes,
         "maxmempool": context.facts.max_mempool,
     })
-}
-
-/// The core's word on a request that has one kind of answer.
-pub(super) async fn ask<T>(
-    context: &Context,
-    request: Request,
-    of: impl FnOnce(Reply) -> Option<T>,
-) -> Result<T, Fault> {
-    let reply = context.ask(request).await?;
-    of(reply).ok_or_else(|| Fault::new(Fault::INTERNAL, "the node gave an answer of another kind"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hex_is_pairs_of_digits() {
-        assert_eq!(unhex("00ffAb"), Some(Bytes::from_static(&[0, 255, 171])));
-        assert_eq!(unhex(""), Some(Bytes::new()));
-        for wrong in ["0", "0g", "zz", "é1", "0x00"] {
-            assert_eq!(unhex(wrong), None, "{wrong}");
-        }
-    }
 }

@@ -6,10 +6,9 @@ use serde_json::{Map, Value, json};
 use timed_core::{Activity, MasternodeInfo, Reply, Request};
 
 use super::super::routes::{Context, consensus_info, under_way};
-use super::Done;
 use super::call::Fault;
-use super::chain::ask;
 use super::parameters::Parameters;
+use super::{Done, ask};
 use crate::daemon::rfc3339;
 
 /// The registry; this node's own height is the present one.

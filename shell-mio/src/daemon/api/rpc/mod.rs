@@ -119,3 +119,13 @@ async fn carry_out(context: &Arc<Context>, bearer: Bearer, call: &Call) -> Done 
     let parameters = Parameters::read(method, call.parameters.as_ref())?;
     method::run(context, method, &parameters).await
 }
+
+/// The core's word on a request that has one kind of answer.
+async fn ask<T>(
+    context: &Context,
+    request: timed_core::Request,
+    of: impl FnOnce(timed_core::Reply) -> Option<T>,
+) -> Result<T, Fault> {
+    let reply = context.ask(request).await?;
+    of(reply).ok_or_else(|| Fault::new(Fault::INTERNAL, "the node gave an answer of another kind"))
+}

@@ -10,10 +10,9 @@ use timed_core::{
 
 use super::super::bans::DURABLE_WITHIN;
 use super::super::routes::{Context, connect_request};
-use super::Done;
 use super::call::Fault;
-use super::chain::ask;
 use super::parameters::Parameters;
+use super::{Done, ask};
 
 /// How long a ban lasts where nothing is said, as in Bitcoin Core.
 const STANDARD_BAN: Duration = Duration::from_secs(24 * 3600);
