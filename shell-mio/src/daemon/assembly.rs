@@ -160,7 +160,7 @@ fn fits(config: &Config, registry: usize) -> Result<(), Failure> {
         return Ok(());
     }
     let mib = |bytes: usize| bytes.div_ceil(1 << 20);
-    let mut rows = config.core_limits(registry).rows();
+    let mut rows = config.core_limits(registry).rows().to_vec();
     rows.push(MemoryRow {
         what: "the flight recorder, and a copy while it is written",
         bounds: "recorder.memory",

@@ -171,6 +171,9 @@ pub(crate) fn prometheus(reading: &Reading<'_>) -> String {
     }
     loop_numbers(&mut out, shell);
     process_numbers(&mut out, &reading.process);
+    if let Some(recorder) = &reading.recorder {
+        recorder_numbers(&mut out, recorder);
+    }
     out.0
 }
 
