@@ -128,7 +128,7 @@ impl FromStr for BanTarget {
 }
 
 /// What an operator writes beside a ban: at most 120 bytes without control characters.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct BanNote(String);
 
 impl BanNote {
@@ -189,7 +189,7 @@ impl BanCause {
 }
 
 /// A ban in force.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Ban {
     /// Whom it concerns.
     pub target: BanTarget,

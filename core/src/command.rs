@@ -118,7 +118,7 @@ pub enum Command {
 }
 
 /// How soon a commit is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub enum CommitPace {
     /// Consensus goes on when it is durable.
     Live,
@@ -127,7 +127,7 @@ pub enum CommitPace {
 }
 
 /// Whether a connection is to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub enum Reading {
     /// Read as bytes come.
     Resume,

@@ -2,10 +2,11 @@
 //!
 //! A recorder is present during each call on its node and notes these; a replay is present in its place and says
 //! them again. Without either, nothing here changes anything (contract C7). It is per thread and only for the time of
-//! a call: so it needs no place in every machine that draws or hashes.
+//! a call: so it needs no place in every machine that draws or hashes, and no lock, which a witness that the node's
+//! machines shared with whoever calls the node would.
 
+use std::any::Any;
 use std::cell::RefCell;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::crypto::{Authenticity, CryptoError, TAG};
 use crate::event::CloseReason;
@@ -14,7 +15,7 @@ use crate::wire::frame::FrameKind;
 
 /// Hears what happened, or says what happened then. What is `fresh` is what happened now; a replay has none of what
 /// only a key could tell.
-pub(crate) trait Witness: Send {
+pub(crate) trait Witness: Any + Send {
     /// A number was drawn, from a stream or by a secret.
     fn drawn(&mut self, fresh: u64) -> u64;
     /// The hash of a transaction or a chunk was taken.
@@ -58,9 +59,6 @@ pub(crate) trait Witness: Send {
 /// What was read next of a lane's plaintext: a frame, none that is whole, or a fault.
 pub(crate) type Framed = Result<Option<(FrameKind, Vec<u8>)>, CloseReason>;
 
-/// A witness that several may hold.
-pub(crate) type Shared = Arc<Mutex<dyn Witness>>;
-
 /// What a witness is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Duty {
@@ -70,39 +68,45 @@ pub(crate) enum Duty {
     Replay,
 }
 
+/// Who is present, and what for.
+type Present = Option<(Duty, Box<dyn Witness>)>;
+
 thread_local! {
-    static PRESENT: RefCell<Option<(Duty, Shared)>> = const { RefCell::new(None) };
+    static PRESENT: RefCell<Present> = const { RefCell::new(None) };
 }
 
 /// Ends a presence, also on the way of a panic.
-struct Until(Option<(Duty, Shared)>);
+struct Until<'a, W: Witness> {
+    before: Present,
+    home: &'a mut Option<Box<W>>,
+}
 
-impl Drop for Until {
+impl<W: Witness> Drop for Until<'_, W> {
     fn drop(&mut self) {
-        PRESENT.set(self.0.take());
+        let present = PRESENT.replace(self.before.take());
+        let back = present.and_then(|(_, witness)| (witness as Box<dyn Any>).downcast().ok());
+        if back.is_some() {
+            *self.home = back;
+        }
     }
 }
 
-/// Has `witness` present while `act` runs.
-pub(crate) fn during<T>(duty: Duty, witness: &Shared, act: impl FnOnce() -> T) -> T {
-    let _until = Until(PRESENT.replace(Some((duty, Arc::clone(witness)))));
+/// Has the `witness` present while `act` runs, and puts it back. Nobody else can reach it meanwhile, so it needs no lock.
+pub(crate) fn during<W: Witness, T>(duty: Duty, witness: &mut Option<Box<W>>, act: impl FnOnce() -> T) -> T {
+    let present: Present = witness.take().map(|witness| (duty, witness as Box<dyn Witness>));
+    let _until = Until { before: PRESENT.replace(present), home: witness };
     act()
 }
 
 /// Asks the one who is present, if anybody is.
 pub(crate) fn ask<T>(question: impl FnOnce(&mut dyn Witness) -> T) -> Option<T> {
-    PRESENT.with_borrow(|present| {
-        let (_, witness) = present.as_ref()?;
-        Some(question(&mut *witness.lock().unwrap_or_else(PoisonError::into_inner)))
-    })
+    PRESENT.with_borrow_mut(|present| present.as_mut().map(|(_, witness)| question(&mut **witness)))
 }
 
 /// Asks whoever says what was heard: a question that a recorder has no use for.
 pub(crate) fn ask_replay<T>(question: impl FnOnce(&mut dyn Witness) -> Option<T>) -> Option<T> {
-    PRESENT.with_borrow(|present| match present {
-        Some((Duty::Replay, witness)) => {
-            question(&mut *witness.lock().unwrap_or_else(PoisonError::into_inner))
-        }
+    PRESENT.with_borrow_mut(|present| match present {
+        Some((Duty::Replay, witness)) => question(&mut **witness),
         Some((Duty::Record, _)) | None => None,
     })
 }

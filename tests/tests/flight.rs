@@ -1,15 +1,19 @@
 //! The flight recorder: what is recorded of a node in a storm is run again, and is the same.
 
+#![allow(clippy::unwrap_used)] // A test fails where it cannot go on.
+
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use timed_core::crypto::noise::NoiseProvider;
 use timed_core::crypto::{Authenticity, Handshake, Provider, WeakKey};
 use timed_core::flight::{Flight, FlightError, Recorder, Replayed, replay};
 use timed_core::{
-    Command, Core, Input, Masternode, Mono, NodeId, Now, RecordKey, Registry, Request, RequestId, Rng,
-    Signature, Wall,
+    CanonicalAddr, Command, ConnId, Core, Input, Masternode, Mono, NodeId, Now, RecordKey, Registry, Request,
+    RequestId, Rng, Signature, Transmit, TransportCause, Wall,
 };
 use timed_tests::sim::{
     Fault, HostId, NodeKey, Profile, Recording, Setup, World, base_config, derived_key, noise, null, seeds,
@@ -122,12 +126,21 @@ fn the_oldest_gives_way_and_the_rest_is_replayed_from_a_state_on_the_way() {
 /// Every key that a handshake is made from, of all nodes of this process.
 static EPHEMERAL: Mutex<Vec<[u8; 32]>> = Mutex::new(Vec::new());
 
-/// Noise, whose ephemeral keys are noted.
+/// Noise, whose ephemeral keys are noted, until it has signed so often.
 #[derive(Debug)]
-struct Overheard(NoiseProvider);
+struct Overheard {
+    noise: NoiseProvider,
+    signs: u32,
+}
+
+impl Overheard {
+    fn signing(secret: [u8; 32], signs: u32) -> Self {
+        Self { noise: NoiseProvider::new(Zeroizing::new(secret)), signs }
+    }
+}
 
 fn overheard(key: &NodeKey) -> Box<dyn Provider> {
-    Box::new(Overheard(NoiseProvider::new(Zeroizing::new(key.0))))
+    Box::new(Overheard::signing(key.0, u32::MAX))
 }
 
 fn note(ephemeral: &Zeroizing<[u8; 32]>) {
@@ -136,29 +149,30 @@ fn note(ephemeral: &Zeroizing<[u8; 32]>) {
 
 impl Provider for Overheard {
     fn node_id(&self) -> NodeId {
-        self.0.node_id()
+        self.noise.node_id()
     }
 
     fn sign(&mut self, message: &[u8]) -> Signature {
-        self.0.sign(message)
+        self.signs = self.signs.checked_sub(1).expect("the failure that the test wants");
+        self.noise.sign(message)
     }
 
     fn verify(&mut self, signer: &NodeId, message: &[u8], signature: &Signature) -> Authenticity {
-        self.0.verify(signer, message, signature)
+        self.noise.verify(signer, message, signature)
     }
 
     fn trust(&mut self, keys: &[NodeId]) -> Result<(), WeakKey> {
-        self.0.trust(keys)
+        self.noise.trust(keys)
     }
 
     fn initiate(&mut self, prologue: &[u8], ephemeral: Zeroizing<[u8; 32]>) -> Box<dyn Handshake> {
         note(&ephemeral);
-        self.0.initiate(prologue, ephemeral)
+        self.noise.initiate(prologue, ephemeral)
     }
 
     fn respond(&mut self, prologue: &[u8], ephemeral: Zeroizing<[u8; 32]>) -> Box<dyn Handshake> {
         note(&ephemeral);
-        self.0.respond(prologue, ephemeral)
+        self.noise.respond(prologue, ephemeral)
     }
 }
 
@@ -186,34 +200,87 @@ fn no_key_is_in_a_recording() {
     }
 }
 
+/// Two recorded nodes, the first of them the network's only masternode, and the ends of their connections.
+struct Pair {
+    nodes: [Recorder; 2],
+    addrs: [CanonicalAddr; 2],
+    far: BTreeMap<(usize, ConnId), ConnId>,
+    now: Now,
+    /// What the first wrote.
+    written: Vec<(RecordKey, Bytes)>,
+}
+
+impl Pair {
+    fn new(seeds: [[u8; 32]; 2]) -> Self {
+        let now = Now { mono: Mono(1), wall: Wall(1_800_000_000_000) };
+        let addrs = ["203.0.113.1:24100", "198.51.100.1:24100"].map(|addr| addr.parse().unwrap());
+        let [first, second] = [6, 7].map(|key| NoiseProvider::new(Zeroizing::new([key; 32])));
+        let registry = Registry::new(vec![Masternode { id: first.node_id(), addr: addrs[0] }]).unwrap();
+        let node = |provider: NoiseProvider, which: usize| {
+            let config = base_config(1, registry.clone(), Some(addrs[which]));
+            Recorder::start(config, Box::new(provider), seeds[which], [], now, 4 << 20).unwrap()
+        };
+        let nodes = [node(first, 0), node(second, 1)];
+        Self { nodes, addrs, far: BTreeMap::new(), now, written: Vec::new() }
+    }
+
+    fn ask(&mut self, which: usize, request: Request) {
+        self.nodes[which].handle(self.now, Input::Request { id: RequestId(1), request });
+        while (0..2).any(|which| self.obey(which)) {}
+    }
+
+    fn obey(&mut self, which: usize) -> bool {
+        let (now, other) = (self.now, 1 - which);
+        let Some(command) = self.nodes[which].next_command() else { return false };
+        match command {
+            Command::Dial { conn, .. } => {
+                let from = self.addrs[which].socket();
+                let far = self.nodes[other].accept(now, from).unwrap();
+                self.far.extend([((which, conn), far), ((other, far), conn)]);
+                self.nodes[which].handle(now, Input::Dialed { conn, local: from });
+            }
+            Command::Send { conn } => self.carry(which, conn),
+            Command::Close { conn, .. } => {
+                self.carry(which, conn);
+                let cause = TransportCause::Commanded;
+                self.nodes[which].handle(now, Input::Closed { conn, cause });
+                if let Some(conn) = self.far.remove(&(which, conn)) {
+                    self.far.remove(&(other, conn));
+                    self.nodes[other].handle(now, Input::Closed { conn, cause: TransportCause::Eof });
+                }
+            }
+            Command::Persist { ticket, key, record } => {
+                if which == 0 {
+                    self.written.push((key, record));
+                }
+                self.nodes[which].handle(now, Input::Persisted(ticket));
+            }
+            _ => {}
+        }
+        true
+    }
+
+    fn carry(&mut self, which: usize, conn: ConnId) {
+        let mut bytes = Vec::new();
+        while self.nodes[which].transmit(self.now, conn, 64 << 10, &mut bytes) == Transmit::More {}
+        if let Some(conn) = self.far.get(&(which, conn)) {
+            self.nodes[1 - which].handle(self.now, Input::Data { conn: *conn, bytes: &bytes });
+        }
+    }
+}
+
 /// The stream of random numbers is drawn from the seed, and the secret of the address book is its first draw of a
 /// stream of its own: neither is in a recording, nor what comes next of the one.
 #[test]
 fn what_will_be_drawn_is_in_no_recording() {
-    let provider = NoiseProvider::new(Zeroizing::new([6; 32]));
-    let addr = "203.0.113.1:24100".parse().unwrap();
-    let registry = Registry::new(vec![Masternode { id: provider.node_id(), addr }]).unwrap();
-    let now = Now { mono: Mono(1), wall: Wall(1_800_000_000_000) };
     let seed = [0xa7; 32];
-    let config = base_config(1, registry, Some(addr));
-    let mut recorder = Recorder::start(config, Box::new(provider), seed, [], now, 4 << 20).unwrap();
-    let mut book = None;
-    for step in 0..3 {
-        while let Some(command) = recorder.next_command() {
-            if let Command::Persist { ticket, key, record } = command {
-                if key == RecordKey::AddressBook {
-                    book = Some(record);
-                }
-                recorder.handle(now, Input::Persisted(ticket));
-            }
-        }
-        let request = match step {
-            0 => Request::Connect { addr: "203.0.113.9:24100".parse().unwrap(), id: Some(NodeId([9; 32])) },
-            _ => Request::Status,
-        };
-        recorder.handle(now, Input::Request { id: RequestId(step), request });
-    }
-    let bytes = recorder.recording().take(now.wall).encode();
+    let mut pair = Pair::new([seed, [0x5b; 32]]);
+    while (0..2).any(|which| pair.obey(which)) {}
+    // It reaches an address that is none of the registry's, and writes the book when it stops.
+    pair.ask(0, Request::Connect { addr: pair.addrs[1], id: None });
+    pair.ask(0, Request::Stop);
+    let flight = pair.nodes[0].recording().take(pair.now.wall);
+    let bytes = flight.encode();
     assert!(bytes.len() > 1_000 && !holds(&bytes, &seed[..8]));
     let mut stream = Rng::new(seed);
     let next: Vec<u64> = (0..10_000).map(|_| stream.next_u64()).collect();
@@ -223,9 +290,12 @@ fn what_will_be_drawn_is_in_no_recording() {
     let mut secret = [0; 16];
     Rng::new(hash.into()).fill(&mut secret);
     assert!(!holds(&bytes, &secret));
-    if let Some(book) = book {
-        assert!(holds(&book, &secret), "this is the secret that was looked for");
-    }
+    let book = pair.written.iter().find(|(key, _)| *key == RecordKey::AddressBook);
+    let (_, book) = book.expect("the book is written when the node stops");
+    assert!(holds(book, &secret), "this is the secret that was looked for");
+    // The book came by in a command, and its replay has another.
+    let (_, played) = replayed(&flight);
+    assert!(played.iter().any(|command| command.contains("AddressBook")));
 }
 
 #[test]
@@ -239,6 +309,11 @@ fn a_damaged_file_is_refused_with_the_place() {
         let refused = Flight::decode(&whole[..cut]).unwrap_err();
         assert!(matches!(refused, FlightError::Damaged { offset, .. } if offset <= cut), "{refused}");
     }
+    let mut older = whole.clone();
+    // Behind the magic.
+    older[13] -= 1;
+    let refused = Flight::decode(&older).unwrap_err().to_string();
+    assert!(refused.contains("format 1") && refused.contains("reads no other"), "{refused}");
     let mut flipped = whole.clone();
     let place = whole.len() - 10;
     flipped[place] ^= 1;
@@ -249,40 +324,9 @@ fn a_damaged_file_is_refused_with_the_place() {
     assert!(Flight::decode(&longer).is_err());
 }
 
-/// Noise, until it has signed so often.
-#[derive(Debug)]
-struct Failing(Overheard, u32);
-
-impl Provider for Failing {
-    fn node_id(&self) -> NodeId {
-        self.0.node_id()
-    }
-
-    fn sign(&mut self, message: &[u8]) -> Signature {
-        self.1 = self.1.checked_sub(1).expect("the failure that the test wants");
-        self.0.sign(message)
-    }
-
-    fn verify(&mut self, signer: &NodeId, message: &[u8], signature: &Signature) -> Authenticity {
-        self.0.verify(signer, message, signature)
-    }
-
-    fn trust(&mut self, keys: &[NodeId]) -> Result<(), WeakKey> {
-        self.0.trust(keys)
-    }
-
-    fn initiate(&mut self, prologue: &[u8], ephemeral: Zeroizing<[u8; 32]>) -> Box<dyn Handshake> {
-        self.0.initiate(prologue, ephemeral)
-    }
-
-    fn respond(&mut self, prologue: &[u8], ephemeral: Zeroizing<[u8; 32]>) -> Box<dyn Handshake> {
-        self.0.respond(prologue, ephemeral)
-    }
-}
-
 #[test]
 fn a_recording_of_a_node_that_failed_ends_within_the_call_that_it_failed_in() {
-    let provider = Failing(Overheard(NoiseProvider::new(Zeroizing::new([5; 32]))), 8);
+    let provider = Overheard::signing([5; 32], 8);
     let addr = "203.0.113.1:24100".parse().unwrap();
     let registry = Registry::new(vec![Masternode { id: provider.node_id(), addr }]).unwrap();
     let config = base_config(1, registry, Some(addr));

@@ -142,7 +142,7 @@ impl TrafficClass {
 }
 
 /// What is done about traffic that is too much.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub enum Handling {
     /// It is counted, nothing else.
     Observed,
@@ -165,7 +165,7 @@ impl Handling {
 }
 
 /// What a live peer sends too much of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Excessive {
     /// Of which class.
     pub class: TrafficClass,

@@ -8,7 +8,7 @@ use crate::wire::block::VoteKind;
 use crate::wire::message::{RoundHeld, Vote};
 
 /// How a final block came here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub enum CommittedVia {
     /// This node followed the votes.
     Consensus,
@@ -28,7 +28,7 @@ impl CommittedVia {
 }
 
 /// Whether this node proposes when it leads a round (rule C-14).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub enum Producing {
     /// It does.
     Yes,
@@ -43,7 +43,7 @@ impl Default for Producing {
 }
 
 /// Why a node does not propose blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 #[non_exhaustive]
 pub enum NotProducing {
     /// This network makes no blocks.
@@ -156,7 +156,7 @@ impl fmt::Display for NotProducing {
 }
 
 /// How far this node has caught up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub enum SyncState {
     /// It has every block that it has heard of.
     #[default]
@@ -231,7 +231,7 @@ impl Step {
 }
 
 /// The height under way.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct ConsensusInfo {
     /// The height.
     pub height: Height,
@@ -254,7 +254,7 @@ pub struct ConsensusInfo {
 }
 
 /// What a masternode signed.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub enum Statement {
     /// A vote.
     Vote(Vote),
@@ -357,7 +357,7 @@ impl Statement {
 }
 
 /// The signed part of a proposal.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct SignedProposal {
     /// Its height.
     pub height: Height,
@@ -374,7 +374,7 @@ pub struct SignedProposal {
 }
 
 /// Two contradicting statements of one masternode for one height and round, both with its signature.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Evidence {
     /// Who equivocated.
     pub node: NodeId,
@@ -385,7 +385,7 @@ pub struct Evidence {
 }
 
 /// What waits to be in a block.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct MempoolInfo {
     /// Transactions.
     pub transactions: usize,
@@ -394,7 +394,7 @@ pub struct MempoolInfo {
 }
 
 /// Where a transaction is, as far as the core knows: committed ones are the store's to find.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub enum TxState {
     /// It waits to be in a block.
     Pending,

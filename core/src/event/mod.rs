@@ -31,7 +31,7 @@ pub use reply::{
 pub use slots::{SlotClass, SlotCount, SlotCounts};
 
 /// A fact. The shell turns it into log lines, metrics and server-sent events; the core never logs.
-#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, Hash, serde::Deserialize, serde::Serialize)]
 #[non_exhaustive]
 pub enum Event {
     /// The node is set up; emitted once, before anything else.
@@ -244,7 +244,7 @@ pub enum Event {
 }
 
 /// What became of a peer's planned absence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub enum PeerAbsence {
     /// It will be away for so long at most.
     Announced(Duration),
@@ -255,7 +255,7 @@ pub enum PeerAbsence {
 }
 
 /// What a knock was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub enum KnockAnswer {
     /// The canonical dialer dials at once.
     WillDial,
@@ -275,7 +275,7 @@ impl KnockAnswer {
 }
 
 /// A masternode as this node sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub enum Activity {
     /// Self, a live session, or a valid heartbeat younger than 35 s.
     Active,
@@ -284,7 +284,7 @@ pub enum Activity {
 }
 
 /// Something an operator should know and can act on.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 #[non_exhaustive]
 pub enum Warning {
     /// This process did not run for a while; deadlines were shifted.
@@ -371,7 +371,7 @@ pub enum Warning {
 }
 
 /// Why the node halted.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 #[non_exhaustive]
 pub enum Fatal {
     /// The same key runs in another, later process.

@@ -114,7 +114,7 @@ reason_codes! {
 }
 
 /// Why a socket is gone, as the shell saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub enum TransportCause {
     /// The shell closed it, as commanded.
     Commanded,
@@ -151,7 +151,7 @@ impl TransportCause {
 }
 
 /// Who ended a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub enum ClosedBy {
     /// This node.
     Us,

@@ -16,7 +16,7 @@ use crate::time::Wall;
 use crate::wire::message::Lane;
 
 /// What health checks and scrapes read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Summary {
     /// Masternodes active in this node's view, itself included if it is one.
     pub active_masternodes: usize,
@@ -47,7 +47,7 @@ pub struct Summary {
 }
 
 /// What the address book holds (rule P-3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct AddressCounts {
     /// Addresses of others that this node reached itself.
     pub tried: usize,
@@ -58,7 +58,7 @@ pub struct AddressCounts {
 }
 
 /// Links of one node, counted from its one pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct LinkCounts {
     /// How many should stand.
     pub expected: usize,
@@ -75,7 +75,7 @@ pub struct LinkCounts {
 }
 
 /// The answer to a [`Request`](crate::Request).
-#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, Hash, serde::Deserialize, serde::Serialize)]
 #[non_exhaustive]
 pub enum Reply {
     /// To `Status`.
@@ -149,7 +149,7 @@ pub enum Reply {
 }
 
 /// This node in short.
-#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Status {
     /// Its key.
     pub node: NodeId,
@@ -174,7 +174,7 @@ pub struct Status {
 }
 
 /// What is under way at one moment: connections that are no sessions yet, and bytes that peers have not taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Pending {
     /// Inbound connections that have not proven an identity.
     pub unauthenticated: usize,
@@ -190,7 +190,7 @@ pub struct Pending {
 }
 
 /// Totals since the start: every one only grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Counters {
     /// Dials made, knocks and probes included.
     pub dials: u64,
@@ -270,7 +270,7 @@ pub struct Counters {
 }
 
 /// One live session.
-#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, Hash, serde::Deserialize, serde::Serialize)]
 pub struct PeerInfo {
     /// The peer's key.
     pub node: NodeId,
@@ -313,7 +313,7 @@ pub struct PeerInfo {
 }
 
 /// One end of a link as its owner signed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct MatrixLink {
     /// The end with the lower registry index.
     pub a: NodeId,
@@ -324,7 +324,7 @@ pub struct MatrixLink {
 }
 
 /// A pair of masternodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Pair {
     /// The end with the lower registry index.
     pub a: NodeId,
@@ -333,7 +333,7 @@ pub struct Pair {
 }
 
 /// A masternode in the matrix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct MatrixNode {
     /// Its key.
     pub node: NodeId,
@@ -345,7 +345,7 @@ pub struct MatrixNode {
 }
 
 /// The whole network's links as this node knows them from signed heartbeats (rule M-5).
-#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Matrix {
     /// All masternodes, as in the registry.
     pub nodes: Vec<MatrixNode>,
@@ -390,7 +390,7 @@ impl Matrix {
 }
 
 /// What a planned absence of this node means, at the moment it was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Drain {
     /// For how long at most the node has announced to be away; none if it stays.
     pub absence: Option<Duration>,
@@ -403,7 +403,7 @@ pub struct Drain {
 }
 
 /// A registered masternode and what this node knows of it.
-#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, Hash, serde::Deserialize, serde::Serialize)]
 pub struct MasternodeInfo {
     /// Its position in the registry.
     pub index: MasternodeIndex,
@@ -432,7 +432,7 @@ pub struct MasternodeInfo {
 }
 
 /// Why this node is, or is not, connected to a peer.
-#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Why {
     /// The peer, where it is known.
     pub peer: Option<NodeId>,
@@ -468,7 +468,7 @@ pub struct Why {
 }
 
 /// What happens next between two nodes if nothing changes before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Next {
     /// In words.
     #[serde(deserialize_with = "crate::recorded::word")]
@@ -478,7 +478,7 @@ pub struct Next {
 }
 
 /// One attempt to connect, and its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Attempt {
     /// When it ended, or when it became live.
     pub at: Wall,

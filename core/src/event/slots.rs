@@ -27,7 +27,7 @@ impl SlotClass {
 }
 
 /// Places of one class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct SlotCount {
     /// Live links.
     pub used: usize,
@@ -36,7 +36,7 @@ pub struct SlotCount {
 }
 
 /// All places of a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct SlotCounts {
     /// Registered masternodes.
     pub masternode: SlotCount,

@@ -15,7 +15,7 @@ use crate::ids::NodeId;
 use crate::time::Wall;
 
 const MAGIC: &[u8] = b"timed flight\n";
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
 /// The version whose recordings are read.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -27,6 +27,12 @@ pub(super) struct Segment {
 }
 
 impl Segment {
+    /// Bytes before a segment's state in a file: two lengths and the check sum.
+    pub(super) const HEADER: usize = 8 + 8 + 8;
+
+    /// Nothing.
+    pub(super) const EMPTY: Self = Self { state: Vec::new(), log: Vec::new() };
+
     pub(super) fn len(&self) -> usize {
         self.state.len() + self.log.len()
     }
@@ -65,8 +71,15 @@ pub enum FlightError {
     #[error("not a flight recording: it does not begin with \"timed flight\"")]
     NotAFlight,
     /// Another version wrote them.
-    #[error("recorded by timed {0}; this is {VERSION}, and only the same version can replay it")]
-    OtherVersion(String),
+    #[error(
+        "recorded by timed {version}, format {format}; this is {VERSION}, format {FORMAT}, and reads no other"
+    )]
+    OtherVersion {
+        /// The version.
+        version: String,
+        /// The format, which changes between versions too.
+        format: u16,
+    },
     /// They are cut short or changed.
     #[error("damaged at offset {offset}: {what}")]
     Damaged {
@@ -90,7 +103,7 @@ impl Flight {
     /// The file's content.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let size: usize = self.segments.iter().map(|segment| segment.len() + 24).sum();
+        let size: usize = self.segments.iter().map(|segment| segment.len() + Segment::HEADER).sum();
         let mut out = Vec::with_capacity(size + 128);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&FORMAT.to_le_bytes());
@@ -121,7 +134,7 @@ impl Flight {
         let [length] = input.array("the version")?;
         let version = String::from_utf8_lossy(input.take(usize::from(length), "the version")?).into_owned();
         if format != FORMAT || version != VERSION {
-            return Err(FlightError::OtherVersion(version));
+            return Err(FlightError::OtherVersion { version, format });
         }
         let content = match input.array("the header")? {
             [0] => Content::Original,

@@ -28,11 +28,13 @@ mod file;
 mod playback;
 mod redact;
 mod replay;
+mod scribe;
 mod tape;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::command::{Command, Transmit};
 use crate::config::{Config, ConfigError};
@@ -43,9 +45,10 @@ use crate::journal::Record;
 use crate::node::{Core, Node, Refused};
 use crate::time::{Mono, Now, Wall};
 use crate::wire::codec::state::{NotWritten, append};
-use crate::witness::{self, Duty, Shared};
+use crate::witness::{self, Duty};
 
 use entry::Entry;
+use scribe::Scribe;
 use tape::Tape;
 
 pub use file::{Content, Flight, FlightError};
@@ -58,6 +61,8 @@ pub const LEAST_ROOM: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Recorder {
     node: Node,
+    /// With the node while that is called, and here otherwise.
+    scribe: Option<Box<Scribe>>,
     recording: Recording,
     now: Mono,
 }
@@ -67,7 +72,6 @@ pub struct Recorder {
 pub struct Recording {
     node: NodeId,
     tape: Arc<Mutex<Tape>>,
-    witness: Shared,
 }
 
 /// What a recorder holds.
@@ -75,6 +79,8 @@ pub struct Recording {
 pub struct Recorded {
     /// Bytes in the ring.
     pub bytes: usize,
+    /// From the oldest state that is left to what was recorded last.
+    pub span: Duration,
     /// States of the machine that were written so far.
     pub states: u64,
     /// Segments that gave way to newer ones so far.
@@ -88,27 +94,21 @@ impl fmt::Debug for Recording {
 }
 
 impl Recording {
-    fn new(node: NodeId, room: usize) -> Self {
-        let tape = Arc::new(Mutex::new(Tape::new(room.max(LEAST_ROOM))));
-        Self { node, witness: Arc::<Mutex<Tape>>::clone(&tape), tape }
-    }
-
-    fn with<T>(&self, act: impl FnOnce(&mut Tape) -> T) -> T {
-        act(&mut self.tape.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, act: impl FnOnce(&Tape) -> T) -> T {
+        act(&self.tape.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Everything that is recorded now. Copies the segment under way, some megabytes at most.
     #[must_use]
     pub fn take(&self, now: Wall) -> Flight {
-        let segments = self.with(|tape| tape.segments());
+        let segments = self.with(Tape::segments);
         Flight { node: self.node, taken: now, content: Content::Original, segments }
     }
 
     /// How much there is.
     #[must_use]
     pub fn recorded(&self) -> Recorded {
-        let (bytes, states, dropped) = self.with(|tape| tape.holding());
-        Recorded { bytes, states, dropped }
+        self.with(Tape::recorded)
     }
 }
 
@@ -126,9 +126,10 @@ impl Recorder {
         now: Now,
         room: usize,
     ) -> Result<Self, ConfigError> {
-        let recording = Recording::new(crypto.node_id(), room);
+        let tape = Arc::new(Mutex::new(Tape::new(room.max(LEAST_ROOM))));
+        let recording = Recording { node: crypto.node_id(), tape: Arc::clone(&tape) };
         let node = Node::new(config, witnessed(crypto), seed, journal, now)?;
-        Ok(Self { node, recording, now: now.mono })
+        Ok(Self { node, scribe: Some(Box::new(Scribe::new(tape))), recording, now: now.mono })
     }
 
     /// What is being recorded.
@@ -142,67 +143,81 @@ impl Recorder {
     pub const fn node(&self) -> &Node {
         &self.node
     }
+
+    fn noting<T>(&mut self, note: impl FnOnce(&mut Scribe) -> T) -> Option<T> {
+        self.scribe.as_deref_mut().map(note)
+    }
+
+    /// Begins a segment, if it is time to.
+    fn look_at_room(&mut self) {
+        let (scribe, now) = (self.scribe.as_deref_mut(), self.now);
+        if let Some(scribe) = scribe.filter(|scribe| scribe.wants_state(now)) {
+            let mut state = scribe.state();
+            let written = self.node.write_state(&mut state);
+            scribe.begin(now, written.is_ok().then_some(state));
+        }
+    }
+}
+
+/// A call with bytes: what is not opened of them is noted when it is over, and if it fails too.
+struct Arriving<'a> {
+    scribe: &'a mut Option<Box<Scribe>>,
+    bytes: &'a [u8],
+}
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        if let Some(scribe) = self.scribe {
+            scribe.returned(self.bytes);
+        }
+    }
 }
 
 impl Core for Recorder {
     fn accept(&mut self, now: Now, from: SocketAddr) -> Result<ConnId, Refused> {
         self.now = now.mono;
-        self.recording.with(|tape| tape.call(now, &Entry::Accept(from)));
-        let accepted = witness::during(Duty::Record, &self.recording.witness, || self.node.accept(now, from));
-        self.recording.with(|tape| tape.accepted(accepted.map_err(|refused| refused.0)));
+        self.noting(|scribe| scribe.call(now, &Entry::Accept(from)));
+        let accepted = witness::during(Duty::Record, &mut self.scribe, || self.node.accept(now, from));
+        self.noting(|scribe| scribe.accepted(accepted.map_err(|refused| refused.0)));
         accepted
     }
 
     fn handle(&mut self, now: Now, input: Input<'_>) {
         self.now = now.mono;
-        // Into the recording before it is handled: what a call that never returns was told is the most wanted.
-        let entry = self.recording.with(|tape| match input {
-            Input::Data { conn, bytes } => {
-                tape.data(now, conn, bytes);
-                Entry::Input(input)
+        if let Input::Data { conn, bytes } = input {
+            self.noting(|scribe| scribe.data(now, conn, bytes.len()));
+            let arriving = Arriving { scribe: &mut self.scribe, bytes };
+            witness::during(Duty::Record, arriving.scribe, || self.node.handle(now, input));
+        } else {
+            let entry = Entry::Input(input);
+            self.noting(|scribe| scribe.call(now, &entry));
+            if let Entry::Input(input) = entry {
+                witness::during(Duty::Record, &mut self.scribe, || self.node.handle(now, input));
             }
-            input => {
-                let entry = Entry::Input(input);
-                tape.call(now, &entry);
-                entry
-            }
-        });
-        if let Entry::Input(input) = entry {
-            witness::during(Duty::Record, &self.recording.witness, || self.node.handle(now, input));
         }
-        self.recording.with(Tape::returned);
     }
 
     /// When all are taken, a new segment may begin.
     fn next_command(&mut self) -> Option<Command> {
         let command = self.node.next_command();
-        let wants_state = self.recording.with(|tape| match &command {
-            Some(command) => {
-                tape.command(command);
-                false
-            }
+        match &command {
+            Some(command) => self.noting(|scribe| scribe.command(command)),
             None => {
-                tape.drained();
-                tape.wants_state(self.now)
+                self.noting(Scribe::drained);
+                self.look_at_room();
+                None
             }
-        });
-        if wants_state {
-            let mut state = Vec::new();
-            let state = self.node.write_state(&mut state).is_ok().then_some(state);
-            self.recording.with(|tape| tape.begin(self.now, state));
-        }
+        };
         command
     }
 
     fn transmit(&mut self, now: Now, conn: ConnId, budget: usize, out: &mut Vec<u8>) -> Transmit {
         self.now = now.mono;
-        let entry = Entry::Transmit(conn, u32::try_from(budget).unwrap_or(u32::MAX));
-        self.recording.with(|tape| tape.call(now, &entry));
+        self.noting(|scribe| scribe.call(now, &Entry::Transmit(conn, budget)));
         let begun = out.len();
-        let left = witness::during(Duty::Record, &self.recording.witness, || {
-            self.node.transmit(now, conn, budget, out)
-        });
-        self.recording.with(|tape| tape.transmitted(out.len() - begun, left));
+        let left =
+            witness::during(Duty::Record, &mut self.scribe, || self.node.transmit(now, conn, budget, out));
+        self.noting(|scribe| scribe.transmitted(out.len() - begun, left));
         left
     }
 

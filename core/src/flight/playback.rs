@@ -1,6 +1,5 @@
 //! A recording as it is played: says again what was said, in the same order.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::crypto::{Authenticity, CryptoError, TAG};
@@ -9,8 +8,6 @@ use crate::flight::digest::Digest;
 use crate::flight::entry::{Entry, Raw};
 use crate::flight::file::{Content, Segment};
 use crate::ids::{NodeId, SessionHash, Signature};
-use crate::limits::RECORD_PREFIX;
-use crate::wire::codec::state::read;
 use crate::wire::frame::FrameKind;
 use crate::witness::{Framed, Witness};
 
@@ -31,18 +28,10 @@ pub(super) enum Heard {
     Block(Vec<u8>),
 }
 
-/// What was noted in a run, in order: before which place in the log.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Noted {
-    pub(super) heard: Vec<(usize, Heard)>,
-    /// Where in the log plaintext is, but for the byte that names the lane.
-    pub(super) plain: Vec<Range<usize>>,
-}
-
 /// The segment that is played.
 #[derive(Debug)]
 pub(super) struct Playback {
-    segment: Arc<Segment>,
+    pub(super) segment: Arc<Segment>,
     content: Content,
     /// How far its log is played.
     pub(super) at: usize,
@@ -52,12 +41,10 @@ pub(super) struct Playback {
     pub(super) difference: Option<Difference>,
     /// Whether the log ended within a call: in that call the recorded process died.
     pub(super) cut: bool,
-    /// What a redacted recording will have to say, if it is asked for.
-    pub(super) noted: Option<Noted>,
+    /// What a redacted recording will have to say, if it is asked for, in order: before which place in the log.
+    pub(super) noted: Option<Vec<(usize, Heard)>>,
     /// Instead of being compared, the digests are kept here.
-    pub(super) said: Option<Vec<(u32, u64)>>,
-    /// Where in the log the bytes are that arrived in the call under way and are not opened yet.
-    pub(super) arrived: Range<usize>,
+    pub(super) said: Option<Vec<(u32, u32)>>,
 }
 
 impl Playback {
@@ -71,7 +58,6 @@ impl Playback {
             cut: false,
             noted: None,
             said: None,
-            arrived: 0..0,
         }
     }
 
@@ -84,23 +70,22 @@ impl Playback {
     fn note(&mut self, heard: impl FnOnce() -> Heard) {
         let at = self.at;
         if let Some(noted) = &mut self.noted {
-            noted.heard.push((at, heard()));
+            noted.push((at, heard()));
         }
     }
 
-    /// Notes where a record is that was opened where it arrived.
-    fn note_plain(&mut self, record: &[u8]) {
-        let Some(noted) = &mut self.noted else { return };
-        let waiting = self.segment.log.get(self.arrived.clone()).unwrap_or_default();
-        let expected = |from: usize| waiting.get(from..).is_some_and(|rest| rest.starts_with(record));
-        let found = Some(RECORD_PREFIX)
-            .filter(|from| expected(*from))
-            .or_else(|| waiting.windows(record.len()).position(|window| window == record));
-        if let Some(from) = found {
-            let begin = self.arrived.start + from;
-            let end = begin + record.len();
-            noted.plain.push(begin + 1..end.saturating_sub(TAG).max(begin + 1));
-            self.arrived.start = end;
+    /// All commands of this run are taken where the recorded run had so many and this digest.
+    pub(super) fn drained(&mut self, commands: u32, sum: u32) {
+        let (here, reached) = self.digest.look().unwrap_or((0, 0));
+        match &mut self.said {
+            Some(said) => said.push((here, reached)),
+            None if here == commands && reached != sum => {
+                self.differs("the commands or what is sent with them are not the recorded ones".to_owned());
+            }
+            None => {}
+        }
+        if here != commands {
+            self.differs(format!("{commands} commands were recorded, this run has {here}"));
         }
     }
 
@@ -114,7 +99,7 @@ impl Playback {
             self.cut = true;
             return None;
         };
-        let (entry, length) = match read::<Entry<'_>>(rest) {
+        let (entry, length) = match Entry::read(rest) {
             Ok(read) => read,
             Err(error) => {
                 self.differs(format!("the entry cannot be read: {error}"));
@@ -209,10 +194,7 @@ impl Witness for Playback {
         record: &mut [u8],
         _: Option<Result<usize, CryptoError>>,
     ) -> Result<usize, CryptoError> {
-        let length = record.len();
-        let before = self.at;
         let opened = self.heard("a record opened", |entry| match entry {
-            Entry::OpenedThere => Some(length.checked_sub(TAG)),
             Entry::Opened(Raw(plain)) => Some(record.get_mut(..plain.len()).map(|place| {
                 place.copy_from_slice(plain);
                 plain.len()
@@ -220,10 +202,6 @@ impl Witness for Playback {
             Entry::OpenFailed => Some(None),
             _ => None,
         });
-        let there = self.segment.log.get(before..).and_then(|rest| read::<Entry<'_>>(rest).ok());
-        if matches!(there, Some((Entry::OpenedThere, _))) {
-            self.note_plain(record);
-        }
         opened.flatten().ok_or(CryptoError)
     }
 

@@ -1,60 +1,41 @@
-//! The recording under way: segments, each a state of the machine and what happened from there on. When there is no
-//! more room the oldest goes.
+//! The ring that a recorder fills: segments, each a state of the machine and what happened from there on. When there is
+//! no more room the oldest goes, and its memory is used again.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::command::{Command, Transmit};
-use crate::crypto::{Authenticity, CryptoError, TAG};
-use crate::event::CloseReason;
-use crate::flight::digest::Digest;
-use crate::flight::entry::{Entry, Raw};
+use crate::flight::Recorded;
 use crate::flight::file::Segment;
-use crate::ids::{ConnId, NodeId, SessionHash, Signature};
-use crate::input::Input;
-use crate::limits::RECORD_PREFIX;
-use crate::time::{Mono, Now};
-use crate::wire::codec::state::append;
-use crate::witness::Witness;
+use crate::time::Mono;
 
 /// A segment is over when so much has happened in it, or four times what its state takes.
-pub(super) const SEGMENT: usize = 4 << 20;
+const SEGMENT: usize = 4 << 20;
 /// The longest single call and what comes of it, for the room that is made beforehand.
 const CALL: usize = 256 << 10;
-/// After a state that found no room, the next is tried so much later.
-const BLIND_FOR_NANOS: u64 = 60_000_000_000;
-
-/// What is recorded, or why nothing is.
-#[derive(Debug)]
-enum Stage {
-    /// The next time when all commands are taken a segment begins.
-    Waiting,
-    Recording,
-    /// The state alone is too large: nothing is recorded until then.
-    Blind(Mono),
-}
 
 /// The ring.
 #[derive(Debug)]
 pub(super) struct Tape {
     room: usize,
-    over: VecDeque<Arc<Segment>>,
-    stage: Stage,
-    /// The state at the beginning of the segment under way.
-    state: Vec<u8>,
-    log: Vec<u8>,
-    now: Option<Now>,
-    /// The bytes that arrived in the call under way and are not opened, in the log.
-    arrived: Range<usize>,
-    /// Whose they are.
-    conn: Option<ConnId>,
-    /// Bytes of a record that was cut, by connection; a hint where the next one ends.
-    cut: BTreeMap<ConnId, usize>,
-    digest: Digest,
-    scratch: Vec<u8>,
-    checkpoints: u64,
+    /// The oldest first, with the time at which they begin.
+    over: VecDeque<(Mono, Arc<Segment>)>,
+    under_way: Option<(Mono, Segment)>,
+    /// What was dropped last: memory for the next.
+    spare: Segment,
+    /// When something was written last.
+    last: Mono,
+    states: u64,
     dropped: u64,
+}
+
+/// How the segment under way is related to the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seam {
+    /// It goes on where that one ends.
+    Continuous,
+    /// Something between them is missing: what came before cannot be replayed up to here.
+    Gap,
 }
 
 impl Tape {
@@ -62,254 +43,130 @@ impl Tape {
         Self {
             room,
             over: VecDeque::new(),
-            stage: Stage::Waiting,
-            state: Vec::new(),
-            log: Vec::new(),
-            now: None,
-            arrived: 0..0,
-            conn: None,
-            cut: BTreeMap::new(),
-            digest: Digest::NONE,
-            scratch: Vec::new(),
-            checkpoints: 0,
+            under_way: None,
+            spare: Segment::EMPTY,
+            last: Mono(0),
+            states: 0,
             dropped: 0,
         }
     }
 
-    /// Everything from the oldest state that is left, in order.
-    pub(super) fn segments(&self) -> Vec<Arc<Segment>> {
-        let under_way = matches!(self.stage, Stage::Recording)
-            .then(|| Arc::new(Segment { state: self.state.clone(), log: self.log.clone() }));
-        self.over.iter().cloned().chain(under_way).collect()
+    /// Bytes of what happens in a segment, whose state takes so many: then the next begins.
+    pub(super) fn segment(&self, state: usize) -> usize {
+        SEGMENT.max(state.saturating_mul(4)).min(self.room / 4)
     }
 
-    /// Bytes held, states written and segments dropped.
-    pub(super) fn holding(&self) -> (usize, u64, u64) {
-        (self.held(), self.checkpoints, self.dropped)
+    /// Whether a state of so many bytes leaves room for what happens.
+    pub(super) const fn has_room_for(&self, state: usize) -> bool {
+        state <= self.room / 2
+    }
+
+    /// Everything from the oldest state that is left, in order.
+    pub(super) fn segments(&self) -> Vec<Arc<Segment>> {
+        let under_way = self.under_way.as_ref().map(|(_, segment)| Arc::new(segment.clone()));
+        self.over.iter().map(|(_, segment)| Arc::clone(segment)).chain(under_way).collect()
+    }
+
+    pub(super) fn recorded(&self) -> Recorded {
+        let begun = self.over.front().map(|(begun, _)| *begun);
+        let begun = begun.or_else(|| self.under_way.as_ref().map(|(begun, _)| *begun));
+        Recorded {
+            bytes: self.held(),
+            span: begun.map_or(Duration::ZERO, |begun| self.last.since(begun)),
+            states: self.states,
+            dropped: self.dropped,
+        }
     }
 
     fn held(&self) -> usize {
-        let over: usize = self.over.iter().map(|segment| segment.len()).sum();
-        over + self.state.len() + self.log.len()
+        let over: usize = self.over.iter().map(|(_, segment)| segment.len()).sum();
+        over + self.under_way.as_ref().map_or(0, |(_, segment)| segment.len())
     }
 
-    /// Whether a state is wanted, now that all commands are taken.
-    pub(super) fn wants_state(&self, now: Mono) -> bool {
-        match self.stage {
-            Stage::Waiting => true,
-            Stage::Recording => self.log.len() >= SEGMENT.max(4 * self.state.len()).min(self.room / 4),
-            Stage::Blind(until) => now >= until,
-        }
+    /// Memory for the next state.
+    pub(super) fn take_state(&mut self) -> Vec<u8> {
+        let mut state = std::mem::take(&mut self.spare.state);
+        state.clear();
+        state
     }
 
-    /// Begins a segment with this state; without one, if it could not be encoded, nothing is recorded for a while.
-    pub(super) fn begin(&mut self, now: Mono, state: Option<Vec<u8>>) {
-        if matches!(self.stage, Stage::Recording) {
-            let mut log = std::mem::take(&mut self.log);
-            log.shrink_to_fit();
-            self.over.push_back(Arc::new(Segment { state: std::mem::take(&mut self.state), log }));
+    /// The segment under way is over, and the next begins with this state.
+    pub(super) fn begin(&mut self, now: Mono, seam: Seam, state: Vec<u8>) {
+        if let Some((begun, segment)) = self.under_way.take() {
+            self.over.push_back((begun, Arc::new(segment)));
         }
-        self.now = None;
-        self.digest = Digest::NONE;
-        self.state = Vec::new();
-        self.log = Vec::new();
-        match state.filter(|state| state.len() <= self.room / 2) {
-            Some(state) => {
-                self.log.reserve_exact(SEGMENT.max(4 * state.len()).min(self.room / 4) + CALL);
-                self.state = state;
-                self.stage = Stage::Recording;
-                self.checkpoints += 1;
-            }
-            None => self.stage = Stage::Blind(Mono(now.0.saturating_add(BLIND_FOR_NANOS))),
+        if seam == Seam::Gap {
+            self.dropped += self.over.len() as u64;
+            self.over.clear();
         }
-        self.make_room();
-    }
-
-    fn make_room(&mut self) {
-        while self.held() > self.room && self.over.pop_front().is_some() {
+        let length = self.segment(state.len());
+        while self.held() + state.len() + length > self.room
+            && let Some((_, oldest)) = self.over.pop_front()
+        {
             self.dropped += 1;
+            // Whoever writes it to a file at present frees it.
+            self.spare = Arc::into_inner(oldest).unwrap_or(Segment::EMPTY);
         }
+        let mut log = std::mem::take(&mut self.spare.log);
+        log.clear();
+        log.reserve_exact(length + CALL);
+        self.under_way = Some((now, Segment { state, log }));
+        self.last = now;
+        self.states += 1;
     }
 
-    fn note(&mut self, entry: &Entry<'_>) {
-        if matches!(self.stage, Stage::Recording) && append(entry, &mut self.log).is_err() {
-            // Nothing of ours cannot be encoded; what follows would be of no use.
-            self.stage = Stage::Waiting;
-        }
-    }
-
-    fn at(&mut self, now: Now) {
-        if self.now != Some(now) {
-            self.now = Some(now);
-            self.note(&Entry::Now(now));
-        }
-    }
-
-    /// A call other than one with bytes.
-    pub(super) fn call(&mut self, now: Now, call: &Entry<'_>) {
-        self.at(now);
-        self.note(call);
-        self.arrived = self.log.len()..self.log.len();
-        self.conn = None;
-        if let Entry::Input(Input::Closed { conn, .. }) = call {
-            self.cut.remove(conn);
-        }
-    }
-
-    /// A call with bytes.
-    pub(super) fn data(&mut self, now: Now, conn: ConnId, bytes: &[u8]) {
-        self.at(now);
-        self.note(&Entry::Data(conn, Raw(bytes)));
-        // They are the last that was appended.
-        let end = self.log.len();
-        self.arrived = match self.stage {
-            Stage::Recording => end.saturating_sub(bytes.len())..end,
-            Stage::Waiting | Stage::Blind(_) => end..end,
-        };
-        self.conn = Some(conn);
-    }
-
-    /// The call is over.
-    pub(super) fn returned(&mut self) {
-        let Some(conn) = self.conn.take() else { return };
-        match self.arrived.len() {
-            0 => self.cut.remove(&conn),
-            left => self.cut.insert(conn, left),
-        };
-    }
-
-    /// How many bytes from the first that is not opened a record of `length` ends, if what was left of the
-    /// connection's bytes before is its beginning.
-    fn end_of(&self, length: usize) -> usize {
-        let before = self.conn.and_then(|conn| self.cut.get(&conn)).copied().unwrap_or(0);
-        (RECORD_PREFIX + length).saturating_sub(before)
-    }
-
-    /// Where in the log a record of this length begins that ends with this tag, if it arrived whole. What comes before
-    /// its end has been opened.
-    fn find(&mut self, tag: [u8; TAG], length: usize) -> Option<usize> {
-        let waiting = self.log.get(self.arrived.clone())?;
-        let expected = self.end_of(length);
-        // Where it ends, from the first byte that is not opened. Without the hint it is sought.
-        let ends = waiting.get(..expected).is_some_and(|bytes| bytes.ends_with(&tag)).then_some(expected);
-        let end = ends.or_else(|| Some(waiting.windows(TAG).position(|bytes| *bytes == tag)? + TAG))?;
-        self.arrived.start += end;
-        if let Some(conn) = self.conn {
-            self.cut.remove(&conn);
-        }
-        (end >= length).then(|| self.arrived.start.saturating_sub(length))
-    }
-
-    pub(super) fn accepted(&mut self, accepted: Result<ConnId, CloseReason>) {
-        if matches!(self.stage, Stage::Recording) {
-            self.digest.accepted(accepted);
-        }
-    }
-
-    pub(super) fn transmitted(&mut self, length: usize, left: Transmit) {
-        if matches!(self.stage, Stage::Recording) {
-            self.digest.transmitted(length, left);
-        }
-    }
-
-    pub(super) fn command(&mut self, command: &Command) {
-        if matches!(self.stage, Stage::Recording) {
-            self.digest.command(command, &mut self.scratch);
-        }
-    }
-
-    /// All commands are taken.
-    pub(super) fn drained(&mut self) {
-        if !self.digest.is_empty() {
-            let (commands, digest) = self.digest.value();
-            self.note(&Entry::Drained(commands, digest));
-            self.digest = Digest::NONE;
+    /// Appends to the segment under way.
+    pub(super) fn append(&mut self, now: Mono, entries: &[u8]) {
+        self.last = now;
+        if let Some((_, segment)) = &mut self.under_way {
+            segment.log.extend_from_slice(entries);
         }
     }
 }
 
-/// Where a recorder hears what its node decides by.
-impl Witness for Tape {
-    fn drawn(&mut self, fresh: u64) -> u64 {
-        self.note(&Entry::Drawn(fresh));
-        fresh
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: usize = 1 << 20;
+
+    fn filled(tape: &mut Tape, second: u64, seam: Seam) {
+        let now = Mono(second * 1_000_000_000);
+        tape.begin(now, seam, vec![1; 1000]);
+        tape.append(now, &vec![2; tape.segment(1000)]);
     }
 
-    fn hashed(&mut self, fresh: [u8; 32]) -> [u8; 32] {
-        // The content is in the recording.
-        fresh
-    }
-
-    fn signed(&mut self, fresh: Option<Signature>) -> Signature {
-        let signature = fresh.unwrap_or_default();
-        self.note(&Entry::Signed(signature));
-        signature
-    }
-
-    fn verified(&mut self, fresh: Option<Authenticity>) -> Authenticity {
-        let verdict = fresh.unwrap_or(Authenticity::Forged);
-        self.note(match verdict {
-            Authenticity::Genuine => &Entry::Genuine,
-            Authenticity::Forged => &Entry::Forged,
-        });
-        verdict
-    }
-
-    fn trusted(&mut self, fresh: Option<Option<NodeId>>) -> Option<NodeId> {
-        let weak = fresh.flatten();
-        self.note(&Entry::Trusted(weak));
-        weak
-    }
-
-    fn wrote(&mut self, fresh: Option<Result<usize, CryptoError>>) -> Result<usize, CryptoError> {
-        let written = fresh.unwrap_or(Err(CryptoError));
-        self.note(&Entry::Wrote(written.ok().map(|length| u16::try_from(length).unwrap_or(u16::MAX))));
-        written
-    }
-
-    fn read(&mut self, fresh: Option<Result<&[u8], CryptoError>>) -> Result<Vec<u8>, CryptoError> {
-        let payload = fresh.unwrap_or(Err(CryptoError));
-        self.note(&Entry::Read(payload.ok().map(Raw)));
-        // Whoever has the payload needs no copy.
-        payload.map(|_| Vec::new())
-    }
-
-    fn finished(
-        &mut self,
-        fresh: Option<Result<SessionHash, CryptoError>>,
-    ) -> Result<SessionHash, CryptoError> {
-        let hash = fresh.unwrap_or(Err(CryptoError));
-        self.note(&Entry::Finished(hash.ok()));
-        hash
-    }
-
-    fn opened(
-        &mut self,
-        tag: [u8; TAG],
-        record: &mut [u8],
-        fresh: Option<Result<usize, CryptoError>>,
-    ) -> Result<usize, CryptoError> {
-        let opened = fresh.unwrap_or(Err(CryptoError));
-        let place = self.find(tag, record.len());
-        let plain = opened.ok().and_then(|length| record.get(..length));
-        let there = place.and_then(|place| self.log.get_mut(place..place + record.len()));
-        match (plain, there) {
-            (None, _) => self.note(&Entry::OpenFailed),
-            (Some(plain), None) => self.note(&Entry::Opened(Raw(plain))),
-            (Some(plain), Some(there)) => {
-                if let Some((text, tag)) = there.split_at_mut_checked(plain.len()) {
-                    text.copy_from_slice(plain);
-                    tag.fill(0);
-                }
-                self.note(&Entry::OpenedThere);
-            }
+    #[test]
+    fn the_oldest_gives_way_before_there_is_no_room() {
+        let mut tape = Tape::new(ROOM);
+        for second in 0..10 {
+            filled(&mut tape, second, Seam::Continuous);
+            assert!(tape.recorded().bytes <= ROOM);
         }
-        opened
+        let Recorded { states, dropped, span, .. } = tape.recorded();
+        assert_eq!((states, dropped, span), (10, 7, Duration::from_secs(2)));
+        assert_eq!(tape.segments().len(), 3);
     }
 
-    fn sealing(&mut self, plain: &[u8]) {
-        if matches!(self.stage, Stage::Recording) {
-            self.digest.plain(plain);
-        }
+    #[test]
+    fn memory_of_what_was_dropped_is_used_again_unless_somebody_holds_it() {
+        let mut tape = Tape::new(ROOM);
+        (0..4).for_each(|second| filled(&mut tape, second, Seam::Continuous));
+        let oldest = tape.segments()[0].log.as_ptr();
+        filled(&mut tape, 5, Seam::Continuous);
+        assert_eq!(tape.under_way.as_ref().unwrap().1.log.as_ptr(), oldest);
+        let held = tape.segments();
+        filled(&mut tape, 6, Seam::Continuous);
+        assert_ne!(tape.under_way.as_ref().unwrap().1.log.as_ptr(), held[0].log.as_ptr());
+        assert!(held[0].log.iter().all(|byte| *byte == 2));
+    }
+
+    #[test]
+    fn what_came_before_a_gap_is_dropped() {
+        let mut tape = Tape::new(ROOM);
+        (0..3).for_each(|second| filled(&mut tape, second, Seam::Continuous));
+        filled(&mut tape, 9, Seam::Gap);
+        assert_eq!(tape.segments().len(), 1);
+        assert_eq!(tape.recorded().dropped, 3);
     }
 }

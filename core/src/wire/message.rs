@@ -479,7 +479,7 @@ pub struct Held {
 }
 
 /// Whose votes of one round somebody holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, Hash)]
 pub struct RoundHeld {
     /// The round.
     pub round: Round,

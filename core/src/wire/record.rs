@@ -30,10 +30,15 @@ pub fn room(out: &[u8], start: RecordStart) -> usize {
 pub fn finish(out: &mut Vec<u8>, start: RecordStart, session: &mut dyn Session) {
     let sealed = start.0 + RECORD_PREFIX;
     session.seal(out, sealed);
-    let length = u16::try_from(out.len().saturating_sub(sealed)).unwrap_or(u16::MAX);
-    for (place, byte) in out.iter_mut().skip(start.0).zip(length.to_le_bytes()) {
+    let prefix = prefix(out.len().saturating_sub(sealed));
+    for (place, byte) in out.iter_mut().skip(start.0).zip(prefix) {
         *place = byte;
     }
+}
+
+/// What stands before a sealed part of this length.
+pub(crate) fn prefix(sealed: usize) -> [u8; RECORD_PREFIX] {
+    u16::try_from(sealed).unwrap_or(u16::MAX).to_le_bytes()
 }
 
 /// The length of the sealed part that follows a prefix.

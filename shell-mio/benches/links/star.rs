@@ -16,7 +16,7 @@ use crate::measure::network::{Member, Setting, node, parts};
 use crate::traffic::Traffic;
 
 /// Room of a recorder, as in the daemon.
-const RECORDED: usize = 32 << 20;
+const RECORDED: usize = 8 << 20;
 
 /// Whether the peers are masternodes that the hub knows beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use timed_mio::Remote;
-use timed_mio::daemon::hosting::{self, Driving, Failure, Plan};
+use timed_mio::daemon::hosting::{self, Driving, Failure, Machine, Plan};
 use timed_tokio::application::FifoPayload;
 use timed_tokio::store::RedbError;
 use timed_tokio::{Node, RedbStore, SocketOptions, Surroundings, SystemClock, Tcp};
@@ -58,13 +58,17 @@ fn drive(plan: &Plan<'_>) -> Result<Driving, Failure> {
     };
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *seed).map_err(|error| failed(&error))?;
-    let (config, crypto) = (plan.core_config(), plan.crypto());
-    let make = |records, now| timed_core::Node::new(config, crypto, *seed, records, now);
+    let mut recording = None;
+    let make = |records, now| {
+        let machine = Machine::new(plan, *seed, records, now)?;
+        recording = machine.recording();
+        Ok(machine)
+    };
     let application = FifoPayload::new(store.clone());
     let node = Node::spawn_core(surroundings, plan.id(), Arc::clone(&store), application, make);
     let (handle, events) = runtime.block_on(node).map_err(|error| failed(&error))?;
     Ok(Driving {
-        recording: None,
+        recording,
         remote: Remote::to(Door::new(handle.clone(), runtime.handle().clone())),
         blocks: Arc::new(Shelf::new(&store)),
         listen: handle.local_addr().unwrap_or(listen),

@@ -13,12 +13,14 @@ use tokio::time::interval;
 /// A driver that has not turned for so long hangs: the service manager is to hear nothing then.
 const HANGS_AFTER: Duration = Duration::from_secs(3);
 
-/// Reports until the node has ended; SIGTERM and SIGINT stop it, a second one at once.
+/// Reports until the node has ended; SIGTERM and SIGINT stop it, a second one at once, SIGHUP reloads, SIGUSR2 has what
+/// is recorded written.
 pub(crate) async fn report(handle: Handle, events: Events, reporter: Reporter) -> Exit {
-    let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-    match signals {
-        [Ok(terminate), Ok(interrupt), Ok(hangup)] => {
-            attend(handle, events, reporter, [terminate, interrupt, hangup]).await
+    let kinds =
+        [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup(), SignalKind::user_defined2()];
+    match kinds.map(signal) {
+        [Ok(terminate), Ok(interrupt), Ok(hangup), Ok(record)] => {
+            attend(handle, events, reporter, [terminate, interrupt, hangup, record]).await
         }
         _ => {
             let _ = handle.shutdown().await;
@@ -31,7 +33,7 @@ async fn attend(
     handle: Handle,
     mut events: Events,
     mut reporter: Reporter,
-    [mut terminate, mut interrupt, mut hangup]: [Signal; 3],
+    [mut terminate, mut interrupt, mut hangup, mut record]: [Signal; 4],
 ) -> Exit {
     let mut turns = interval(Duration::from_secs(1));
     let mut signalled = 0;
@@ -55,6 +57,7 @@ async fn attend(
                 }
             }
             _ = hangup.recv() => reporter.shell_event(&ShellEvent::Reload),
+            _ = record.recv() => reporter.shell_event(&ShellEvent::Record),
             () = stop(&mut terminate, &mut interrupt) => {
                 signalled += 1;
                 let handle = handle.clone();

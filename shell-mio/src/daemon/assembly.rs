@@ -2,7 +2,8 @@
 
 use timed_core::crypto::Provider;
 use timed_core::crypto::noise::NoiseProvider;
-use timed_core::{ChainConfig, GenesisHash, Limits, MasternodeMode, MinPeers, NodeId, Wall};
+use timed_core::limits::MemoryRow;
+use timed_core::{ChainConfig, GenesisHash, MasternodeMode, MinPeers, NodeId, Wall};
 
 use super::arguments::NodeArgs;
 use super::config::{Auto, Config, PeerEntry, Place, SettingProblem, Settings, Sources, lines};
@@ -78,7 +79,7 @@ pub(crate) fn judge(
             genesis.network.as_str()
         )));
     }
-    fits(&config.core_limits(genesis.registry.size()), config.limits.max_memory)?;
+    fits(config, genesis.registry.size())?;
     Ok(warnings(config, genesis, id))
 }
 
@@ -149,14 +150,29 @@ impl Assembly {
 /// How many of the largest rows are named where the limits add up to too much.
 const ROWS_NAMED: usize = 4;
 
+/// What the flight recorder holds at most: the ring, and a copy while that is written.
+fn recorder_bytes(config: &Config) -> usize {
+    if config.recorder.enabled { config.recorder.memory.saturating_mul(2) } else { 0 }
+}
+
+/// What the core and its recorder hold at most with these limits, in a network of so many masternodes.
+pub(crate) fn worst_case_bytes(config: &Config, registry: usize) -> usize {
+    config.core_limits(registry).worst_case_bytes().saturating_add(recorder_bytes(config))
+}
+
 /// Refuses limits that add up to more memory than the operator allows.
-fn fits(limits: &Limits, max_memory: usize) -> Result<(), Failure> {
-    let worst = limits.worst_case_bytes();
+fn fits(config: &Config, registry: usize) -> Result<(), Failure> {
+    let (worst, max_memory) = (worst_case_bytes(config, registry), config.limits.max_memory);
     if worst <= max_memory {
         return Ok(());
     }
     let mib = |bytes: usize| bytes.div_ceil(1 << 20);
-    let mut rows = limits.rows();
+    let mut rows = config.core_limits(registry).rows().to_vec();
+    rows.push(MemoryRow {
+        what: "the flight recorder, and a copy while it is written",
+        bounds: "recorder.memory",
+        bytes: recorder_bytes(config),
+    });
     rows.sort_by_key(|row| std::cmp::Reverse(row.bytes));
     let mut message = format!(
         "limits.max_memory = {} MiB, but with these limits the node could need {} MiB. The largest parts:",

@@ -9,7 +9,7 @@ use timed_core::{BanCause, CloseReason, MasternodeInfo, NodeId, Offence, Pending
 
 use super::api;
 use super::config::{KEYS, SECTIONS, Standard};
-use super::metrics::{ProcessNumbers, Reading, Totals, prometheus};
+use super::metrics::{ProcessNumbers, Reading, RecorderNumbers, Totals, prometheus};
 use crate::LoopCounters;
 
 /// A text as one cell of a table.
@@ -77,6 +77,7 @@ fn metrics() -> String {
         quorum: 1,
         block_interval: Duration::ZERO,
         process: ProcessNumbers::read(),
+        recorder: Some(RecorderNumbers::default()),
         shell: LoopCounters::default(),
         last_tick_seconds: 0.0,
         uptime_seconds: 0.0,

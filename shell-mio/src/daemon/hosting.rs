@@ -22,6 +22,7 @@ use super::run::host;
 use crate::{Blocks, Exit, Remote};
 
 pub use super::failure::Failure;
+pub use super::machine::Machine;
 pub use super::run::Reporter;
 
 /// What the files of a data directory come to.

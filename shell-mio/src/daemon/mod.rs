@@ -21,6 +21,7 @@ pub mod hosting;
 mod keys;
 mod live;
 mod logging;
+mod machine;
 mod metrics;
 mod names;
 mod recordings;

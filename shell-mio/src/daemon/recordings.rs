@@ -3,12 +3,14 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use timed_core::flight::{Flight, Recording};
 use tracing::{info, warn};
 
 use super::data_dir::{DataDir, Existing, Secrecy, write_durably};
+use super::metrics::RecorderNumbers;
 use super::rfc3339;
 
 const PREFIX: &str = "flight-";
@@ -69,13 +71,18 @@ struct Desk {
     dir: PathBuf,
     keep: usize,
     writing: Mutex<()>,
+    written: AtomicU64,
+    failed: AtomicU64,
 }
 
 impl Recordings {
     /// Of this recorder, if there is one.
     pub(crate) fn new(recording: Option<Recording>, dir: &DataDir, keep: usize) -> Self {
         let dir = dir.path().to_owned();
-        Self(recording.map(|recording| Arc::new(Desk { recording, dir, keep, writing: Mutex::new(()) })))
+        Self(recording.map(|recording| {
+            let (written, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+            Arc::new(Desk { recording, dir, keep, writing: Mutex::new(()), written, failed })
+        }))
     }
 
     /// Of no recorder.
@@ -83,21 +90,24 @@ impl Recordings {
         Self(None)
     }
 
+    /// What there is, and what became of it so far.
+    pub(crate) fn numbers(&self) -> Option<RecorderNumbers> {
+        self.0.as_ref().map(|desk| RecorderNumbers {
+            recorded: desk.recording.recorded(),
+            written: desk.written.load(Ordering::Relaxed),
+            failed: desk.failed.load(Ordering::Relaxed),
+        })
+    }
+
     /// Writes what is recorded now, and removes what is too old. Blocks; the loop waits only while the newest
     /// megabytes are copied.
     pub(crate) fn write(&self, cause: Cause) -> Result<Written, NotWritten> {
         let desk = self.0.as_ref().ok_or(NotWritten::Off)?;
         let _alone = desk.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let flight = desk.recording.take(crate::now().wall);
-        if flight.is_empty() {
-            return Err(NotWritten::Empty);
-        }
-        let path = desk.dir.join(name(&flight, cause));
-        let content = flight.encode();
-        write_durably(&path, &content, Secrecy::Private, Existing::Replace)
-            .map_err(|error| NotWritten::Io { path: path.clone(), error })?;
-        prune(&desk.dir, desk.keep);
-        Ok(Written { path, bytes: content.len() })
+        let written = desk.write(cause);
+        let count = if written.is_ok() { &desk.written } else { &desk.failed };
+        count.fetch_add(1, Ordering::Relaxed);
+        written
     }
 
     /// As [`Recordings::write`], and the log says what came of it. Without a recorder it says nothing, unless asked.
@@ -109,6 +119,21 @@ impl Recordings {
             Err(NotWritten::Off) if cause != Cause::Signal => {}
             Err(error) => warn!(%cause, "no recording is written: {error}"),
         }
+    }
+}
+
+impl Desk {
+    fn write(&self, cause: Cause) -> Result<Written, NotWritten> {
+        let flight = self.recording.take(crate::now().wall);
+        if flight.is_empty() {
+            return Err(NotWritten::Empty);
+        }
+        let path = self.dir.join(name(&flight, cause));
+        let content = flight.encode();
+        write_durably(&path, &content, Secrecy::Private, Existing::Replace)
+            .map_err(|error| NotWritten::Io { path: path.clone(), error })?;
+        prune(&self.dir, self.keep);
+        Ok(Written { path, bytes: content.len() })
     }
 }
 
@@ -165,6 +190,7 @@ mod tests {
 
     #[test]
     fn without_a_recorder_nothing_is_written() {
+        assert_eq!(Recordings::none().numbers(), None);
         assert!(matches!(Recordings::none().write(Cause::Order), Err(NotWritten::Off)));
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
-use timed_core::flight::{Flight, Replayed, replay as run_again};
+use timed_core::flight::{Flight, ReplayError, Replayed, replay as run_again};
 use timed_core::{Command, Now};
 use zeroize::Zeroizing;
 
@@ -16,13 +16,14 @@ use super::failure::Failure;
 use super::keys::fill_random;
 use super::rfc3339;
 
-/// Runs a recording again; exit code 0 only if this run was the recorded one to its end.
+/// Runs a recording again: exit code 0 only if this run was the recorded one to its end, 1 where it differs, 78 if the
+/// file is not one that can be run.
 pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
     let mut flight = read(&args.file)?;
     if args.redact {
         let mut seed = Zeroizing::new([0; 32]);
         fill_random(&mut *seed)?;
-        flight = flight.redacted(*seed).map_err(|error| about(&args.file, &error))?;
+        flight = flight.redacted(*seed).map_err(|error| ended(&args.file, &error))?;
     }
     if let Some(output) = &args.output {
         return write_durably(output, &flight.encode(), Secrecy::Private, Existing::Keep)
@@ -37,7 +38,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
         }
     });
     let flushed = broken.map_or_else(|| out.flush(), Err);
-    let done = played.map_err(|error| about(&args.file, &error))?;
+    let done = played.map_err(|error| ended(&args.file, &error))?;
     match flushed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             return Err(Failure::failed(format!("cannot write to standard output: {error}")));
@@ -50,12 +51,17 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
 
 fn read(path: &Path) -> Result<Flight, Failure> {
     let bytes = std::fs::read(path)
-        .map_err(|error| Failure::failed(format!("cannot read {}: {error}", path.display())))?;
-    Flight::decode(&bytes).map_err(|error| about(path, &error))
+        .map_err(|error| Failure::config(format!("cannot read {}: {error}", path.display())))?;
+    Flight::decode(&bytes).map_err(|error| ended(path, &error.into()))
 }
 
-fn about(path: &Path, error: &dyn std::error::Error) -> Failure {
-    Failure::failed(format!("{}: {error}", path.display()))
+/// This run differs, which is a finding; or the file is at fault, and nothing is found.
+fn ended(path: &Path, error: &ReplayError) -> Failure {
+    let message = format!("{}: {error}", path.display());
+    match error {
+        ReplayError::Diverged { .. } => Failure::failed(message),
+        ReplayError::File(_) => Failure::config(message),
+    }
 }
 
 /// One line a command or event.

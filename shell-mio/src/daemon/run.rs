@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use timed_core::flight::{Recorder, Recording};
-use timed_core::{Event, Fatal, Mono, Node};
+use timed_core::{Event, Fatal, Mono};
 use tracing::{info, warn};
 
 use super::api::{self, ApiFacts, ApiNames, Feed};
@@ -22,6 +21,7 @@ use super::hex::hex;
 use super::hosting::{Driving, Plan};
 use super::keys::fill_random;
 use super::logging::{self, Introduction, LogSink};
+use super::machine::Machine;
 use super::metrics::Totals;
 use super::names::HostNames;
 use super::recordings::{Cause, Recordings};
@@ -43,13 +43,7 @@ fn drive(plan: &Plan<'_>) -> Result<Driving, Failure> {
     let mut seed = zeroize::Zeroizing::new([0; 32]);
     fill_random(&mut *seed)?;
     let (store, journal) = Store::open(plan.dir.store()).map_err(|error| store_failure(&error))?;
-    let (config_of_core, crypto, now) = (plan.core_config(), plan.crypto(), crate::now());
-    let node = if config.recorder.enabled {
-        Recorder::start(config_of_core, crypto, *seed, journal, now, config.recorder.memory)
-            .map(Machine::Recorded)
-    } else {
-        Node::new(config_of_core, crypto, *seed, journal, now).map(Machine::Plain)
-    };
+    let node = Machine::new(plan, *seed, journal, crate::now());
     let node = node.map_err(|error| Failure::config(error.to_string()))?;
     drop(seed);
 
@@ -61,27 +55,8 @@ fn drive(plan: &Plan<'_>) -> Result<Driving, Failure> {
         blocks: Arc::new(store.reader()),
         listen: shell.local_addr(),
         recording: node.recording(),
-        run: Box::new(move |reporter| match node {
-            Machine::Plain(node) => shell.run(node, store, reporter),
-            Machine::Recorded(recorder) => shell.run(recorder, store, reporter),
-        }),
+        run: Box::new(move |reporter| shell.run(node, store, reporter)),
     })
-}
-
-/// A node, recorded or not.
-#[allow(clippy::large_enum_variant)] // There is one.
-enum Machine {
-    Plain(Node),
-    Recorded(Recorder),
-}
-
-impl Machine {
-    fn recording(&self) -> Option<Recording> {
-        match self {
-            Self::Plain(_) => None,
-            Self::Recorded(recorder) => Some(recorder.recording()),
-        }
-    }
 }
 
 /// Runs a node that something drives: everything of the daemon around it.

@@ -10,18 +10,19 @@
 mod addresses;
 mod mask;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::flight::entry::{Entry, Raw};
 use crate::flight::file::{Content, Flight, FlightError, Segment};
-use crate::flight::playback::{Heard, Noted, Playback};
+use crate::flight::playback::{Heard, Playback};
 use crate::flight::replay::{ReplayError, Replayed, play};
+use crate::input::Input;
 use crate::node::Node;
 use crate::rng::Rng;
 use crate::wire::block::FinalBlock;
-use crate::wire::codec::state::{NotRead, NotWritten, Sink, append, feed, read, whole};
+use crate::wire::codec::state::{NotRead, NotWritten, Sink, append, feed, whole};
 use crate::wire::codec::{decode_body, encode_body};
 use crate::wire::message::{Kind, Message};
 
@@ -45,7 +46,7 @@ impl Flight {
         let mut heard = Vec::new();
         let collected = Collected::default();
         for segment in &self.segments {
-            let state = base + 24;
+            let state = base + Segment::HEADER;
             let log = state + segment.state.len();
             let node = node(&segment.state, state)?;
             let note = |_: NotWritten| FlightError::Damaged {
@@ -54,8 +55,8 @@ impl Flight {
             };
             feed(&Masked(&node, &collected), Sink::Nobody).map_err(note)?;
             let mut playback = Playback::new(Arc::clone(segment), Content::Original);
-            playback.noted = Some(Noted::default());
-            let noted = run(node, playback, &segment.log, log)?.noted.unwrap_or_default();
+            playback.noted = Some(Vec::new());
+            let noted = run(node, playback, log)?.noted.unwrap_or_default();
             rewritten(&segment.log, &noted, &collected, None)
                 .map_err(|what| FlightError::Damaged { offset: log, what })?;
             heard.push(noted);
@@ -77,18 +78,17 @@ fn node(state: &[u8], offset: usize) -> Result<Node, FlightError> {
     })
 }
 
-/// Plays a segment to its end and gives the playback back.
-fn run(mut node: Node, playback: Playback, log: &[u8], base: usize) -> Result<Playback, ReplayError> {
-    let playback = Arc::new(Mutex::new(playback));
-    play(&mut node, &playback, log, base, &mut Replayed::default(), &mut |_, _| ())?;
-    drop(node);
-    let playback = Arc::into_inner(playback)
-        .map(|playback| playback.into_inner().unwrap_or_else(PoisonError::into_inner));
-    playback.ok_or_else(|| FlightError::Empty.into())
+/// Plays a segment to its end.
+fn run(mut node: Node, playback: Playback, base: usize) -> Result<Playback, ReplayError> {
+    play(&mut node, playback, base, &mut Replayed::default(), &mut |_, _| ())
 }
 
 /// One segment, redacted, and what its run says.
-fn redacted(original: &Segment, noted: &Noted, substitutes: &Substitutes) -> Result<Segment, ReplayError> {
+fn redacted(
+    original: &Segment,
+    noted: &[(usize, Heard)],
+    substitutes: &Substitutes,
+) -> Result<Segment, ReplayError> {
     let damaged = |what: String| FlightError::Damaged { offset: 0, what };
     let before = node(&original.state, 0)?;
     let mut state = Vec::new();
@@ -97,9 +97,8 @@ fn redacted(original: &Segment, noted: &Noted, substitutes: &Substitutes) -> Res
     let draft = Arc::new(Segment { state, log });
     let mut playback = Playback::new(Arc::clone(&draft), Content::Redacted);
     playback.said = Some(Vec::new());
-    let played = run(node(&draft.state, 0)?, playback, &draft.log, 0)?;
-    let log =
-        rewritten(&draft.log, &Noted::default(), &Unchanged, played.said.as_deref()).map_err(damaged)?;
+    let played = run(node(&draft.state, 0)?, playback, 0)?;
+    let log = rewritten(&draft.log, &[], &Unchanged, played.said.as_deref()).map_err(damaged)?;
     Ok(Segment { state: draft.state.clone(), log })
 }
 
@@ -118,63 +117,58 @@ impl Mask for Unchanged {
 /// put where it was heard.
 fn rewritten(
     log: &[u8],
-    noted: &Noted,
+    noted: &[(usize, Heard)],
     mask: &dyn Mask,
-    said: Option<&[(u32, u64)]>,
+    said: Option<&[(u32, u32)]>,
 ) -> Result<Vec<u8>, String> {
-    let mut blank = log.to_vec();
-    for span in &noted.plain {
-        if let Some(bytes) = blank.get_mut(span.clone()) {
-            bytes.fill(0);
-        }
-    }
     let (mut out, mut at) = (Vec::with_capacity(log.len()), 0);
-    let mut heard = noted.heard.iter().peekable();
+    let mut heard = noted.iter().peekable();
     let mut digests = said.map(|said| said.iter());
-    let failed = |error: NotWritten| error.to_string();
     loop {
         while let Some((_, what)) = heard.next_if(|(before, _)| *before <= at) {
             append_heard(what, mask, &mut out)?;
         }
-        let Some(rest) = blank.get(at..).filter(|rest| !rest.is_empty()) else { return Ok(out) };
-        let (entry, length) = read::<Entry<'_>>(rest).map_err(|error| error.to_string())?;
-        match (&entry, &mut digests) {
-            (Entry::Drained(..), Some(digests)) => {
-                if let Some((commands, sum)) = digests.next() {
-                    append(&Entry::Drained(*commands, *sum), &mut out).map_err(failed)?;
-                }
-            }
-            (entry, Some(_)) => append(entry, &mut out).map_err(failed)?,
-            (Entry::Accept(_) | Entry::Input(_), None) => {
-                append(&Masked(&entry, mask), &mut out).map_err(failed)?;
-            }
-            (Entry::Opened(Raw(plain)), None) => {
-                let mut bytes = vec![0; plain.len()];
-                bytes.iter_mut().zip(plain.first()).for_each(|(lane, byte)| *lane = *byte);
-                append(&Entry::Opened(Raw(&bytes)), &mut out).map_err(failed)?;
-            }
-            (entry, None) => append(entry, &mut out).map_err(failed)?,
-        }
+        let Some(rest) = log.get(at..).filter(|rest| !rest.is_empty()) else { return Ok(out) };
+        let (entry, length) = Entry::read(rest)?;
         at += length;
+        let written = match (&entry, &mut digests) {
+            (Entry::Drained(..), Some(digests)) => match digests.next() {
+                Some((commands, sum)) => Entry::Drained(*commands, *sum).append(&mut out),
+                None => Ok(()),
+            },
+            (Entry::Accept(from), None) => Entry::append_accept(&Masked(from, mask), &mut out),
+            (Entry::Input(Input::Tick | Input::Persisted(_)), None) => entry.append(&mut out),
+            (Entry::Input(input), None) => Entry::append_input(&Masked(input, mask), &mut out),
+            (Entry::Opened(Raw(plain)), None) => {
+                // All but the lane.
+                let mut blank = vec![0; plain.len()];
+                blank.iter_mut().zip(plain.first()).for_each(|(place, lane)| *place = *lane);
+                Entry::Opened(Raw(&blank)).append(&mut out)
+            }
+            (entry, _) => entry.append(&mut out),
+        };
+        written.map_err(|error| error.to_string())?;
     }
 }
 
 fn append_heard(heard: &Heard, mask: &dyn Mask, out: &mut Vec<u8>) -> Result<(), String> {
-    let failed = |error: NotWritten| error.to_string();
-    match heard {
-        Heard::Hash(hash) => append(&Entry::Hashed(*hash), out).map_err(failed),
-        Heard::Frame(Err(reason)) => append(&Entry::FrameFault(*reason), out).map_err(failed),
-        Heard::Frame(Ok(None)) => append(&Entry::Frame(None), out).map_err(failed),
-        Heard::Frame(Ok(Some((code, body)))) => {
-            let body = hidden(*code, body, mask)?;
-            append(&Entry::Frame(Some((*code, Raw(&body)))), out).map_err(failed)
+    let (body, block);
+    let entry = match heard {
+        Heard::Hash(hash) => Entry::Hashed(*hash),
+        Heard::Frame(Err(reason)) => Entry::FrameFault(*reason),
+        Heard::Frame(Ok(None)) => Entry::Frame(None),
+        Heard::Frame(Ok(Some((code, plain)))) => {
+            body = hidden(*code, plain, mask)?;
+            Entry::Frame(Some((*code, Raw(&body))))
         }
         Heard::Block(bytes) => {
-            let mut block = FinalBlock::decode(bytes).map_err(|error| error.to_string())?;
-            block.block.payload = Bytes::from(vec![0; block.block.payload.len()]);
-            append(&Entry::Block(Raw(&block.encode())), out).map_err(failed)
+            let mut decoded = FinalBlock::decode(bytes).map_err(|error| error.to_string())?;
+            decoded.block.payload = Bytes::from(vec![0; decoded.block.payload.len()]);
+            block = decoded.encode();
+            Entry::Block(Raw(&block))
         }
-    }
+    };
+    entry.append(out).map_err(|error| error.to_string())
 }
 
 /// A body without what is not to be seen, and as long.

@@ -62,6 +62,7 @@ async fn read(context: &Context) -> String {
         quorum: context.facts.place.quorum,
         block_interval: context.facts.block_interval,
         process: ProcessNumbers::read(),
+        recorder: context.facts.recordings.numbers(),
         shell: context.remote.counters(),
         last_tick_seconds: context.remote.last_tick_age().as_secs_f64(),
         uptime_seconds: context.facts.since.elapsed().as_secs_f64(),

@@ -76,7 +76,7 @@ enum Verb {
     Disconnect(PeerArgs),
     /// Make a running node write down what its flight recorder holds
     Record(ClientArgs),
-    /// Run a recording again through the same core, print its events; exit code 1 where it differs
+    /// Run a recording again through the same core, print its events; exit code 1 where it differs, 78 for a bad file
     Replay(ReplayArgs),
     /// Announce that a running node is about to be stopped for a while: nobody counts that as a failure
     Drain(DrainArgs),

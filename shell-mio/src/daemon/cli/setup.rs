@@ -6,7 +6,7 @@ use std::path::Path;
 use timed_core::{Command, Event, Node, Registry, SlotCounts};
 
 use super::super::arguments::{DirArgs, GenesisArgs, InitArgs, NodeArgs};
-use super::super::assembly::Assembly;
+use super::super::assembly::{Assembly, worst_case_bytes};
 use super::super::config::commented;
 use super::super::data_dir::{DataDir, Existing, Secrecy, write_durably};
 use super::super::failure::Failure;
@@ -118,7 +118,7 @@ pub(super) fn check_config(args: &NodeArgs) -> Result<(), Failure> {
         places.masternode.free,
         places.reserved.free,
         places.observer.free,
-        limits.worst_case_bytes() >> 20,
+        worst_case_bytes(&assembly.config, registry.size()) >> 20,
     ))
 }
 

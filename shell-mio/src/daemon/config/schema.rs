@@ -163,7 +163,8 @@ pub(crate) const KEYS: &[Key] = &[
         "limits",
         "max_memory",
         Value("\"1GiB\""),
-        "Memory that all limits together may add up to. With limits that could need more the node does not start.",
+        "Memory that all limits and the recorder together may add up to. With limits that could need more the node\n\
+         does not start.",
     ),
     key("limits", "unauthenticated", Value("64"), "Inbound connections that have not proven an identity."),
     key(
@@ -245,8 +246,8 @@ pub(crate) const KEYS: &[Key] = &[
         "recorder",
         "memory",
         Value("\"8MiB\""),
-        "How much it holds, 1MiB to 1GiB, beside limits.max_memory; the oldest goes. While it is written there is a\n\
-         copy.",
+        "How much it holds, 1MiB to 1GiB; the oldest goes. It counts twice in limits.max_memory: while it is written\n\
+         there is a copy.",
     ),
     key(
         "recorder",

@@ -5,10 +5,12 @@
 //! | `totals` | what is counted where the log lines are made |
 //! | `masternodes` | what is known of each registered masternode |
 //! | `process` | the event loop, and what the operating system says of this process |
+//! | `recorder` | the flight recorder |
 //! | `text` | the text format |
 
 mod masternodes;
 mod process;
+mod recorder;
 mod text;
 mod totals;
 
@@ -22,10 +24,12 @@ use timed_core::{
 
 use self::masternodes::masternode_numbers;
 use self::process::{loop_numbers, process_numbers};
+use self::recorder::recorder_numbers;
 use self::text::Text;
 use crate::LoopCounters;
 
 pub(crate) use self::process::ProcessNumbers;
+pub(crate) use self::recorder::RecorderNumbers;
 pub(crate) use self::totals::{ChainTotal, Total, Totals};
 
 /// One reading of everything a scrape shows.
@@ -46,6 +50,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) block_interval: Duration,
     /// What the operating system says of this process.
     pub(crate) process: ProcessNumbers,
+    /// The flight recorder's, if there is one.
+    pub(crate) recorder: Option<RecorderNumbers>,
     /// The loop's totals.
     pub(crate) shell: LoopCounters,
     /// Seconds since the core last had the chance to act.
@@ -165,6 +171,9 @@ pub(crate) fn prometheus(reading: &Reading<'_>) -> String {
     }
     loop_numbers(&mut out, shell);
     process_numbers(&mut out, &reading.process);
+    if let Some(recorder) = &reading.recorder {
+        recorder_numbers(&mut out, recorder);
+    }
     out.0
 }
 
@@ -416,6 +425,7 @@ mod tests {
             quorum: 3,
             block_interval: Duration::from_secs(10),
             process: ProcessNumbers::read(),
+            recorder: Some(RecorderNumbers { written: 3, failed: 1, ..RecorderNumbers::default() }),
             shell: LoopCounters::default(),
             last_tick_seconds: 0.25,
             uptime_seconds: 1.5,

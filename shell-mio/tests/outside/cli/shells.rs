@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::loopback::quiet_ip;
-use crate::operator::{Process, eventually, http, signal, text, timed};
+use crate::operator::{Process, eventually, http, run, signal, text, timed};
 use serde_json::Value;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -136,6 +136,34 @@ fn shape_of(value: &Value) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     shape(value, "", &mut all);
     all
+}
+
+#[test]
+fn a_node_of_the_tokio_shell_is_recorded_as_well() {
+    let devnet = Devnet::start("tokio");
+    devnet.until_all_are_at(3);
+    let dir = devnet.path(1);
+    let ordered = run(&["record", "--api", &devnet.url(1), "--data-dir", text(&dir)]);
+    assert_eq!(ordered.code, 0, "{}", ordered.err);
+    signal("USR2", devnet.pid(1));
+    let by_signal = || {
+        let names = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
+        names.into_iter().find(|path| path.to_string_lossy().ends_with("-signal.timed"))
+    };
+    eventually("the signal is obeyed", 10 * SECOND, || by_signal().is_some());
+    let by_order = ordered.out.split_whitespace().find(|word| word.ends_with("-order.timed")).unwrap();
+    for file in [PathBuf::from(by_order), by_signal().unwrap()] {
+        let replayed = run(&["replay", text(&file)]);
+        assert_eq!(replayed.code, 0, "{}: {}", file.display(), replayed.err);
+        assert!(
+            replayed.out.contains("block_committed") && replayed.out.contains("link_up"),
+            "{}",
+            replayed.out
+        );
+    }
+    let metrics = devnet.raw(1, "/metrics", "localhost", "timed_recordings_failed_total 0\n");
+    assert!(metrics.contains("timed_recordings_written_total 2\n"), "{metrics}");
+    assert!(!metrics.contains("timed_recorder_bytes 0\n") && metrics.contains("timed_recorder_bytes "));
 }
 
 #[test]

@@ -122,9 +122,15 @@ fn what_a_daemon_did_is_written_by_signal_and_replayed_to_the_same_events() {
     damaged[middle] ^= 1;
     fs::write(dir.join("damaged"), &damaged).unwrap();
     let refused = run(&["replay", text(&dir.join("damaged"))]);
-    assert_eq!((refused.code, refused.err.contains("offset")), (1, true), "{}", refused.err);
+    assert_eq!((refused.code, refused.err.contains("offset")), (78, true), "{}", refused.err);
+    fs::write(dir.join("cut"), &damaged[..damaged.len() / 3]).unwrap();
+    let refused = run(&["replay", text(&dir.join("cut"))]);
+    assert_eq!((refused.code, refused.err.contains("it ends within")), (78, true), "{}", refused.err);
     assert_eq!(run(&["replay", "--output", text(&redacted), text(&file)]).code, 1);
-    assert_eq!(run(&["replay", text(&dir.join("node_key"))]).code, 1);
+    for missing_or_foreign in ["node_key", "missing"] {
+        let refused = run(&["replay", text(&dir.join(missing_or_foreign))]);
+        assert_eq!((refused.code, refused.err.contains(missing_or_foreign)), (78, true), "{}", refused.err);
+    }
 
     // By order, and no more of them than are kept.
     for _ in 0..6 {
