@@ -183,9 +183,14 @@ impl Pipe {
         self.send_buffer.saturating_sub(self.queue.len() + self.unacked)
     }
 
-    /// When the next acknowledgement arrives.
-    pub(crate) fn next_ack(&self) -> Option<SimTime> {
-        self.acks.front().map(|(at, _)| *at)
+    /// Whether a third of the sender's buffer is free.
+    pub(crate) fn is_writable(&mut self, now: SimTime) -> bool {
+        self.space(now) >= self.send_buffer.div_ceil(3)
+    }
+
+    /// When the last acknowledgement that is on its way arrives.
+    pub(crate) fn last_ack(&self) -> Option<SimTime> {
+        self.acks.back().map(|(at, _)| *at)
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
