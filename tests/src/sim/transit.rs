@@ -233,7 +233,7 @@ impl Net {
         self.pump(id, from, cx);
     }
 
-    /// A process is woken for a good part of its buffer only, as kernels do it.
+    /// A process is not woken for a few bytes of room, as kernels do it.
     fn on_space(&mut self, id: TcpId, side: Side, cx: &mut Context) {
         let Some(tcp) = self.tcps.get_mut(&id) else { return };
         if !tcp.ends[side.index()].wants_space {

@@ -183,9 +183,9 @@ impl Pipe {
         self.send_buffer.saturating_sub(self.queue.len() + self.unacked)
     }
 
-    /// Whether a third of the sender's buffer is free.
+    /// Whether the sender's buffer has room for more than a few bytes.
     pub(crate) fn is_writable(&mut self, now: SimTime) -> bool {
-        self.space(now) >= self.send_buffer.div_ceil(3)
+        self.space(now) >= WORTH_SENDING.min(self.send_buffer.div_ceil(3))
     }
 
     /// When the last acknowledgement that is on its way arrives.
