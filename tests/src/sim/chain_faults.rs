@@ -81,7 +81,9 @@ impl World {
                 self.behave(at, Conduct { judgement, ..conduct }, lasts);
             }
             Fault::Submit if self.host(at).is_running() => {
-                for _ in 0..self.random_below(20) {
+                // Now and then many at once.
+                let most = if self.random_below(16) == 0 { 20 } else { 4 };
+                for _ in 0..self.random_below(most) {
                     let mut bytes = vec![0; 8 + self.random_below(3_000)];
                     self.cx.rng.fill(&mut bytes);
                     if self.host(at).is_running() {

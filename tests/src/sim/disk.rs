@@ -139,6 +139,11 @@ impl Disk {
         self.durable.blocks.get(&height)
     }
 
+    /// All durable blocks, by ascending height.
+    pub fn blocks(&self) -> impl Iterator<Item = (Height, &Bytes)> {
+        self.durable.blocks.iter().map(|(height, bytes)| (*height, bytes))
+    }
+
     /// Whether a durable block carries a transaction.
     #[must_use]
     pub fn carries(&self, id: &TxId) -> bool {

@@ -173,11 +173,11 @@ fn links_are_true(host: &Host, hosts: &[Host], cx: &mut Context) {
         if peer.role == Role::Stranger || !settled(peer.disturbed_at, now) {
             continue;
         }
-        let frozen = peer.process.as_ref().is_some_and(|process| process.run == RunState::Frozen);
+        // What one that is frozen said before may still be on its way: its link falls silent when all has come.
         let fault = if !peer.is_up() {
             Some("which is down".to_owned())
-        } else if frozen {
-            Some("which is frozen".to_owned())
+        } else if !peer.is_running() {
+            None
         } else {
             match peer.seen.link(&host.node_id) {
                 None => Some("which has none to it".to_owned()),

@@ -211,7 +211,7 @@ impl Net {
     pub(crate) fn want_space(&mut self, id: TcpId, side: Side, cx: &mut Context) {
         if let Some(tcp) = self.tcps.get_mut(&id) {
             tcp.ends[side.index()].wants_space = true;
-            if let Some(at) = tcp.pipes[side.index()].next_ack() {
+            if let Some(at) = tcp.pipes[side.index()].last_ack() {
                 cx.agenda.enter(at.max(cx.now), Due::Net(NetEvent::Space { tcp: id, side }));
             }
         }

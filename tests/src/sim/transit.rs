@@ -233,9 +233,14 @@ impl Net {
         self.pump(id, from, cx);
     }
 
+    /// A process is not woken for a few bytes of room, as kernels do it.
     fn on_space(&mut self, id: TcpId, side: Side, cx: &mut Context) {
         let Some(tcp) = self.tcps.get_mut(&id) else { return };
-        if tcp.ends[side.index()].wants_space && tcp.pipes[side.index()].space(cx.now) > 0 {
+        if !tcp.ends[side.index()].wants_space {
+            return;
+        }
+        // Otherwise the acknowledgement of what is still under way asks again.
+        if tcp.pipes[side.index()].is_writable(cx.now) {
             tcp.ends[side.index()].wants_space = false;
             self.announce(id, side, cx);
         }

@@ -183,9 +183,14 @@ impl Pipe {
         self.send_buffer.saturating_sub(self.queue.len() + self.unacked)
     }
 
-    /// When the next acknowledgement arrives.
-    pub(crate) fn next_ack(&self) -> Option<SimTime> {
-        self.acks.front().map(|(at, _)| *at)
+    /// Whether the sender's buffer has room for more than a few bytes.
+    pub(crate) fn is_writable(&mut self, now: SimTime) -> bool {
+        self.space(now) >= WORTH_SENDING.min(self.send_buffer.div_ceil(3))
+    }
+
+    /// When the last acknowledgement that is on its way arrives.
+    pub(crate) fn last_ack(&self) -> Option<SimTime> {
+        self.acks.back().map(|(at, _)| *at)
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use timed_core::{CommittedVia, Event, Height, Masternode, NodeId, RegistryChange, StoredBlock, SyncState};
+use timed_core::{
+    CommittedVia, Counters, Event, Height, Masternode, NodeId, RegistryChange, Reply, Request, StoredBlock,
+    SyncState,
+};
 use timed_tests::chain_generator::Signers;
 use timed_tests::sim::{Conduct, HostId, Profile, Setup, World, seeds};
 
@@ -42,6 +45,34 @@ fn filler(height: Height, bytes: usize) -> Bytes {
 fn catches_up(world: &mut World, host: HostId, limit: Duration) -> Duration {
     let chases = |world: &World| world.height(host).0 + 1 >= world.chain_height().0;
     world.expect("it catches up", limit, chases)
+}
+
+fn counters(world: &mut World, host: HostId) -> Counters {
+    match world.ask(host, Request::Status) {
+        Reply::Status(status) => status.counters,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn both_sides_count_what_was_asked_fetched_and_served() {
+    let mut world = with_history(seeds(1)[0], network(4, secs(1)), &[300, 300, 300, 0], 2_000);
+    world.start_all();
+    catches_up(&mut world, HostId(3), secs(20));
+    world.run_for(secs(5));
+    let [first, second, third, fresh] = [0, 1, 2, 3].map(|host| counters(&mut world, HostId(host)));
+    let served = [first, second, third];
+    assert!(fresh.blocks_fetched >= 300, "{fresh:?}");
+    assert!(fresh.block_requests > 0 && fresh.votes > 0);
+    assert_eq!((fresh.blocks_rejected, fresh.block_items_invalid), (0, 0));
+    let sum = |of: fn(&Counters) -> u64| served.iter().map(of).sum::<u64>();
+    assert_eq!(sum(|counters| counters.blocks_served), fresh.blocks_fetched + fresh.blocks_surplus);
+    assert_eq!(
+        sum(|counters| counters.block_requests_served) + sum(|counters| counters.block_requests_refused),
+        fresh.block_requests
+    );
+    assert!(sum(|counters| counters.block_bytes_served) > 300 * 2_000);
+    assert_eq!(sum(|counters| counters.blocks_fetched), 0, "nobody else lacked any");
 }
 
 #[test]
