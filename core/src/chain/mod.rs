@@ -9,7 +9,7 @@
 //! | `round`, `votes`, `consensus`, `timeouts`, `proposer` | the consensus of one height, as plain data |
 //! | `slots`, `validity`, `certificates`, `registries`, `assembly` | what a block must be |
 //! | `voting_record`, `speech`, `question`, `durable`, `evidence_log` | what is kept, and who keeps silent |
-//! | `candidates`, `committing`, `pacing`, `producing` | the engine's own state, as values |
+//! | `candidates`, `committing`, `pacing`, `payload_limit`, `producing` | the engine's own state, as values |
 //! | `mempool`, `sync` | transactions that wait; catching up |
 //! | `heights`, `saying`, `hearing`, `resend` | the engine: what [`Chain`] does with all of these |
 
@@ -26,6 +26,7 @@ mod heights;
 mod holdings;
 pub(crate) mod mempool;
 pub(crate) mod pacing;
+pub(crate) mod payload_limit;
 pub(crate) mod producing;
 pub(crate) mod proposer;
 pub(crate) mod question;
@@ -60,7 +61,8 @@ pub(crate) use crate::chain::hearing::fetch_patience;
 use crate::chain::heights::RECALL;
 use crate::chain::mempool::{Brought, Mempool};
 use crate::chain::pacing::Pacing;
-use crate::chain::producing::{Part, PayloadLimit};
+use crate::chain::payload_limit::PayloadLimit;
+use crate::chain::producing::Part;
 use crate::chain::registries::Registries;
 pub(crate) use crate::chain::resend::HELD_A_SLOT;
 use crate::chain::resend::Resend;

@@ -13,14 +13,16 @@ use crate::time::{Mono, Now};
 use crate::wire::message::{Lane, Message, Role};
 use crate::wire::peers;
 
-/// Orders that peers hear of come no faster.
-const ORDERS_APART: Duration = Duration::from_secs(1);
+/// Announcements come no faster. Each may be taken back at any time, so that peers hear two words in this time at
+/// most, which the rate of `liveness` grants.
+const ANNOUNCED_APART: Duration = Duration::from_secs(2);
 
 /// This node's own absence.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Leave {
     announced: Option<Duration>,
-    ordered: Option<Mono>,
+    /// When it has said so last.
+    said: Option<Mono>,
 }
 
 impl Leave {
@@ -44,6 +46,9 @@ impl Node {
         let order = self.planned(Some(lasts));
         if order.left < order.quorum && loss == QuorumLoss::Refused {
             return Reply::QuorumLost(Drain { absence: self.leave.announced, ..order });
+        }
+        if self.leave.said.is_some_and(|at| now.mono.since(at) < ANNOUNCED_APART) {
+            return Reply::Refused("the last announcement was less than two seconds ago");
         }
         self.announce(now, order)
     }
@@ -73,10 +78,8 @@ impl Node {
         if self.run != Run::Working {
             return Reply::Refused("the node is stopping");
         }
-        if self.leave.ordered.is_some_and(|at| now.mono.since(at) < ORDERS_APART) {
-            return Reply::Refused("the last order was given less than a second ago");
-        }
-        self.leave = Leave { announced: order.absence, ordered: Some(now.mono) };
+        let said = order.absence.map_or(self.leave.said, |_| Some(now.mono));
+        self.leave = Leave { announced: order.absence, said };
         let frame = self.frames.encode(&self.leave.wire());
         let conns: Vec<ConnId> = self.pool.live().map(|(_, conn)| conn).collect();
         for conn in &conns {

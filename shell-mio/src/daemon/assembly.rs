@@ -6,7 +6,7 @@ use timed_core::limits::MemoryRow;
 use timed_core::{ChainConfig, GenesisHash, MasternodeMode, MinPeers, NodeId, Wall};
 
 use super::arguments::NodeArgs;
-use super::config::{Auto, Config, PeerEntry, Settings, Sources, lines};
+use super::config::{Auto, Config, PeerEntry, Place, SettingProblem, Settings, Sources, lines};
 use super::data_dir::{self, DataDir};
 use super::failure::{Exit, Failure};
 use super::genesis::Genesis;
@@ -51,9 +51,16 @@ pub(crate) fn read_settings(dir: &DataDir, args: &NodeArgs) -> Result<(Config, S
     let flags = args.flags();
     let file = text.as_deref().map(|text| (shown.as_str(), text));
     let sources = Sources { flags: &flags, environment: &environment, file };
-    let config = Config::read(sources).map_err(|problems| Failure::config(lines(&problems)))?;
+    let config = Config::read(sources).map_err(|problems| refused(&problems))?;
     let settings = Settings::read(sources).map_err(|problem| Failure::config(problem.to_string()))?;
     Ok((config, settings))
+}
+
+/// Settings that cannot be: a wrong command line, where only flags are.
+fn refused(problems: &[SettingProblem]) -> Failure {
+    let only_flags = problems.iter().all(|problem| matches!(problem.place, Place::Flag(_)));
+    let fail = if only_flags { Failure::usage } else { Failure::config };
+    fail(lines(problems))
 }
 
 /// Refuses a configuration that a start with this genesis would refuse; answers what works, but may not be what
@@ -188,7 +195,10 @@ fn joined(failures: impl IntoIterator<Item = Option<Failure>>) -> Failure {
     let mut all = failures.into_iter().flatten();
     let Some(first) = all.next() else { return Failure::failed("") };
     all.fold(first, |sum, next| Failure {
-        exit: if sum.exit == Exit::UnsafePermissions { sum.exit } else { next.exit },
+        exit: match sum.exit {
+            Exit::UnsafePermissions | Exit::Usage => sum.exit,
+            _ => next.exit,
+        },
         message: format!("{}\n{}", sum.message, next.message),
     })
 }

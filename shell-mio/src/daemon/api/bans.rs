@@ -68,6 +68,8 @@ pub(super) async fn list(State(context): Shared) -> Answer {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BanBody {
+    /// Also by the name that it has in the path.
+    #[serde(alias = "who")]
     target: String,
     duration: Option<Lasts>,
     reason: Option<String>,
@@ -171,6 +173,7 @@ mod tests {
         let long = r#"{"target":"10.1.0.0/16","duration":"10m","reason":"spam"}"#;
         assert_eq!(asked(long), Ok((net, Some(600), Some("spam".to_owned()))));
         assert_eq!(asked(r#"{"target":"10.1.0.0/16","duration":90}"#).unwrap().1, Some(90));
+        assert_eq!(asked(r#"{"who":"10.1.0.0/16"}"#), Ok((net, None, None)));
         for (body, word) in [
             (r#"{"duration":90}"#, "target"),
             (r#"{"target":"example.org"}"#, "node id"),

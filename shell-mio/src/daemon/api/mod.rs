@@ -21,6 +21,7 @@
 //! | `dashboard` | the page at `/` |
 //! | `feed`, `facts` | `/events`: who listens, and what is told |
 //! | `readiness` | the checks behind `/readyz` |
+//! | `scrape` | `/metrics`, made a few times a second at most |
 //! | `error` | refusals |
 
 mod answers;
@@ -42,6 +43,7 @@ mod patience;
 mod readiness;
 mod routes;
 pub(crate) mod rpc;
+mod scrape;
 mod server;
 mod transactions;
 
@@ -68,6 +70,7 @@ use gate::Gate;
 pub(crate) use names::ApiNames;
 use readiness::Place;
 use routes::Context;
+use scrape::Scrape;
 
 /// Threads that read blocks: more would only wait for the same disk.
 const READING_THREADS: usize = 4;
@@ -195,7 +198,7 @@ pub(crate) fn start(
         .build()
         .map_err(failed)?;
     let (feed, listeners, carrier) = feed::feed();
-    let context = Context { facts, remote, blocks, listeners };
+    let context = Context { facts, remote, blocks, listeners, scrape: Scrape::default() };
     let gate = Arc::new(Gate::new(&context.facts.token, listen, Arc::clone(&context.facts.names)));
     let router = routes::router(Arc::new(context), gate);
     let listener = {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Extension, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router, middleware};
@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 use timed_core::{BanCause, CanonicalAddr, Height, MasternodeInfo, NodeId, PeerRef, Reply, Request, Summary};
 use tokio::time::timeout;
 
-use super::super::metrics::{ProcessNumbers, Reading, prometheus};
 use super::super::recordings::{Cause, NotWritten};
 use super::super::rfc3339;
 use super::answers::{
@@ -26,8 +25,9 @@ use super::error::ApiError;
 use super::feed::{self, Listeners};
 use super::gate::{self, Gate};
 use super::input::{Query, Segment, read_body};
+use super::scrape::Scrape;
 use super::{
-    ApiFacts, attestations, bans, blocks, budget, dashboard, drain, evidence, input, readiness, rpc,
+    ApiFacts, attestations, bans, blocks, budget, dashboard, drain, evidence, input, readiness, rpc, scrape,
     transactions,
 };
 use crate::{Blocks, Busy, LoopCounters, NoReply, Remote};
@@ -40,6 +40,7 @@ pub(super) struct Context {
     pub(super) remote: Remote,
     pub(super) blocks: Arc<dyn Blocks>,
     pub(super) listeners: Listeners,
+    pub(super) scrape: Scrape,
 }
 
 pub(super) type Shared = State<Arc<Context>>;
@@ -68,7 +69,7 @@ pub(super) fn router(context: Arc<Context>, gate: Arc<Gate>) -> Router {
         .route("/events", get(feed::events))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(scrape::metrics))
         .route("/record", post(record))
         .route("/drain", post(drain::drain).delete(drain::undrain))
         .route("/stop", post(stop))
@@ -310,6 +311,7 @@ fn why_unknown(peer: &PeerRef, error: &ApiError) -> Response {
     let (node_id, addr) = match peer {
         PeerRef::Id(id) => (Some(id.to_string()), None),
         PeerRef::Addr(addr) => (None, Some(addr.to_string())),
+        PeerRef::Ip(ip) => (None, Some(ip.to_string())),
         _ => (None, None),
     };
     let body = json!({
@@ -349,41 +351,12 @@ async fn readyz(State(context): Shared, Extension(query): Extension<Query>) -> R
     (status, Json(body)).into_response()
 }
 
-async fn metrics(State(context): Shared) -> Response {
-    // A scrape is answered also while the core is not: then without the core's totals.
-    let status = match context.ask(Request::Status).await {
-        Ok(Reply::Status(status)) => Some(status),
-        _ => None,
-    };
-    let masternodes = match status.is_some().then(|| context.ask(Request::Masternodes)) {
-        Some(asked) => match asked.await {
-            Ok(Reply::Masternodes(list)) => list,
-            _ => Vec::new(),
-        },
-        None => Vec::new(),
-    };
-    let text = prometheus(&Reading {
-        summary: context.remote.summary(),
-        counters: status.as_ref().map(|status| status.counters),
-        pending: status.as_ref().map(|status| status.pending),
-        bans: status.map(|status| status.bans),
-        masternodes: &masternodes,
-        quorum: context.facts.place.quorum,
-        block_interval: context.facts.block_interval,
-        process: ProcessNumbers::read(),
-        recorder: context.facts.recordings.numbers(),
-        shell: context.remote.counters(),
-        last_tick_seconds: context.remote.last_tick_age().as_secs_f64(),
-        uptime_seconds: context.facts.since.elapsed().as_secs_f64(),
-        totals: &context.facts.totals,
-    });
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
-}
-
 /// The body of `POST /peers`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConnectBody {
+    /// Also by the name that it has in `/masternodes`.
+    #[serde(alias = "address")]
     addr: Option<String>,
     node_id: Option<String>,
 }

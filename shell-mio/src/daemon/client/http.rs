@@ -26,6 +26,7 @@ pub(crate) struct Api {
     base: String,
     token: Option<Zeroizing<String>>,
     agent: ureq::Agent,
+    within: Duration,
 }
 
 /// What to do at a route.
@@ -109,7 +110,7 @@ impl Api {
             .max_redirects(0)
             .build()
             .new_agent();
-        Self { base, token, agent }
+        Self { base, token, agent, within }
     }
 
     /// Asks, and takes only success for an answer.
@@ -136,13 +137,19 @@ impl Api {
         Err(NoAnswer::Refused(format!("{} refused ({}): {message}{hint}", self.base, answer.status)))
     }
 
-    /// Asks for what does not end by itself; it ends after a time, or with the node.
-    pub(crate) fn stream(&self, path: &str, within: Duration) -> Result<impl Read + use<>, NoAnswer> {
+    /// Asks for what does not end by itself; reading it fails once nothing has come for so long.
+    pub(crate) fn stream(&self, path: &str, patience: Duration) -> Result<impl Read + use<>, NoAnswer> {
         let url = format!("{}{path}", self.base);
         let bearer = self.token.as_ref().map(|token| Zeroizing::new(format!("Bearer {}", token.as_str())));
         let request = authorized(self.agent.get(&url), bearer.as_ref());
-        let answer = request.config().timeout_global(Some(within)).build().call();
-        let answer = answer.map_err(|error| NoAnswer::Unreachable(error.to_string()))?;
+        let request = request
+            .config()
+            .timeout_global(None)
+            .timeout_connect(Some(WITHIN))
+            .timeout_recv_response(Some(WITHIN))
+            .timeout_per_read(Some(patience))
+            .build();
+        let answer = request.call().map_err(|error| NoAnswer::Unreachable(error.to_string()))?;
         if !answer.status().is_success() {
             return Err(NoAnswer::Refused(answer.status().to_string()));
         }
@@ -174,10 +181,18 @@ impl Api {
             }
         };
         let unreachable = |error: ureq::Error| {
-            NoAnswer::Unreachable(format!(
-                "cannot reach a node at {}: {error}; is it running? (--api URL or --data-dir DIR names another)",
-                self.base
-            ))
+            let base = &self.base;
+            NoAnswer::Unreachable(match error {
+                ureq::Error::Timeout(_) => {
+                    format!(
+                        "no answer from {base} within {} s: the node hangs, or the path to it",
+                        self.within.as_secs()
+                    )
+                }
+                error => format!(
+                    "cannot reach a node at {base}: {error}; is it running? (--api URL or --data-dir DIR names another)"
+                ),
+            })
         };
         let mut response = sent.map_err(unreachable)?;
         let status = response.status().as_u16();

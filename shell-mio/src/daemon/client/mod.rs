@@ -376,11 +376,13 @@ fn verdict(ready: &Value, info: &Value) -> (Health, Vec<String>) {
         .filter(|check| check["ok"] != true)
         .map(|check| format!("{}: {}", cell(&check["name"]), cell(&check["detail"])))
         .collect();
-    if ready["ready"] != true {
+    // A node that is about to be stopped on purpose does all its work until then.
+    let only_leaves = !failed.is_empty() && failed.iter().all(|reason| reason.starts_with("staying: "));
+    if ready["ready"] != true && !only_leaves {
         return (Health::Critical, failed);
     }
     let links = &info["links"];
-    let mut reasons = Vec::new();
+    let mut reasons = failed;
     if number(&links["up"]) < number(&links["expected"]) {
         reasons.push(format!("links: {} of {} stand", links["up"], links["expected"]));
     }
@@ -409,6 +411,12 @@ mod tests {
         assert_eq!(verdict(&ready, &info(3, 1)).0, Health::Degraded);
         let not = json!({ "ready": false, "checks": [{ "name": "peers", "ok": false, "detail": "1 of 3" }] });
         assert_eq!(verdict(&not, &info(3, 0)), (Health::Critical, vec!["peers: 1 of 3".to_owned()]));
+        let leaves = json!({ "name": "staying", "ok": false, "detail": "away soon" });
+        let drained = json!({ "ready": false, "checks": [leaves] });
+        assert_eq!(verdict(&drained, &info(3, 0)), (Health::Degraded, vec!["staying: away soon".to_owned()]));
+        let both = json!({ "ready": false, "checks": [not["checks"][0], leaves] });
+        assert_eq!(verdict(&both, &info(3, 0)).0, Health::Critical);
+        assert_eq!(verdict(&json!({ "ready": false }), &info(3, 0)).0, Health::Critical);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use timed_core::{AddrScope, CanonicalAddr, Limits, NetworkName, RateLimit, RateU
 pub(crate) use document::{Document, Located, shown};
 pub(crate) use layers::Flag;
 use problem::Problem;
-pub(crate) use problem::{Problem as SettingProblem, did_you_mean, lines};
+pub(crate) use problem::{Place, Problem as SettingProblem, did_you_mean, lines};
 #[cfg(test)]
 pub(crate) use schema::{KEYS, SECTIONS, Standard};
 pub(crate) use setting::{Auto, Enforce, Given, LogFormat, LogLevel, PeerEntry, Setting};

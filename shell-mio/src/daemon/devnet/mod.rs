@@ -46,8 +46,8 @@ pub(crate) fn devnet(args: &DevnetArgs) -> Result<ExitCode, Failure> {
 
     let interval = humantime::format_duration(plan.block_interval);
     say(&format!(
-        "{} nodes, block interval {interval}, files in {} (logs: node1/log ...)",
-        members.len(),
+        "{}, block interval {interval}, files in {} (logs: node1/log ...)",
+        counted(members.len(), "node"),
         home.path().display()
     ));
     let begun = Instant::now();
@@ -117,8 +117,10 @@ struct Up {
 impl Up {
     /// The blocks that were made since then up to a height, and the slots there were for them.
     fn blocks_in_slots(self, height: u64, interval: Duration) -> (u64, u64) {
+        let blocks = height.saturating_sub(self.height);
         let slots = self.at.elapsed().as_nanos() / interval.as_nanos().max(1);
-        (height.saturating_sub(self.height), u64::try_from(slots).unwrap_or(u64::MAX))
+        // A slot that had begun then counts if its block was not there yet: no slot has two.
+        (blocks, u64::try_from(slots).unwrap_or(u64::MAX).max(blocks))
     }
 }
 
@@ -258,7 +260,8 @@ impl Network {
     fn blocks_made(&self, height: u64) -> String {
         let Some(up) = self.up else { return format!("height {height}") };
         let (blocks, slots) = up.blocks_in_slots(height, self.interval);
-        format!("height {height}, {blocks} blocks in the {slots} slots since it was up")
+        let (blocks, slots) = (counted(blocks, "block"), counted(slots, "slot"));
+        format!("height {height}, {blocks} in {slots} since it was up")
     }
 
     /// Judges the network, stops every process, and says how it was.
@@ -296,13 +299,13 @@ impl Network {
         self.screen.close();
         let killed = self.children.stop(|| orders.wait(Duration::ZERO) == Some(Order::Stop));
         if killed > 0 {
-            faults.push(format!("{killed} nodes had to be killed"));
+            faults.push(format!("{} had to be killed", counted(killed, "node")));
         }
         let pairs = survivors.len() * survivors.len().saturating_sub(1) / 2;
         if faults.is_empty() {
             say(&format!(
-                "the network ended healthy: {} nodes, {pairs}/{pairs} links, 0 duplicate, {made}",
-                survivors.len()
+                "the network ended healthy: {}, {pairs}/{pairs} links, 0 duplicate, {made}",
+                counted(survivors.len(), "node")
             ));
             if let Home::Temporary(path) = home {
                 let _ = std::fs::remove_dir_all(path);
@@ -321,9 +324,23 @@ impl Network {
     }
 }
 
+/// A number of things, in words.
+fn counted(number: impl std::fmt::Display, thing: &str) -> String {
+    let number = number.to_string();
+    let plural = if number == "1" { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_slot_has_two_blocks() {
+        let up = Up { height: 3, at: Instant::now() };
+        assert_eq!(up.blocks_in_slots(4, Duration::from_secs(600)), (1, 1));
+        assert_eq!((counted(1, "block"), counted(0, "slot")), ("1 block".to_owned(), "0 slots".to_owned()));
+    }
 
     #[test]
     fn only_a_number_that_lasts_is_told() {

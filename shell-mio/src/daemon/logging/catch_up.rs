@@ -12,6 +12,8 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 /// fetched.
 const FEW: u64 = 3;
 const SOON: Duration = Duration::from_secs(5);
+/// What has been fetched is durable within this time, or has been no block of the chain.
+const SETTLED: Duration = Duration::from_secs(2);
 /// Between two lines of progress: at first, and after the first minute.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const LATER_EVERY: Duration = Duration::from_secs(60);
@@ -66,6 +68,10 @@ struct Run {
     /// When the last line was written, if one was.
     told: Option<Instant>,
     stalled: bool,
+    /// The newest block that it has heard of.
+    target: u64,
+    /// Since when nothing is to be fetched any more.
+    fetched: Option<Instant>,
 }
 
 /// Follows the state of a node's catching-up.
@@ -82,6 +88,12 @@ impl CatchUp {
                 (height.0.max(tip), target.0)
             }
             SyncState::Synced => {
+                let run = self.run.as_mut()?;
+                let fetched = *run.fetched.get_or_insert(now);
+                // The last blocks are about to be durable.
+                if tip < run.target && now.duration_since(fetched) < SETTLED {
+                    return None;
+                }
                 let run = self.run.take()?;
                 let blocks = tip.saturating_sub(run.from);
                 let took = now.duration_since(run.begun);
@@ -94,7 +106,10 @@ impl CatchUp {
             samples: VecDeque::new(),
             told: None,
             stalled: false,
+            target,
+            fetched: None,
         });
+        (run.target, run.fetched) = (target, None);
         run.sample(now, height);
         let progress = Progress { height, target, rate: run.rate() };
         let stalled = matches!(state, SyncState::Stalled { .. });
@@ -179,6 +194,20 @@ mod tests {
         let done = Line::Done { blocks: 10_000, took: Duration::from_secs(100), height: 10_000 };
         assert_eq!((lines.len(), lines[lines.len() - 1]), (7, done), "{lines:?}");
         assert_eq!(catch_up.rate(), 0.0);
+    }
+
+    #[test]
+    fn it_is_done_when_the_last_block_is_durable_or_will_not_come() {
+        let (start, at) = (Instant::now(), Duration::from_millis);
+        for (durable, told_at, blocks) in [(113, 40, 23), (105, 2_100, 15)] {
+            let mut catch_up = CatchUp::default();
+            assert!(matches!(catch_up.see(syncing(90, 113), 90, start), Some(Line::Began(_))));
+            assert_eq!(catch_up.see(SyncState::Synced, 105, start + at(20)), None, "eight are being written");
+            let took = at(told_at);
+            let done = catch_up.see(SyncState::Synced, durable, start + took);
+            assert_eq!(done, Some(Line::Done { blocks, took, height: durable }));
+            assert_eq!(catch_up.see(SyncState::Synced, durable, start + took), None);
+        }
     }
 
     #[test]

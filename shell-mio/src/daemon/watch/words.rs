@@ -126,6 +126,15 @@ pub(super) fn words(fact: &Fact, names: &Names) -> Option<(String, Tone)> {
         }
         "ban_ended" => (format!("ban of {} ended: {}", text("target"), text("end")), Tone::Plain),
         "fatal" => (format!("it halts: {}", text("text")), Tone::Bad),
+        "stream" => match fields["state"].as_str() {
+            Some("heard_again") => {
+                ("events are heard again; those in between are missing here".to_owned(), Tone::Odd)
+            }
+            Some("silent") => {
+                ("no sign of life on the stream of events: it is taken up anew".to_owned(), Tone::Odd)
+            }
+            _ => ("the stream of events ended: it is taken up anew".to_owned(), Tone::Odd),
+        },
         "missed" => (format!("{} events are missing here", text("facts")), Tone::Odd),
         other => (format!("{other}: {}", rest(fields, names)), Tone::Odd),
     })

@@ -243,6 +243,8 @@ fn every_verb_tells_usage_from_failure() {
         &["run", "--nonsense"],
         &["run", "extra"],
         &["run", "--log-level", "inof"],
+        &["run", "--data-dir", dir, "--listen", "nowhere"],
+        &["check-config", "--data-dir", dir, "--local-ip", "nowhere"],
         &["devnet", "--nodes", "0"],
         &["devnet", "--nodes", "129"],
         &["devnet", "--nodes", "x"],

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::loopback::quiet_ip;
@@ -107,9 +108,26 @@ fn every_metric_of_the_dashboard_and_the_alerts_is_served_and_every_alert_is_in_
         let missing: Vec<_> = named.difference(&served).collect();
         assert!(missing.is_empty(), "{file} names what is not served: {missing:?}");
     }
-    let handbook = read("HANDBOOK.md");
+    let (handbook, tried) = (read("HANDBOOK.md"), read("monitoring/alerts_test.yml"));
     for alert in alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
         assert!(handbook.contains(&format!("| `{alert}` |")), "{alert} is not in the handbook");
+        let in_tests = tried.lines().any(|line| line.trim().strip_prefix("alertname: ") == Some(alert));
+        assert!(in_tests, "{alert} is not in alerts_test.yml");
+    }
+}
+
+/// Where Prometheus's own tool is installed.
+#[test]
+fn every_alert_fires_for_the_node_that_is_bad_alone() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("monitoring");
+    for arguments in [&["check", "rules", "alerts.yml"][..], &["test", "rules", "alerts_test.yml"]] {
+        match Command::new("promtool").args(arguments).current_dir(&here).output() {
+            Ok(done) => assert!(done.status.success(), "{arguments:?}: {done:?}"),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                eprintln!("promtool is not installed: not tried");
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
