@@ -92,11 +92,7 @@ impl<W: Witness> Drop for Until<'_, W> {
 }
 
 /// Has the `witness` present while `act` runs, and puts it back. Nobody else can reach it meanwhile, so it needs no lock.
-pub(crate) fn during<W: Witness, T>(
-    duty: Duty,
-    witness: &mut Option<Box<W>>,
-    act: impl FnOnce() -> T,
-) -> T {
+pub(crate) fn during<W: Witness, T>(duty: Duty, witness: &mut Option<Box<W>>, act: impl FnOnce() -> T) -> T {
     let present: Present = witness.take().map(|witness| (duty, witness as Box<dyn Witness>));
     let _until = Until { before: PRESENT.replace(present), home: witness };
     act()

@@ -26,11 +26,7 @@ pub(super) enum Entry<'a> {
     Accept(SocketAddr),
     /// `handle` was called with so many bytes of `Data`, the first of which complete a record of which `begun` bytes
     /// came before. The bytes are not kept: the records that were opened of them follow, and what was none.
-    Data {
-        conn: ConnId,
-        length: usize,
-        begun: usize,
-    },
+    Data { conn: ConnId, length: usize, begun: usize },
     /// `handle` was called with any other input.
     Input(Input<'a>),
     /// `transmit` was called with this budget.
@@ -203,7 +199,10 @@ impl<'a> Entry<'a> {
     }
 
     /// Appends an [`Entry::Input`] of what stands for an input that has a form of its own.
-    pub(super) fn append_input<T: Serialize + ?Sized>(input: &T, out: &mut Vec<u8>) -> Result<(), NotWritten> {
+    pub(super) fn append_input<T: Serialize + ?Sized>(
+        input: &T,
+        out: &mut Vec<u8>,
+    ) -> Result<(), NotWritten> {
         state::append(&(kind::INPUT, input), out)
     }
 
@@ -262,9 +261,7 @@ impl<'a> Reader<'a> {
                 Entry::Clocks(Elapsed { mono, wall })
             }
             kind::ACCEPT => Entry::Accept(self.value()?),
-            kind::DATA => {
-                Entry::Data { conn: self.connection()?, length: self.size()?, begun: self.size()? }
-            }
+            kind::DATA => Entry::Data { conn: self.connection()?, length: self.size()?, begun: self.size()? },
             kind::INPUT => Entry::Input(self.value()?),
             kind::TICK => Entry::Input(Input::Tick),
             kind::PERSISTED => Entry::Input(Input::Persisted(Ticket(self.number()?))),
@@ -374,7 +371,10 @@ mod tests {
             Entry::Input(Input::Tick),
             Entry::Input(Input::Persisted(Ticket(u64::MAX))),
             Entry::Input(Input::PersistFailed(Ticket(3))),
-            Entry::Input(Input::Request { id: crate::RequestId(7), request: Request::Submit(vec![1; 9].into()) }),
+            Entry::Input(Input::Request {
+                id: crate::RequestId(7),
+                request: Request::Submit(vec![1; 9].into()),
+            }),
             Entry::Transmit(conn, usize::MAX),
             Entry::Drained(7, 0x0102_0304),
             Entry::Drawn(5),

@@ -71,7 +71,9 @@ pub enum FlightError {
     #[error("not a flight recording: it does not begin with \"timed flight\"")]
     NotAFlight,
     /// Another version wrote them.
-    #[error("recorded by timed {version}, format {format}; this is {VERSION}, format {FORMAT}, and reads no other")]
+    #[error(
+        "recorded by timed {version}, format {format}; this is {VERSION}, format {FORMAT}, and reads no other"
+    )]
     OtherVersion {
         /// The version.
         version: String,

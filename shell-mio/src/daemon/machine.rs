@@ -3,9 +3,7 @@
 use std::net::SocketAddr;
 
 use timed_core::flight::{Recorder, Recording};
-use timed_core::{
-    Command, ConfigError, ConnId, Core, Input, Mono, Node, Now, Record, Refused, Transmit,
-};
+use timed_core::{Command, ConfigError, ConnId, Core, Input, Mono, Node, Now, Record, Refused, Transmit};
 
 use super::hosting::Plan;
 

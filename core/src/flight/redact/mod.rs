@@ -87,7 +87,8 @@ fn run(mut node: Node, playback: Playback, base: usize) -> Result<Playback, Repl
 fn redacted(
     original: &Segment,
     noted: &[(usize, Heard)],
-    substitutes: &Substitutes) -> Result<Segment, ReplayError> {
+    substitutes: &Substitutes,
+) -> Result<Segment, ReplayError> {
     let damaged = |what: String| FlightError::Damaged { offset: 0, what };
     let before = node(&original.state, 0)?;
     let mut state = Vec::new();

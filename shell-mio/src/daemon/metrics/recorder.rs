@@ -26,7 +26,11 @@ pub(super) fn recorder_numbers(out: &mut Text, numbers: &RecorderNumbers) {
         recorded.span.as_secs_f64(),
     );
     for (name, help, value) in [
-        ("recorder_checkpoints_total", "States of the node that the flight recorder has kept.", recorded.states),
+        (
+            "recorder_checkpoints_total",
+            "States of the node that the flight recorder has kept.",
+            recorded.states,
+        ),
         ("recordings_written_total", "Recordings written into the data directory.", *written),
         ("recordings_failed_total", "Recordings that could not be written.", *failed),
     ] {
