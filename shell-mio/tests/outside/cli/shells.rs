@@ -269,6 +269,6 @@ fn a_network_of_the_tokio_shell_ends_healthy_and_goes_on_under_it_alone() {
     assert_eq!(done.code, 0, "{done:?}");
     assert!(done.out.contains("the network ended healthy: 4 nodes, 6/6 links, 0 duplicate"), "{done:?}");
     // What its keys have promised is in the other shell's store.
-    let refused = crate::operator::run(&["devnet", "--dir", text(devnet.dir.path())]);
+    let refused = run(&["devnet", "--dir", text(devnet.dir.path())]);
     assert!(refused.code == 2 && refused.err.contains("--shell"), "{refused:?}");
 }
