@@ -374,14 +374,6 @@ impl Node {
     }
 }
 
-#[cfg(test)]
-impl Node {
-    /// Has it look after its peers half as often: another core to a recording.
-    pub(crate) fn slow_down_for_test(&mut self) {
-        self.config.timings.peer_check *= 2;
-    }
-}
-
 const _: () = {
     assert!(size_of::<Command>() <= COMMAND_BYTES);
     // Queues grow by doubling.
