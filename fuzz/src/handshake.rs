@@ -252,8 +252,11 @@ fn over(stage: &mut Stage, conn: ConnId, expected: Expected) {
         Expected::NoLink => assert_eq!(ups, 0, "a link after an unsound handshake: {commands:?}"),
         Expected::Anything => assert!(ups <= 1),
     }
-    // What is not live ends in time.
+    // What is not live ends in time. Whoever is linked reads on.
     for _ in 0..6 {
+        if ups > 0 {
+            let _ = stage.node.transmit(stage.now, conn, 1 << 16, &mut Vec::new());
+        }
         stage.now = stage.later(secs(1));
         stage.handle(Input::Tick);
     }
