@@ -17,7 +17,7 @@ use timed_tests::chain_generator::ChainGenerator;
 use timed_tests::driver::{Crypto, START, config};
 use timed_tests::stage::{Stage, secs};
 
-/// Blocks of the chain: enough for several requests under way, some of several parts.
+/// Blocks of the chain: enough for several requests under way, two of two parts.
 const LENGTH: u64 = 48;
 const SLOT: Duration = secs(1);
 /// Those who may lie: masternodes and an observer without an address.
@@ -96,8 +96,9 @@ fn chain(config: &Config) -> Vec<FinalBlock> {
             registry: config.registry.clone(),
         };
         let keys = [1, timed_tests::driver::NODE, 3, 4].map(|key| Crypto::Null.provider(key));
-        let payload = |height: Height| match height.0 % 9 {
-            4 => Bytes::from(vec![7; 3 * PART]),
+        // What a history costs is the bytes of its blocks.
+        let payload = |height: Height| match height.0 {
+            4 | 30 => Bytes::from(vec![7; PART + PART / 16]),
             _ => Bytes::from(vec![1; 40]),
         };
         let mut generator = ChainGenerator::new(origin, keys).with_payload(payload);

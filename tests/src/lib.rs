@@ -4,6 +4,7 @@ pub mod chain_auditor;
 pub mod chain_generator;
 #[cfg(feature = "shells")]
 pub mod chain_stores;
+mod checksum;
 pub mod conformance;
 pub mod driver;
 pub mod explore;

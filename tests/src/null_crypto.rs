@@ -10,6 +10,8 @@ use timed_core::crypto::{
 use timed_core::{NodeId, SessionHash, Signature};
 use zeroize::Zeroizing;
 
+use crate::checksum::Sum;
+
 /// A provider for the node `id`; there is no secret.
 #[derive(Clone, Debug)]
 pub struct NullProvider {
@@ -109,7 +111,7 @@ impl Handshake for NullHandshake {
         } else {
             out.extend_from_slice(&self.ephemeral);
             out.extend_from_slice(payload);
-            out.extend_from_slice(&self.transcript.tag());
+            out.extend_from_slice(&self.transcript.spread::<TAG>());
             self.stage = Stage::AcceptorDone;
         }
         Ok(())
@@ -128,7 +130,7 @@ impl Handshake for NullHandshake {
             let length = message.len().checked_sub(HANDSHAKE_REPLY_OVERHEAD).ok_or(CryptoError)?;
             let (content, tag) = rest.split_at_checked(length).ok_or(CryptoError)?;
             self.transcript = self.transcript.bytes(theirs).bytes(content);
-            if tag != self.transcript.tag() {
+            if tag != self.transcript.spread::<TAG>() {
                 return Err(CryptoError);
             }
             payload.extend_from_slice(content);
@@ -178,7 +180,7 @@ impl Half {
     }
 
     fn next_tag(&mut self, text: &[u8]) -> [u8; TAG] {
-        let tag = Sum::new(self.key).word(self.counter).bytes(text).tag();
+        let tag = Sum::new(self.key).word(self.counter).bytes(text).spread::<TAG>();
         self.counter += 1;
         tag
     }
@@ -200,47 +202,5 @@ impl Session for NullSession {
                 Err(CryptoError)
             }
         }
-    }
-}
-
-/// A running 64-bit checksum, eight bytes a step. Not a hash to trust, but every bit of the input counts.
-#[derive(Clone, Copy, Debug)]
-struct Sum(u64);
-
-impl Sum {
-    const fn new(seed: u64) -> Self {
-        Self(seed ^ 0x9e37_79b9_7f4a_7c15)
-    }
-
-    const fn word(self, word: u64) -> Self {
-        Self((self.0.rotate_left(23) ^ word).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ (self.0 >> 29))
-    }
-
-    /// Takes the length too, so that two fields never run into each other.
-    fn bytes(self, bytes: &[u8]) -> Self {
-        let mut sum = self.word(bytes.len() as u64);
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            for (to, from) in word.iter_mut().zip(chunk) {
-                *to = *from;
-            }
-            sum = sum.word(u64::from_le_bytes(word));
-        }
-        sum
-    }
-
-    const fn finish(self) -> u64 {
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
-
-    fn tag(self) -> [u8; TAG] {
-        let mut tag = [0; TAG];
-        for (number, chunk) in (1..).zip(tag.chunks_exact_mut(8)) {
-            chunk.copy_from_slice(&self.word(number).finish().to_le_bytes());
-        }
-        tag
     }
 }

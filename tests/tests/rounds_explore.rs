@@ -1,8 +1,8 @@
 //! Every way in which a height of four nodes can go, one of them a traitor, crashes included: one round to its end,
 //! and the beginning of two.
 //!
-//! `TIMED_ROUNDS=2 cargo test -p timed-tests --test rounds_explore -- --nocapture` goes through all of two rounds,
-//! which takes minutes.
+//! `TIMED_ROUNDS=2 cargo test -p timed-tests --test rounds_explore -- --nocapture` goes on into the second round, for as
+//! many states as `TIMED_STATES` says, and tells how far it came: two whole rounds are more than anybody has time for.
 
 use timed_tests::rounds::{Bounds, Found, explore};
 
@@ -15,14 +15,21 @@ fn told(name: &str, bounds: Bounds) -> Found {
     found
 }
 
+/// A number that the environment gives.
+fn given<T: std::str::FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 #[test]
 fn prod_06_no_schedule_makes_two_blocks_final() {
-    let rounds = std::env::var("TIMED_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let rounds = given("TIMED_ROUNDS").unwrap_or(1);
+    let states = given("TIMED_STATES").unwrap_or(if rounds > 1 { 100_000 } else { 10_000_000 });
     for led in 0..3 {
-        let bounds = Bounds { size: 4, traitors: 1, led, rounds, states: 10_000_000 };
+        let bounds = Bounds { size: 4, traitors: 1, led, rounds, states };
         let found = told(&format!("a traitor leads round {led}"), bounds);
         assert!(found.wrong.is_none(), "{:#?}", found.wrong);
-        assert!(found.complete && found.decided > 0 && found.locked > 0);
+        assert!(found.complete || rounds > 1);
+        assert!(found.decided > 0 && found.locked > 0);
     }
 }
 

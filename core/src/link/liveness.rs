@@ -10,7 +10,7 @@ pub(crate) struct Vitals {
     pub heard: Mono,
     /// When the ping that is not answered yet was sent.
     pub pinged: Option<Mono>,
-    /// Since when bytes wait that the socket does not take.
+    /// Since when something waits and the socket takes nothing of it.
     pub stalled: Option<Mono>,
 }
 

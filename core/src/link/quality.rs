@@ -82,7 +82,9 @@ pub(crate) fn health(
     let slower = share(rtt.saturating_sub(quality.best * 2), Duration::from_millis(200), 20);
     let late_now = vitals.pinged.is_some_and(|sent| now.since(sent) > LATE_PONG);
     let late = u64::from(quality.late) + if late_now { u64::from(LATE_COST) } else { 0 };
-    let stalled = vitals.stalled.map_or(0, |since| 20 + share(now.since(since), timings.write_timeout, 20));
+    // What was queued at this very moment has not waited for anybody.
+    let stalled = vitals.stalled.filter(|since| *since < now);
+    let stalled = stalled.map_or(0, |since| 20 + share(now.since(since), timings.write_timeout, 20));
     let restless = u64::from(reconnects.min(5)) * 3;
     u8::try_from(alive.saturating_sub(far + slower + late + stalled + restless)).unwrap_or(100)
 }
@@ -112,7 +114,7 @@ mod tests {
         let (vitals, quality) = fresh();
         assert_eq!([0, 5_000, 10_000, 15_000].map(|now| judge(now, &vitals, &quality, 0)), [100, 100, 50, 0]);
         let stalled = Vitals { stalled: Some(at(0)), ..vitals };
-        assert_eq!([0, 2_500, 5_000].map(|now| judge(now, &stalled, &quality, 0)), [80, 70, 60]);
+        assert_eq!([0, 1, 2_500, 5_000].map(|now| judge(now, &stalled, &quality, 0)), [100, 80, 70, 60]);
     }
 
     #[test]

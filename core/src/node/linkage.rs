@@ -145,6 +145,12 @@ impl Node {
         let Some(link) = self.links.get_mut(conn) else { return Queued::Full };
         let queued = link.queue(lane, Arc::clone(frame), &self.config.limits);
         if queued == Queued::First {
+            // A socket that took all before and takes nothing now may never be asked for again: it counts from here.
+            if let Some(peering) = link.peering_mut() {
+                let now = self.clock.now().mono;
+                peering.vitals.stalled.get_or_insert(now);
+                self.timers.earlier(TimerKey::Link(conn), now + self.config.timings.write_timeout);
+            }
             self.commands.push_back(Command::Send { conn });
         }
         queued

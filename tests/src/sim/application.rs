@@ -121,8 +121,8 @@ pub struct Application {
     pub changes: BTreeMap<Height, Vec<RegistryChange>>,
     /// What its name service says of the names of bootstrap peers at present.
     pub names: Vec<Vec<CanonicalAddr>>,
-    /// Transactions in blocks; read from the disk when first needed.
-    included: Option<BTreeSet<TxId>>,
+    /// Transactions in blocks that this process was given: its disk may not have them yet.
+    given: BTreeSet<TxId>,
     /// What is to be told, by time and order.
     answers: BTreeMap<(SimTime, u64), Answer>,
     asked: u64,
@@ -131,10 +131,10 @@ pub struct Application {
 }
 
 impl Application {
-    /// The process died: what it was about to say is lost, and what it knows is read from the disk again.
+    /// The process died: what it was about to say is lost, and what it knows is what the disk has.
     pub(crate) fn restart(&mut self) {
         self.answers.clear();
-        self.included = None;
+        self.given.clear();
         self.committed_at = SimTime(0);
     }
 
@@ -156,9 +156,9 @@ impl Application {
         let mut stale = Vec::new();
         let payload = match self.conduct.offer {
             Offer::Waiting => {
-                let included = self.included(disk);
+                let known = Known { given: &self.given, disk };
                 let (old, fresh): (Vec<_>, Vec<_>) =
-                    transactions.into_iter().partition(|bytes| included.contains(&tx_id(bytes)));
+                    transactions.into_iter().partition(|bytes| known.has(&tx_id(bytes)));
                 stale = old.iter().map(|bytes| tx_id(bytes)).collect();
                 Some(assemble(&fresh, max_bytes))
             }
@@ -182,7 +182,7 @@ impl Application {
         payload: &Bytes,
     ) -> Option<SimTime> {
         let verdict = match self.conduct.judgement {
-            Judgement::Fair => judge(self.included(disk), payload),
+            Judgement::Fair => judge(&Known { given: &self.given, disk }, payload),
             Judgement::Blind => PayloadVerdict::Valid,
             Judgement::Refusal => PayloadVerdict::Invalid,
             Judgement::Silence => return None,
@@ -192,17 +192,11 @@ impl Application {
     }
 
     /// Given a final block. Also returns the transactions that it carries.
-    pub(crate) fn commit(
-        &mut self,
-        now: SimTime,
-        rng: &mut Rng,
-        disk: &Disk,
-        block: &FinalBlock,
-    ) -> (SimTime, Vec<TxId>) {
+    pub(crate) fn commit(&mut self, now: SimTime, rng: &mut Rng, block: &FinalBlock) -> (SimTime, Vec<TxId>) {
         let height = block.block.header.height;
         let transactions = disassemble(&block.block.payload).unwrap_or_default();
         let included: Vec<TxId> = transactions.iter().map(|bytes| tx_id(bytes)).collect();
-        self.included(disk).extend(included.iter().copied());
+        self.given.extend(included.iter().copied());
         let registry_changes = self.changes.get(&height).cloned().unwrap_or_default();
         let at = now + rng.between(self.conduct.committing.0, self.conduct.committing.1);
         self.committed_at = self.committed_at.max(at);
@@ -234,25 +228,32 @@ impl Application {
         self.answers.insert((at, self.asked), answer);
         at
     }
+}
 
-    fn included(&mut self, disk: &Disk) -> &mut BTreeSet<TxId> {
-        self.included.get_or_insert_with(|| {
-            let payloads = disk.blocks().filter_map(|(_, bytes)| FinalBlock::decode(bytes).ok());
-            payloads
-                .filter_map(|block| disassemble(&block.block.payload))
-                .flatten()
-                .map(|bytes| tx_id(&bytes))
-                .collect()
-        })
+/// The transactions that are in final blocks, as far as an application knows.
+struct Known<'a> {
+    given: &'a BTreeSet<TxId>,
+    disk: &'a Disk,
+}
+
+impl Known<'_> {
+    fn has(&self, id: &TxId) -> bool {
+        self.given.contains(id) || self.disk.carries(id)
     }
 }
 
+/// The ids of the transactions in an encoded final block; none if it is not one.
+pub(crate) fn transactions_of(block: &Bytes) -> Vec<TxId> {
+    let payload = FinalBlock::decode(block).ok().and_then(|block| disassemble(&block.block.payload));
+    payload.unwrap_or_default().iter().map(|bytes| tx_id(bytes)).collect()
+}
+
 /// Whether a payload is a list of transactions that are new, each once.
-fn judge(included: &BTreeSet<TxId>, payload: &Bytes) -> PayloadVerdict {
+fn judge(known: &Known<'_>, payload: &Bytes) -> PayloadVerdict {
     let mut ids = BTreeSet::new();
     let mut is_new = |bytes: &Bytes| {
         let id = tx_id(bytes);
-        !included.contains(&id) && ids.insert(id)
+        !known.has(&id) && ids.insert(id)
     };
     match disassemble(payload) {
         Some(transactions) if transactions.iter().all(&mut is_new) => PayloadVerdict::Valid,
@@ -346,7 +347,7 @@ mod tests {
         let (mut app, mut rng) = (Application::default(), Rng::new([1; 32]));
         let disk = Disk::new((Duration::ZERO, Duration::ZERO));
         let (old, new) = (Bytes::from_static(b"old"), Bytes::from_static(b"new"));
-        app.included(&disk).insert(tx_id(&old));
+        app.given.insert(tx_id(&old));
         let wanted = Wanted {
             height: Height(2),
             round: Round(0),

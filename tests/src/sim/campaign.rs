@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use timed_core::Height;
+
 use super::clock::SimTime;
 use super::faults::{Fault, Swarm};
 use super::host::{HostId, MakeProvider};
@@ -18,6 +20,10 @@ const STORM: u32 = 60;
 const SILENCE: Duration = Duration::from_secs(16);
 /// How long links may take to stand again, and how long they get to come to rest.
 const LINKS: Duration = Duration::from_secs(60);
+/// A run of more than so much time has storms of half the length, and between them calms that show what changes slowly.
+const LONG_RUN: Duration = Duration::from_secs(6 * 3_600);
+/// The calms of such a run.
+const LONG_CALM: Duration = Duration::from_secs(300);
 /// Without faults: the time between two looks.
 const LOOK: Duration = Duration::from_secs(600);
 
@@ -153,13 +159,28 @@ impl Campaign {
 
     fn storm(&self, world: &mut World, kinds: &[Fault], tally: &mut Tally) {
         let swarm = world.draw_swarm_from(kinds);
-        let lasts = self.interval * STORM;
-        let lasts = lasts / 2 + world.random(lasts / 2);
+        let is_long = self.time > LONG_RUN;
+        let most = self.interval * if is_long { STORM / 2 } else { STORM };
+        let lasts = most / 2 + world.random(most / 2);
+        let (began, links, height) = (world.now(), world.links(), world.chain_height());
         world.unleash(&swarm, lasts);
+        if !self.has_traitor() {
+            if swarm.faults.iter().all(|fault| fault.spares_links()) && world.links() != links {
+                world.fail(&format!("{swarm:?} has ended links\n{}", world.describe()));
+            }
+            if swarm.faults.iter().all(|fault| fault.spares_slots()) {
+                self.keeps_pace(world, began, height, &format!("in {swarm:?}"));
+                let late = world.late_blocks(height);
+                if late > 0 {
+                    world.fail(&format!("in {swarm:?}: {late} blocks were not decided in the first round"));
+                }
+            }
+        }
         tally.storms += 1;
         self.recovers(world, &swarm, tally);
         world.run_for(LINKS);
-        self.calm(world, LINKS.max(self.interval * 3), &format!("after {swarm:?}"));
+        let calm = if is_long { LONG_CALM } else { LINKS };
+        self.calm(world, calm.max(self.interval * 3), &format!("after {swarm:?}"));
     }
 
     /// All links, and blocks again.
@@ -189,21 +210,32 @@ impl Campaign {
         } else if world.dials_since(began) > 0 {
             Some("somebody dials".to_owned())
         } else {
-            let slots = u64::try_from(time.as_nanos() / self.interval.as_nanos().max(1)).unwrap_or(0);
-            let made = world.chain_height().0 - height.0;
-            (made + 1 < slots).then(|| format!("{made} blocks in {slots} slots"))
+            let held = |host: &HostId| world.held(*host) > world.seen(*host).live.len();
+            world
+                .nodes()
+                .iter()
+                .find(|host| held(host))
+                .map(|host| format!("{host} has more sockets than links"))
         };
         if let Some(fault) = fault {
             world.fail(&format!("in the calm {when}: {fault}\n{}", world.describe()));
+        }
+        self.keeps_pace(world, began, height, &format!("in the calm {when}"));
+    }
+
+    /// Every slot since a time has had its block, perhaps but for the present one.
+    fn keeps_pace(&self, world: &World, began: SimTime, height: Height, when: &str) {
+        let time = world.now().since(began);
+        let slots = u64::try_from(time.as_nanos() / self.interval.as_nanos().max(1)).unwrap_or(0);
+        let made = world.chain_height().0 - height.0;
+        if made + 1 < slots {
+            world.fail(&format!("{when}: {made} blocks in {slots} slots\n{}", world.describe()));
         }
     }
 
     fn count(&self, world: &World, tally: &mut Tally) {
         let height = world.chain_height();
-        for made in tally.blocks + 1..=height.0 {
-            let block = world.final_block(timed_core::Height(made));
-            tally.late += u64::from(block.is_some_and(|block| block.certificate.round.0 > 0));
-        }
+        tally.late += world.late_blocks(Height(tally.blocks));
         tally.time = world.now().since(SimTime(0));
         tally.steps = world.steps();
         tally.blocks = height.0;

@@ -59,7 +59,8 @@ impl World {
             }
             Fault::Skew => {
                 let interval = i64::try_from(self.origin().interval.as_millis()).unwrap_or(0);
-                let most = usize::try_from(2_000.min(interval / 4) * 3 / 4).unwrap_or(0);
+                // Two of them may be wrong in opposite directions.
+                let most = usize::try_from(2_000.min(interval / 4) * 3 / 8).unwrap_or(0);
                 let error = i64::try_from(self.random_below(2 * most + 1)).unwrap_or(0);
                 self.set_wall_error(at, error - i64::try_from(most).unwrap_or(0));
             }

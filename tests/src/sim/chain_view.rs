@@ -138,6 +138,13 @@ impl World {
         FinalBlock::decode(bytes).ok()
     }
 
+    /// How many of the final blocks above a height were not decided in the first round.
+    pub(super) fn late_blocks(&self, above: Height) -> u64 {
+        let heights = (above.0 + 1..=self.chain_height().0).map(Height);
+        let late = |height: &Height| self.final_block(*height).is_some_and(|b| b.certificate.round.0 > 0);
+        heights.filter(late).map(|_| 1).sum()
+    }
+
     /// Height of a host's newest durable block.
     #[must_use]
     pub fn height(&self, host: HostId) -> Height {

@@ -1,12 +1,13 @@
 //! A host's disk: records and final blocks become durable in one order, some time after they were written; a
 //! crash loses the rest.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 use timed_core::{Height, Record, RecordKey, Rng, StoredBlock, Ticket, TxId};
 
+use super::application::transactions_of;
 use super::clock::SimTime;
 
 /// Whether durable writes succeed.
@@ -24,6 +25,8 @@ pub enum DiskHealth {
 pub struct Snapshot {
     records: BTreeMap<RecordKey, Bytes>,
     blocks: BTreeMap<Height, Bytes>,
+    /// Of the transactions in these blocks.
+    transactions: BTreeSet<TxId>,
 }
 
 impl Snapshot {
@@ -38,6 +41,7 @@ impl Snapshot {
     #[must_use]
     pub fn without_blocks(mut self) -> Self {
         self.blocks.clear();
+        self.transactions.clear();
         self
     }
 }
@@ -135,14 +139,18 @@ impl Disk {
         self.durable.blocks.get(&height)
     }
 
-    /// All durable blocks, by ascending height.
-    pub fn blocks(&self) -> impl Iterator<Item = (Height, &Bytes)> {
-        self.durable.blocks.iter().map(|(height, bytes)| (*height, bytes))
+    /// Whether a durable block carries a transaction.
+    #[must_use]
+    pub fn carries(&self, id: &TxId) -> bool {
+        self.durable.transactions.contains(id)
     }
 
     /// Puts blocks there that no process of this disk has written. The process must be down.
     pub fn append(&mut self, blocks: impl IntoIterator<Item = StoredBlock>) {
-        self.durable.blocks.extend(blocks.into_iter().map(|block| (block.height, block.bytes)));
+        for StoredBlock { height, bytes } in blocks {
+            self.durable.transactions.extend(transactions_of(&bytes));
+            self.durable.blocks.insert(height, bytes);
+        }
     }
 
     /// Puts a record there that no process of this disk has written. The process must be down.
@@ -212,6 +220,7 @@ impl Snapshot {
                 self.blocks.insert(height, bytes);
                 for id in included {
                     self.records.remove(&RecordKey::Transaction(id));
+                    self.transactions.insert(id);
                 }
             }
         }

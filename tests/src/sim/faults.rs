@@ -112,6 +112,32 @@ impl Fault {
         Self::Liar,
     ];
 
+    /// Whether every link bears it.
+    #[must_use]
+    pub const fn spares_links(self) -> bool {
+        matches!(
+            self,
+            Self::WallStep
+                | Self::Firewall
+                | Self::SlowDisk
+                | Self::Lossy
+                | Self::BadLine
+                | Self::Garbage
+                | Self::Liar
+                | Self::Skew
+                | Self::SlowApplication
+                | Self::BadOffer
+                | Self::BadJudgement
+                | Self::Submit
+        )
+    }
+
+    /// Whether every slot has its block in spite of it, decided in the first round.
+    #[must_use]
+    pub const fn spares_slots(self) -> bool {
+        matches!(self, Self::Firewall | Self::Garbage | Self::Liar | Self::Skew | Self::Submit)
+    }
+
     /// Its name, as on a command line: `black-hole`.
     #[must_use]
     pub fn name(self) -> String {

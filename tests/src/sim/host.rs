@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::time::Duration;
 
 use timed_core::crypto::Provider;
 use timed_core::{
-    Config, ConfigError, ConnId, Core, Fatal, Height, NodeId, Reading, RecordKey, Reply, Request, RequestId,
-    TransportCause,
+    Config, ConfigError, ConnId, Core, Fatal, Height, Mono, NodeId, Reading, RecordKey, Reply, Request,
+    RequestId, TransportCause,
 };
 
 use super::application::Application;
@@ -69,7 +70,10 @@ pub enum Exit {
 pub(crate) enum Reads {
     Promptly,
     /// A few bytes of each connection, then nothing for a while.
-    Slowly,
+    Slowly {
+        bytes: usize,
+        pause: Duration,
+    },
 }
 
 /// What a host is there for.
@@ -152,6 +156,21 @@ pub(crate) struct Process {
     /// Whether links or sockets came or went since the last look.
     pub(crate) links: Links,
     pub(crate) dials: DialRules,
+    /// What the monotonic clock showed at the last input.
+    pub(crate) read_mono: Mono,
+    /// Whether that clock has gone backwards.
+    pub(crate) setback: Setback,
+    /// Since when it has run, and its monotonic clock with it.
+    pub(crate) steady_since: SimTime,
+}
+
+/// Whether a process has told that its monotonic clock went backwards (contract C4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Setback {
+    /// It did not.
+    None,
+    Unsaid,
+    Said,
 }
 
 /// Whether a process's links are to be looked at.
@@ -189,6 +208,10 @@ pub(crate) struct Socket {
     pub(crate) sent: u64,
     /// A slow reader takes nothing more before.
     pub(crate) reads_at: SimTime,
+    /// When bytes were read last.
+    pub(crate) heard_at: SimTime,
+    /// Since when its kernel takes nothing of what waits.
+    pub(crate) stuck_since: Option<SimTime>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,6 +279,9 @@ impl Host {
             dies_after: None,
             links: Links::Unchanged,
             dials: DialRules::default(),
+            read_mono: now.mono,
+            setback: Setback::None,
+            steady_since: cx.now,
         }));
         self.exit = None;
         self.seen = Seen::new(cx.now);

@@ -9,7 +9,7 @@ use timed_core::{BanCause, BanTarget, Command, ConnId, Event, Holding};
 use super::chain_rules;
 use super::clock::SimTime;
 use super::context::Context;
-use super::host::{Durability, Host, HostId, Links, Process, Role, RunState};
+use super::host::{Durability, Host, HostId, Links, Process, Reads, Role, RunState, Setback, Socket};
 use super::net::Net;
 
 /// Bytes that may leave on a connection before the first record of a start is durable: preambles and the
@@ -22,6 +22,10 @@ pub(crate) const SWEEP_EVERY: u64 = 1_000;
 /// After nothing has disturbed a host for so long its links must be true: silence closes a link after 15 s,
 /// and what is late by a turn of the clock or of the network is late by less than the rest.
 const SETTLED: Duration = Duration::from_secs(20);
+/// A link on which nothing is heard, and one that takes nothing, must have ended (rules L-2 and L-3), give or take a
+/// turn of the clock.
+const SILENT: Duration = Duration::from_secs(16);
+const STUCK: Duration = Duration::from_secs(6);
 /// Two connections of a pair, both held by both processes for so long, are one too many.
 const LASTING: Duration = Duration::from_secs(10);
 
@@ -119,6 +123,9 @@ pub(crate) fn count_call(host: &Host, process: &mut Process, cx: &mut Context) {
 
 /// When a wake-up has come to rest.
 pub(crate) fn after_wake(host: &Host, process: &mut Process, cx: &mut Context) {
+    if process.setback == Setback::Unsaid {
+        cx.violate(format!("{}: its monotonic clock has gone backwards, and it does not say so", host.id));
+    }
     if std::mem::replace(&mut process.links, Links::Unchanged) == Links::Unchanged {
         return;
     }
@@ -136,6 +143,7 @@ pub(crate) fn after_wake(host: &Host, process: &mut Process, cx: &mut Context) {
 pub(crate) fn sweep(hosts: &[Host], net: &Net, cx: &mut Context) {
     for host in hosts {
         links_are_true(host, hosts, cx);
+        links_live(host, cx);
         tables_are_bounded(host, cx);
         chain_rules::sweep(host, cx);
     }
@@ -155,7 +163,8 @@ fn tables_are_bounded(host: &Host, cx: &mut Context) {
 /// Every live link that had time to settle is live at the other end too, under the same name.
 fn links_are_true(host: &Host, hosts: &[Host], cx: &mut Context) {
     let now = cx.now;
-    if !host.is_running() || !settled(host.disturbed_at, now) {
+    // Who reads little and late hears of an end only when it has read what came before.
+    if !host.is_running() || !settled(host.disturbed_at, now) || host.reads != Reads::Promptly {
         return;
     }
     for link in host.seen.live.iter().filter(|link| settled(link.since, now)) {
@@ -180,6 +189,28 @@ fn links_are_true(host: &Host, hosts: &[Host], cx: &mut Context) {
         };
         if let Some(fault) = fault {
             cx.violate(format!("{}: link {:?} to {}, {fault}", host.id, link.session, peer.id));
+        }
+    }
+}
+
+/// No link goes on that brings nothing or takes nothing, whatever befell it.
+fn links_live(host: &Host, cx: &mut Context) {
+    let now = cx.now;
+    let Some(process) = host.process.as_ref().filter(|process| process.run == RunState::Running) else {
+        return;
+    };
+    let over = |since: SimTime, limit| now.since(since.max(process.steady_since)) > limit;
+    let fault = |socket: &Socket| {
+        if over(socket.heard_at, SILENT) {
+            Some(format!("has brought nothing for {:?}", now.since(socket.heard_at)))
+        } else {
+            let since = socket.stuck_since.filter(|since| over(*since, STUCK))?;
+            Some(format!("has taken nothing for {:?}", now.since(since)))
+        }
+    };
+    for link in &host.seen.live {
+        if let Some(fault) = process.sockets.get(&link.conn).and_then(fault) {
+            cx.violate(format!("{}: link {} to {:?} {fault}", host.id, link.conn, link.peer));
         }
     }
 }

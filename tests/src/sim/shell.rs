@@ -14,7 +14,7 @@ use super::chain_rules;
 use super::clock::SimTime;
 use super::context::{Context, Due};
 use super::disk::{Content, Written};
-use super::host::{Durability, Exit, Host, Links, Pending, Phase, Process, Reads, Socket};
+use super::host::{Durability, Exit, Host, Links, Pending, Phase, Process, Reads, Setback, Socket};
 use super::invariants;
 use super::net::{Net, Read};
 use super::path::Draining;
@@ -23,9 +23,8 @@ use super::wire::{Side, TcpId};
 
 /// Reads of one connection in one wake-up; the rest waits for the next.
 const READS_A_WAKE: usize = 64;
-/// What a slow reader takes of a connection at once, and how long it waits then.
-const SLOW_READ: usize = 512;
-const SLOW_PAUSE: Duration = Duration::from_millis(50);
+/// After so many reads in a row the next take twice as much: what is long is cut everywhere by its beginning.
+const READS_OF_A_SIZE: usize = 8;
 /// Asked of `transmit` at once.
 const TRANSMIT_BUDGET: usize = 64 * 1024;
 /// A budget of which `transmit` must make some use if it has more.
@@ -112,6 +111,10 @@ impl Turn<'_> {
         if self.is_dead() {
             return;
         }
+        if self.now.mono < self.process.read_mono && self.process.setback == Setback::None {
+            self.process.setback = Setback::Unsaid;
+        }
+        self.process.read_mono = self.now.mono;
         self.process.node.handle(self.now, input);
         invariants::count_call(self.host, self.process, self.cx);
         chain_rules::after_call(self.process);
@@ -141,6 +144,8 @@ impl Turn<'_> {
             pending: Pending::Drained,
             sent: 0,
             reads_at: SimTime(0),
+            heard_at: self.cx.now,
+            stuck_since: None,
         };
         if self.process.sockets.insert(conn, socket).is_some() {
             self.cx.violate(format!("{}: connection id {conn} is used twice", self.host.id));
@@ -177,10 +182,12 @@ impl Turn<'_> {
     }
 
     fn read(&mut self, conn: ConnId, tcp: TcpId, side: Side) {
-        let slow = self.host.reads == Reads::Slowly;
         let usual = self.net.paths.profile.read_chunk;
-        let most = if slow { usual.min(SLOW_READ) } else { usual };
-        for _ in 0..READS_A_WAKE {
+        for number in 0..READS_A_WAKE {
+            let most = match self.host.reads {
+                Reads::Promptly => usual << (number / READS_OF_A_SIZE),
+                Reads::Slowly { bytes, .. } => usual.min(bytes),
+            };
             let Some(socket) = self.process.sockets.get_mut(&conn).filter(|_| self.process.ended.is_none())
             else {
                 return;
@@ -192,17 +199,18 @@ impl Turn<'_> {
                 }
                 return;
             }
-            if slow {
+            if let Reads::Slowly { pause, .. } = self.host.reads {
                 if self.cx.now < socket.reads_at {
                     return;
                 }
-                socket.reads_at = self.cx.now + SLOW_PAUSE;
+                socket.reads_at = self.cx.now + pause;
                 self.cx.agenda.enter(socket.reads_at, Due::Look(tcp, side));
             }
             let mut buffer = std::mem::take(&mut self.buffer);
             buffer.clear();
             let read = self.net.read(tcp, side, most, &mut buffer, self.cx);
             if let Read::Bytes(len) = read {
+                socket.heard_at = self.cx.now;
                 self.note(What::Data(conn, len));
                 self.handle(Input::Data { conn, bytes: &buffer });
             }
@@ -283,7 +291,7 @@ impl Turn<'_> {
                 Some(left) => *left -= 1,
                 None => {}
             }
-            self.note(What::Command(command.clone()));
+            self.cx.trace.command(self.cx.now, self.host.id, &command);
             invariants::command(self.host, self.process, self.cx, &command);
             chain_rules::command(self.host, self.process, self.cx, &command);
             self.carry_out(command);
@@ -349,7 +357,7 @@ impl Turn<'_> {
             }
             Command::Validate { block, payload, .. } => application.validate(now, rng, disk, block, &payload),
             Command::Commit { ticket, block, bytes, .. } => {
-                let (due, included) = application.commit(now, rng, disk, &block);
+                let (due, included) = application.commit(now, rng, &block);
                 self.write(ticket, Content::Block { height: block.block.header.height, bytes, included });
                 Some(due)
             }
@@ -368,6 +376,7 @@ impl Turn<'_> {
     fn event(&mut self, event: Event) {
         match &event {
             Event::Warning(Warning::EpochRaised { .. }) => self.process.dials.began_anew(),
+            Event::Warning(Warning::ClockBackwards(_)) => self.process.setback = Setback::Said,
             Event::Knocked { peer, direction: Direction::Inbound, answer: KnockAnswer::WillDial } => {
                 self.process.dials.called(peer, &self.host.config);
             }
@@ -412,9 +421,11 @@ impl Turn<'_> {
             let (tcp, side) = (socket.tcp, socket.side);
             let budget = self.net.space(tcp, side, self.cx.now).min(TRANSMIT_BUDGET);
             if budget == 0 {
+                socket.stuck_since.get_or_insert(self.cx.now);
                 self.net.want_space(tcp, side, self.cx);
                 return;
             }
+            socket.stuck_since = None;
             let mut buffer = std::mem::take(&mut self.buffer);
             buffer.clear();
             let left = self.process.node.transmit(self.now, conn, budget, &mut buffer);

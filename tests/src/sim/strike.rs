@@ -85,7 +85,7 @@ impl World {
             }
             Fault::Stop if running => {
                 let process = self.host(a).seen.started;
-                self.note(a, "is asked to stop");
+                self.fault(a, "is asked to stop");
                 self.post(a, Request::Stop);
                 self.start_once_over(a, process, lasts);
             }
@@ -154,7 +154,9 @@ impl World {
             }
             Fault::SlowReader => {
                 self.fault(a, "reads little and late");
-                self.host_mut(a).reads = Reads::Slowly;
+                let bytes = [1, 16, 512][self.draw(3)];
+                let pause = Duration::from_millis([50, 1_000][self.draw(2)]);
+                self.host_mut(a).reads = Reads::Slowly { bytes, pause };
                 self.after(lasts, move |world| {
                     world.note(a, "reads as before");
                     world.host_mut(a).reads = Reads::Promptly;

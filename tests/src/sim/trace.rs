@@ -2,29 +2,26 @@
 //! the last events in a form that people read.
 
 use std::collections::VecDeque;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use timed_core::{Command, ConnId, Event, RecordKey, Request, Ticket, TransportCause};
 
 use super::application::Answer;
 use super::clock::SimTime;
 use super::host::HostId;
+use crate::checksum::Sum;
 
 /// Events kept for the report of a failure.
 const KEPT: usize = 400;
-/// Bytes gathered before they are hashed.
-const BATCH: usize = 16 * 1024;
-
 /// The hash of everything that happened in a world so far.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct TraceHash([u8; 32]);
+pub struct TraceHash(u64);
 
 impl fmt::Debug for TraceHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0[..8].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{:016x}", self.0)
     }
 }
 
@@ -42,7 +39,7 @@ pub(crate) enum What {
     Tick,
     Request(Request),
     Answer(Answer),
-    Command(Command),
+    Command(Box<Command>),
     Sent(ConnId, usize),
     Fault(String),
 }
@@ -62,8 +59,7 @@ impl fmt::Display for What {
             Self::Answer(answer) => answer_line(f, answer),
             Self::Request(Request::Submit(bytes)) => write!(f, "-> Request Submit {} bytes", bytes.len()),
             Self::Request(request) => write!(f, "-> Request {request:?}"),
-            Self::Command(Command::Event(event)) => write!(f, "   {event:?}"),
-            Self::Command(command) => command_line(f, command),
+            Self::Command(command) => write!(f, "{}", Spelt(command)),
             Self::Sent(conn, len) => write!(f, "<- {len} bytes on {conn}"),
             Self::Fault(what) => write!(f, "FAULT {what}"),
         }
@@ -90,8 +86,17 @@ fn answer_line(f: &mut fmt::Formatter<'_>, answer: &Answer) -> fmt::Result {
 }
 
 /// A command with its bytes counted instead of shown.
+struct Spelt<'a>(&'a Command);
+
+impl fmt::Display for Spelt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        command_line(f, self.0)
+    }
+}
+
 fn command_line(f: &mut fmt::Formatter<'_>, command: &Command) -> fmt::Result {
     match command {
+        Command::Event(event) => write!(f, "   {event:?}"),
         Command::Persist { ticket, key, record } if *key != RecordKey::Boot => {
             write!(f, "<- Persist {ticket} {key:?}, {} bytes", record.len())
         }
@@ -115,8 +120,7 @@ fn command_line(f: &mut fmt::Formatter<'_>, command: &Command) -> fmt::Result {
 /// The running hash and the last events.
 #[derive(Debug)]
 pub(crate) struct Trace {
-    hasher: Sha256,
-    batch: Batch,
+    sum: Sum,
     echo: Echo,
     ring: VecDeque<(SimTime, Option<HostId>, What)>,
 }
@@ -128,21 +132,10 @@ enum Echo {
     Off,
 }
 
-#[derive(Debug)]
-struct Batch(Vec<u8>);
-
-impl fmt::Write for Batch {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.extend_from_slice(text.as_bytes());
-        Ok(())
-    }
-}
-
 impl Trace {
     pub(crate) fn new() -> Self {
         Self {
-            hasher: Sha256::new(),
-            batch: Batch(Vec::with_capacity(2 * BATCH)),
+            sum: Sum::new(0),
             echo: if std::env::var_os("TIMED_TRACE").is_some() { Echo::On } else { Echo::Off },
             ring: VecDeque::with_capacity(KEPT),
         }
@@ -150,40 +143,78 @@ impl Trace {
 
     /// Takes note of something at a host, or in the world at large.
     pub(crate) fn note(&mut self, at: SimTime, host: Option<HostId>, what: What) {
-        self.hash_note(at, host, &what);
-        if self.batch.0.len() >= BATCH {
-            self.hasher.update(&self.batch.0);
-            self.batch.0.clear();
-        }
-        // Frequent and of little interest to who reads a failure.
-        let dull = matches!(
-            &what,
-            What::Command(
-                Command::Event(Event::Heartbeat { .. } | Event::Summary(_) | Event::Sample(_))
-                    | Command::Send { .. }
-            )
-        );
+        self.place(at, host);
+        let conn = |kind: u64, conn: ConnId, number: usize| {
+            let id = u64::from(conn.index()) << 32 | u64::from(conn.generation());
+            (kind, id, number as u64)
+        };
+        let numbers = match &what {
+            What::Data(id, len) => conn(1, *id, *len),
+            What::Sent(id, len) => conn(2, *id, *len),
+            What::Tick => (4, 0, 0),
+            other => {
+                self.sum.spell(other);
+                (5, 0, 0)
+            }
+        };
+        self.sum = self.sum.word(numbers.0).word(numbers.1).word(numbers.2);
+        self.keep(at, host, what);
+    }
+
+    /// Takes note of a command.
+    pub(crate) fn command(&mut self, at: SimTime, host: HostId, command: &Command) {
+        self.place(at, Some(host));
+        // Frequent, and of little interest to who reads a failure.
+        let dull = match command {
+            Command::Send { conn } => {
+                self.sum = self.sum.word(3).word(conn.index().into()).word(conn.generation().into());
+                true
+            }
+            Command::Event(Event::Heartbeat { signer, sequence, via }) => {
+                self.sum = self.sum.bytes(&signer.0).word(*sequence).bytes(&via.0);
+                true
+            }
+            Command::Event(Event::Sample(bytes)) => {
+                self.sum = self.sum.bytes(bytes);
+                true
+            }
+            Command::Persist { ticket, key, record } => {
+                self.sum.spell(&format_args!("{ticket} {key:?}"));
+                self.sum = self.sum.bytes(record);
+                false
+            }
+            other => {
+                self.sum.spell(&Spelt(other));
+                matches!(other, Command::Event(Event::Summary(_)))
+            }
+        };
         if !dull {
-            if self.echo == Echo::On {
-                eprint!("{}", line(at, host, &what));
-            }
-            if self.ring.len() == KEPT {
-                self.ring.pop_front();
-            }
-            self.ring.push_back((at, host, what));
+            self.keep(at, Some(host), What::Command(Box::new(command.clone())));
         }
     }
 
     /// Takes the bytes that go over the wire.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        self.hasher.update(&self.batch.0);
-        self.batch.0.clear();
-        self.hasher.update(bytes);
+        self.sum = self.sum.bytes(bytes);
     }
 
     /// The hash so far.
-    pub(crate) fn hash(&self) -> TraceHash {
-        TraceHash(self.hasher.clone().chain_update(&self.batch.0).finalize().into())
+    pub(crate) const fn hash(&self) -> TraceHash {
+        TraceHash(self.sum.finish())
+    }
+
+    fn place(&mut self, at: SimTime, host: Option<HostId>) {
+        self.sum = self.sum.word(at.0).word(host.map_or(u64::MAX, |host| host.0 as u64));
+    }
+
+    fn keep(&mut self, at: SimTime, host: Option<HostId>, what: What) {
+        if self.echo == Echo::On {
+            eprint!("{}", line(at, host, &what));
+        }
+        if self.ring.len() == KEPT {
+            self.ring.pop_front();
+        }
+        self.ring.push_back((at, host, what));
     }
 
     /// The last `count` events, oldest first, one a line.
@@ -193,26 +224,6 @@ impl Trace {
             text.push_str(&line(*at, *host, what));
         }
         text
-    }
-
-    fn hash_note(&mut self, at: SimTime, host: Option<HostId>, what: &What) {
-        let out = &mut self.batch;
-        out.0.extend_from_slice(&at.0.to_le_bytes());
-        out.0.extend_from_slice(&host.map_or(usize::MAX, |host| host.0).to_le_bytes());
-        let conn = |out: &mut Batch, kind: u8, conn: ConnId, number: usize| {
-            out.0.push(kind);
-            out.0.extend_from_slice(&conn.index().to_le_bytes());
-            out.0.extend_from_slice(&conn.generation().to_le_bytes());
-            out.0.extend_from_slice(&number.to_le_bytes());
-        };
-        match what {
-            What::Data(id, len) => conn(out, 1, *id, *len),
-            What::Sent(id, len) => conn(out, 2, *id, *len),
-            What::Command(Command::Send { conn: id }) => conn(out, 3, *id, 0),
-            What::Tick => out.0.push(4),
-            // Writing to memory cannot fail.
-            other => drop(write!(out, "{other}")),
-        }
     }
 }
 

@@ -122,7 +122,14 @@ impl World {
                 world.raw_write(tcp, &bytes);
             });
             let stays = self.random(Duration::from_secs(10));
-            self.after(Duration::from_millis(600) + stays, move |world| world.raw_close(tcp));
+            let goes_silently = self.random_below(4) == 0;
+            self.after(Duration::from_millis(600) + stays, move |world| {
+                if goes_silently {
+                    world.cut_power(from);
+                } else {
+                    world.raw_close(tcp);
+                }
+            });
         }
     }
 }

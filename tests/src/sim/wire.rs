@@ -16,6 +16,9 @@ use super::host::HostId;
 pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(200);
 /// Longest wait before lost bytes are sent again.
 pub(crate) const RETRY_MOST: Duration = Duration::from_secs(30);
+/// A receiver that has no more room than this, or than half its buffer, tells of none: bytes that are read a few at a
+/// time do not come a few at a time (RFC 9293, 3.8.6.2.2).
+const WORTH_SENDING: usize = 1_460;
 
 /// Names one TCP connection of the world; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -192,7 +195,8 @@ impl Pipe {
     /// How many bytes may be sent now: written, not flying, and with room at the receiver.
     pub(crate) fn sendable(&self) -> usize {
         let room = self.receive_buffer.saturating_sub(self.inbox.len() + self.flying);
-        (self.queue.len() - self.flying).min(room)
+        let waits = self.queue.len() - self.flying;
+        if room < waits.min(WORTH_SENDING).min(self.receive_buffer / 2) { 0 } else { waits.min(room) }
     }
 
     /// Whether everything written is on its way or with the receiver.
@@ -343,6 +347,32 @@ mod tests {
         assert_eq!(pipe.space(SimTime(1000)), 6);
         pipe.recover_acks(SimTime(2000));
         assert_eq!(pipe.space(SimTime(2000)), 10);
+    }
+
+    #[test]
+    fn a_little_room_is_not_worth_a_segment() {
+        let mut pipe = Pipe::new(100_000, 4_000);
+        pipe.write(&[1; 10_000]);
+        pipe.launch(Segment { len: pipe.sendable(), fin: false });
+        let segment = pipe.land().unwrap();
+        pipe.arrive(segment, None);
+        let mut read = Vec::new();
+        pipe.read(1_459, &mut read);
+        assert_eq!(pipe.sendable(), 0);
+        pipe.read(1, &mut read);
+        assert_eq!(pipe.sendable(), 1_460);
+        pipe.read(4_000, &mut read);
+        assert_eq!((read.len(), pipe.sendable()), (4_000, 4_000));
+        // The last bytes go as soon as they fit.
+        let mut pipe = Pipe::new(100, 10);
+        pipe.write(&[1; 12]);
+        pipe.launch(Segment { len: pipe.sendable(), fin: false });
+        let segment = pipe.land().unwrap();
+        pipe.arrive(segment, None);
+        pipe.read(1, &mut read);
+        assert_eq!(pipe.sendable(), 0);
+        pipe.read(1, &mut read);
+        assert_eq!(pipe.sendable(), 2);
     }
 
     #[test]

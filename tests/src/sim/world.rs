@@ -299,6 +299,7 @@ impl World {
         if let Some(process) = &mut self.hosts[host.0].process {
             process.run = RunState::Running;
             process.timer = None;
+            process.steady_since = self.cx.now;
         }
         self.hosts[host.0].wake(&mut self.net, &mut self.cx, None);
         self.check();
@@ -317,6 +318,8 @@ impl World {
         // Timers are where the clock said that they would be.
         if let Some(process) = &mut self.hosts[host.0].process {
             process.timer = None;
+            // Until it shows what it has shown before, it stands still for the core.
+            process.steady_since = self.cx.now + behind;
         }
         self.hosts[host.0].wake(&mut self.net, &mut self.cx, None);
         self.check();

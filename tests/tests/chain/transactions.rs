@@ -25,7 +25,8 @@ fn heights_of(world: &World, host: HostId, id: TxId) -> Vec<Height> {
         transactions.iter().filter(|bytes| tx_id(bytes) == id).count()
     };
     let disk = &world.host(host).disk;
-    disk.blocks().flat_map(|(height, bytes)| vec![height; carries(bytes)]).collect()
+    let heights = (1..=disk.height().0).map(Height);
+    heights.flat_map(|height| vec![height; disk.block(height).map_or(0, carries)]).collect()
 }
 
 fn is_everywhere(world: &World, id: TxId) -> bool {

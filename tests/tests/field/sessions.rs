@@ -136,3 +136,32 @@ fn live_01a_a_pong_leaves_on_the_connection_that_brought_the_ping() {
         assert!(!stage.heard(other).contains(&pong));
     }
 }
+
+#[test]
+fn io_01b_a_socket_that_has_taken_everything_and_takes_no_more_is_given_up_in_time() {
+    let mut stage = Stage::new(Crypto::Null);
+    let conn = stage.live(1);
+    stage.say(conn, &Message::Ping(Ping { token: 7 }));
+    assert!(!stage.heard(conn).is_empty(), "all that waited is taken");
+    stage.took();
+    // From now on the shell's socket is full: nobody asks the core for bytes. The peer still speaks.
+    let began = stage.now.mono;
+    let mut closed = None;
+    for token in 0..100 {
+        stage.say(conn, &Message::Ping(Ping { token }));
+        closed = stage.took().into_iter().find_map(|command| match command {
+            Command::Close { reason, .. } => Some(reason),
+            _ => None,
+        });
+        if closed.is_some() {
+            break;
+        }
+        stage.now = stage.later(std::time::Duration::from_millis(100));
+        if stage.node.deadline().is_some_and(|due| due <= stage.now.mono) {
+            stage.handle(Input::Tick);
+        }
+    }
+    assert_eq!(closed, Some(CloseReason::Slow));
+    let took = stage.now.mono.since(began);
+    assert!((secs(5)..secs(6)).contains(&took), "{took:?}");
+}

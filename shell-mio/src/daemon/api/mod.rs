@@ -21,7 +21,7 @@
 //! | `dashboard` | the page at `/` |
 //! | `feed`, `facts` | `/events`: who listens, and what is told |
 //! | `readiness` | the checks behind `/readyz` |
-//! | `scrape` | `/metrics`, made a few times a second at most |
+//! | `scrape` | `/metrics`, made twenty times a second at most |
 //! | `error` | refusals |
 
 mod answers;

@@ -1,4 +1,4 @@
-//! `GET /metrics`: made anew a few times a second at most, however many ask and however often.
+//! `GET /metrics`: made anew twenty times a second at most, however many ask and however often.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use tokio::sync::Mutex;
 use super::super::metrics::{ProcessNumbers, Reading, prometheus};
 use super::routes::{Context, Shared};
 
-/// A text is answered again for so long: as old as the summary that it is made from may be anyway.
-const FRESH: Duration = Duration::from_millis(250);
+/// A text is answered again for so long: nobody who looks at it sees it stand still.
+const FRESH: Duration = Duration::from_millis(50);
 
 /// The newest text.
 #[derive(Debug, Default)]

@@ -60,7 +60,9 @@ fn hs_02a_other_versions_and_protocols_are_told_why_and_harm_nobody() {
         let Opening::Reject(told) = read_opening(reject) else { panic!("{back:?}") };
         assert_eq!(told.as_str(), reason);
         let metric = format!("timed_inbound_failed_total{{reason=\"{reason}\"}}");
-        assert!(network.get(1, "/metrics").1.as_str().unwrap().contains(&metric), "{reason}");
+        network.eventually(reason, SECOND / 10, || {
+            network.get(1, "/metrics").1.as_str().is_some_and(|numbers| numbers.contains(&metric))
+        });
     }
     // Garbage behind a good preamble, and a length of gigabytes where a key should be.
     for tail in [vec![0xff; 4096], vec![0; 32], (0..=255).collect()] {
