@@ -68,8 +68,10 @@ impl<T: Unpin> HttpBody for Holding<T> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 
+    /// Not before it is asked for what follows its last part, which is when that part has been taken: whoever says
+    /// so earlier is dropped as soon as the part waits to be sent.
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        false
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -435,6 +435,60 @@ fn events_are_streamed_until_the_loop_ends() {
     asking.join().unwrap();
 }
 
+/// Asks, and reads no more than that it is answered.
+fn unread(rig: &Rig, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(rig.listen).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut begun = [0; 12];
+    stream.read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 200");
+    stream
+}
+
+#[test]
+fn answers_that_nobody_takes_have_a_bound_and_an_end() {
+    let rig = Rig::start(at(5), |_| {
+        let ban = Ban {
+            target: "10.0.0.0/8".parse().unwrap(),
+            cause: BanCause::Operator,
+            since: Wall(0),
+            until: None,
+            note: BanNote::new(&"x".repeat(BanNote::MAX)),
+        };
+        Reply::Bans(vec![ban; 40_000])
+    });
+    let whole = rig.api.exchange(Method::Get, "/bans", "").unwrap().text.len();
+    assert!(whole > 6 << 20, "{whole} bytes are no more than sockets take");
+    let held: Vec<TcpStream> = (0..(32 << 20) / whole).map(|_| unread(&rig, "/bans")).collect();
+    assert_eq!(rig.get("/bans").1["error"]["code"], "busy");
+    assert_eq!(rig.get("/consensus_info").0, 200, "small ones are answered");
+    let until = Instant::now() + Duration::from_secs(30);
+    while rig.get("/bans").0 != 200 {
+        assert!(Instant::now() < until, "whoever takes nothing keeps its part for ever");
+        thread::sleep(Duration::from_millis(500));
+    }
+    drop(held);
+}
+
+#[test]
+fn who_is_being_answered_is_not_displaced_by_who_sends_only_parts() {
+    let rig = Rig::start(at(5), |_| Reply::Evidence(Vec::new()));
+    let oldest = unread(&rig, "/events");
+    oldest.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut lines = BufReader::new(oldest).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.starts_with(':')), "it listens");
+    let parts = || {
+        let mut stream = TcpStream::connect(rig.listen).unwrap();
+        stream.write_all(b"GET /livez HTTP/1.1\r\nHo").unwrap();
+        stream
+    };
+    let parts: Vec<TcpStream> = (0..2 * server::MAX_CONNECTIONS).map(|_| parts()).collect();
+    // It came last, so that all the others have been taken.
+    assert_eq!(rig.get("/evidence").0, 200);
+    assert!(lines.any(|line| line == "event: producing"), "the oldest is still answered");
+    drop(parts);
+}
+
 /// A loop that was bound and never runs stands for one that hangs.
 #[test]
 fn a_hanging_loop_is_told_by_what_needs_no_answer_of_it() {
