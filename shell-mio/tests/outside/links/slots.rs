@@ -132,6 +132,7 @@ fn limits_that_need_more_memory_than_allowed_are_refused_with_the_largest_parts(
     network.configure(1, "max_peers", "21");
     network.configure(1, "mempool", "\"2MiB\"");
     network.configure(1, "serving", "\"4MiB\"");
+    network.configure(1, "memory", "\"1MiB\"");
     let fits = check();
     assert_eq!(fits.code, 0, "{fits:?}");
 }
