@@ -96,6 +96,8 @@ fn a_6_a_masternode_is_left_unread_for_a_bounded_time_and_loses_nothing() {
         stage.now = stage.later(longest);
         stage.handle(Input::Tick);
         assert_eq!(readings(&stage.took()), [Reading::Resume], "round {round}");
+        // It goes on reading itself.
+        stage.heard(conn);
     }
     assert!(stage.now.mono.since(began.mono) > stage.config.timings.silent_after);
     assert_eq!(stage.peers().len(), 1, "nobody is dead");
