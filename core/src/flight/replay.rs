@@ -205,3 +205,146 @@ fn put_together(mut following: &[u8], length: usize, begun: usize) -> Vec<u8> {
     }
     bytes.split_off(begun.min(bytes.len()))
 }
+
+#[cfg(test)]
+mod tests {
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::config::{Config, fixture};
+    use crate::crypto::Provider as _;
+    use crate::crypto::noise::NoiseProvider;
+    use crate::flight::Recorder;
+    use crate::node::Core as _;
+    use crate::registry::{Masternode, Registry};
+    use crate::time::{Mono, Wall};
+    use crate::wire::codec::state::append;
+    use crate::wire::preamble::{NetworkId, Preamble, VersionRange};
+
+    /// The only masternode of a network.
+    fn registered() -> (NoiseProvider, Config) {
+        let provider = NoiseProvider::new(Zeroizing::new([4; 32]));
+        let addr: crate::CanonicalAddr = "10.0.0.1:24100".parse().unwrap();
+        let registry = Registry::new(vec![Masternode { id: provider.node_id(), addr }]).unwrap();
+        let mut config = fixture::config(registry);
+        config.advertised = Some(addr);
+        (provider, config)
+    }
+
+    /// Ten minutes of it, alone but for a stranger who says what is no opening.
+    fn flight() -> Flight {
+        let (provider, config) = registered();
+        let mut now = Now { mono: Mono(1), wall: Wall(1_800_000_000_000) };
+        let mut recorder = Recorder::start(config, Box::new(provider), [8; 32], [], now, 4 << 20).unwrap();
+        let settle = |recorder: &mut Recorder, now| {
+            while let Some(command) = recorder.next_command() {
+                if let Command::Persist { ticket, .. } = command {
+                    recorder.handle(now, Input::Persisted(ticket));
+                }
+            }
+        };
+        settle(&mut recorder, now);
+        let conn = recorder.accept(now, "10.9.9.9:5000".parse().unwrap()).unwrap();
+        recorder.handle(now, Input::Data { conn, bytes: b"GET / HTTP/1.1\r\nHost: somebody\r\n\r\n" });
+        for _ in 0..60 {
+            settle(&mut recorder, now);
+            now.mono = now.mono + std::time::Duration::from_secs(10);
+            now.wall.0 += 10_000;
+            recorder.handle(now, Input::Tick);
+        }
+        settle(&mut recorder, now);
+        recorder.recording().take(now.wall)
+    }
+
+    /// The recording with its log written anew: each entry as `change` has it, by its place among those of its kind.
+    fn changed(flight: &Flight, change: impl Fn(usize, &Entry<'_>, &mut Vec<u8>) -> bool) -> Flight {
+        let mut segment = Segment::clone(&flight.segments[0]);
+        let (old, mut log, mut place) = (std::mem::take(&mut segment.log), Vec::new(), 0);
+        let mut rest = &old[..];
+        while !rest.is_empty() {
+            let (entry, length) = Entry::read(rest).unwrap();
+            if change(place, &entry, &mut log) {
+                place += 1;
+            } else {
+                log.extend_from_slice(&rest[..length]);
+            }
+            rest = &rest[length..];
+        }
+        assert!(place > 0 && log != old, "nothing was changed");
+        segment.log = log;
+        Flight { segments: vec![Arc::new(segment)], ..flight.clone() }
+    }
+
+    fn differs(flight: &Flight) -> String {
+        match replay(flight, |_, _| ()) {
+            Err(ReplayError::Diverged { what, offset, .. }) => {
+                assert!(offset > Flight::header(), "{offset}");
+                what
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_recording_is_the_run_it_was() {
+        let done = replay(&flight(), |_, _| ()).unwrap();
+        assert!(done.calls > 60 && done.commands > 20 && !done.cut, "{done:?}");
+    }
+
+    #[test]
+    fn another_sum_or_number_of_commands_is_told() {
+        let flight = flight();
+        let sum = changed(&flight, |place, entry, log| match entry {
+            Entry::Drained(commands, sum) => {
+                let flipped = if place == 5 { sum ^ 1 } else { *sum };
+                Entry::Drained(*commands, flipped).append(log).is_ok()
+            }
+            _ => false,
+        });
+        assert!(differs(&sum).contains("not the recorded ones"));
+        let more = changed(&flight, |_, entry, log| match entry {
+            Entry::Drained(commands, sum) => Entry::Drained(commands + 1, *sum).append(log).is_ok(),
+            _ => false,
+        });
+        assert!(differs(&more).contains("were recorded"));
+    }
+
+    #[test]
+    fn what_is_not_heard_or_not_asked_for_is_told() {
+        let flight = flight();
+        let unsigned = changed(&flight, |_, entry, _| matches!(entry, Entry::Signed(_)));
+        assert!(differs(&unsigned).contains("asks for a signature"));
+        let twice = changed(&flight, |_, entry, log| {
+            matches!(entry, Entry::Signed(_)) && (0..2).all(|_| entry.append(log).is_ok())
+        });
+        assert!(differs(&twice).contains("does not ask for"));
+    }
+
+    #[test]
+    fn other_bytes_that_arrived_are_another_run() {
+        // The opening of a member of the network instead of what is none.
+        let member =
+            Preamble { network: NetworkId::of(&registered().1.network), versions: VersionRange::OURS };
+        let other = changed(&flight(), |_, entry, log| match entry {
+            Entry::Rest(Raw(bytes)) => {
+                let mut opening = member.encode().to_vec();
+                opening.resize(bytes.len(), 7);
+                Entry::Rest(Raw(&opening)).append(log).is_ok()
+            }
+            _ => false,
+        });
+        assert!(!differs(&other).is_empty());
+    }
+
+    #[test]
+    fn a_core_that_decides_otherwise_is_told() {
+        let mut flight = flight();
+        let mut segment = Segment::clone(&flight.segments[0]);
+        let mut node: Node = whole(&segment.state).unwrap();
+        node.look_after_peers_less();
+        segment.state.clear();
+        append(&node, &mut segment.state).unwrap();
+        flight.segments = vec![Arc::new(segment)];
+        differs(&flight);
+    }
+}

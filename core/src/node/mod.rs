@@ -374,6 +374,14 @@ impl Node {
     }
 }
 
+#[cfg(test)]
+impl Node {
+    /// Has it look after its peers half as often: another core to a recording.
+    pub(crate) fn look_after_peers_less(&mut self) {
+        self.config.timings.peer_check *= 2;
+    }
+}
+
 const _: () = {
     assert!(size_of::<Command>() <= COMMAND_BYTES);
     // Queues grow by doubling.
