@@ -163,8 +163,11 @@ fn tables_are_bounded(host: &Host, cx: &mut Context) {
 /// Every live link that had time to settle is live at the other end too, under the same name.
 fn links_are_true(host: &Host, hosts: &[Host], cx: &mut Context) {
     let now = cx.now;
-    // Who reads little and late hears of an end only when it has read what came before.
-    if !host.is_running() || !settled(host.disturbed_at, now) || host.reads != Reads::Promptly {
+    let Some(process) = host.process.as_ref().filter(|_| host.is_running()) else { return };
+    // Who reads little and late hears of an end only when it has read what came before. To who had its clock set back
+    // a silence is shorter than it is.
+    let since = host.disturbed_at.max(process.steady_since);
+    if !settled(since, now) || host.reads != Reads::Promptly {
         return;
     }
     for link in host.seen.live.iter().filter(|link| settled(link.since, now)) {
