@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::super::client::{Api, Method, short, url_of};
+use super::super::live::BlockCells;
 use super::layout::{Member, Origin};
 use super::watch::{ANSWER_WITHIN, Watch};
 
@@ -22,17 +23,7 @@ pub(super) struct BlockLine {
     pub(super) height: u64,
     pub(super) text: String,
     /// The same in parts; none for what is said about the chain.
-    pub(super) block: Option<BlockParts>,
-}
-
-/// What a block is told by, beside its height.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct BlockParts {
-    pub(super) slot: String,
-    pub(super) by: String,
-    pub(super) round: u64,
-    pub(super) transactions: usize,
-    pub(super) hash: String,
+    pub(super) block: Option<BlockCells>,
 }
 
 #[derive(Debug, Default)]
@@ -121,7 +112,8 @@ fn line(block: &Value, members: &[Member]) -> Option<BlockLine> {
     let height = block["height"].as_u64()?;
     let proposer = block["proposer"].as_str()?;
     let by = members.iter().find(|member| member.id.to_string() == proposer);
-    let parts = BlockParts {
+    let parts = BlockCells {
+        height,
         slot: block["time"].as_str()?.to_owned(),
         by: by.map_or(short(proposer).to_owned(), |member| format!("node {}", member.number)),
         round: block["round"].as_u64()?,

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use super::super::client::{size, span, thousands};
 use super::super::live::{
-    BlockCells, Cell, Column, Figure, Grid, Happening, Newest, Row, Terminal, Tone, View, blocks_grid,
-    links_cell, links_column,
+    Cell, Column, Figure, Grid, Happening, Newest, Row, Terminal, Tone, View, blocks_grid, links_cell,
+    links_column,
 };
 use super::children::Running;
 use super::chronicle::BlockLine;
@@ -248,17 +248,7 @@ impl Scene<'_> {
     }
 
     fn blocks(&self) -> Grid {
-        blocks_grid(self.blocks.iter().filter_map(|line| {
-            let block = line.block.as_ref()?;
-            Some(BlockCells {
-                height: line.height,
-                slot: block.slot.clone(),
-                by: block.by.clone(),
-                round: block.round,
-                transactions: block.transactions,
-                hash: block.hash.clone(),
-            })
-        }))
+        blocks_grid(self.blocks.iter().filter_map(|line| line.block.clone()))
     }
 }
 

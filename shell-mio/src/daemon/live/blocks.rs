@@ -4,6 +4,7 @@ use super::super::client::thousands;
 use super::view::{Cell, Column, Grid, Row, Tone, time_of_day};
 
 /// A block of which one line tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BlockCells {
     pub(crate) height: u64,
     /// When its slot began, in RFC 3339.
